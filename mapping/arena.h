@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_ARENA_H
+#define OUROFS_ARENA_H
+
+#include <stddef.h>
+
+/*
+ * Memory that is freed all at once: the values of one document live in one arena.
+ *
+ * A zeroed arena is ready for use; arena_reset keeps the first block for the next document.
+ * Pointers are aligned for any type and stay valid until reset or release.
+ */
+struct arena {
+	struct arena_block *block; /* newest first */
+	size_t used;               /* of the newest block's bytes */
+};
+
+#define ARENA_INIT ((struct arena){0})
+
+void *arena_alloc(struct arena *arena, size_t size); /* NULL: out of memory */
+void *arena_copy(struct arena *arena, const void *bytes, size_t size);
+void arena_reset(struct arena *arena);
+void arena_release(struct arena *arena);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include "buf.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int slice_compare(struct slice a, struct slice b)
+{
+	size_t common = a.len < b.len ? a.len : b.len;
+	int order = common ? memcmp(a.ptr, b.ptr, common) : 0;
+
+	if (order)
+		return order;
+	return (a.len > b.len) - (a.len < b.len);
+}
+
+void buf_release(struct buf *buf)
+{
+	if (!buf)
+		return;
+	free(buf->ptr);
+	*buf = BUF_INIT;
+}
+
+int buf_error(const struct buf *buf)
+{
+	return buf->failed ? -ENOMEM : 0;
+}
+
+char *buf_reserve(struct buf *buf, size_t more)
+{
+	size_t cap;
+	char *grown;
+
+	if (buf->failed)
+		return NULL;
+	if (more <= buf->cap - buf->len)
+		return buf->ptr + buf->len;
+	if (more > SIZE_MAX / 4 - buf->len)
+		goto failed;
+	cap = buf->cap + buf->cap / 2;
+	if (cap < buf->len + more)
+		cap = buf->len + more;
+	if (cap < 64)
+		cap = 64;
+	grown = realloc(buf->ptr, cap);
+	if (!grown)
+		goto failed;
+	buf->ptr = grown;
+	buf->cap = cap;
+	return buf->ptr + buf->len;
+failed:
+	buf->failed = true;
+	return NULL;
+}
+
+void buf_add(struct buf *buf, const void *bytes, size_t len)
+{
+	char *to = buf_reserve(buf, len);
+
+	if (!to || !len)
+		return;
+	memcpy(to, bytes, len);
+	buf->len += len;
+}
+
+void buf_add_slice(struct buf *buf, struct slice s)
+{
+	buf_add(buf, s.ptr, s.len);
+}
+
+void buf_add_str(struct buf *buf, const char *text)
+{
+	buf_add(buf, text, strlen(text));
+}
+
+void buf_add_format(struct buf *buf, const char *format, ...)
+{
+	va_list args;
+	int len;
+	char *to;
+
+	va_start(args, format);
+	len = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	to = buf_reserve(buf, (size_t)len + 1);
+	if (!to)
+		return;
+	va_start(args, format);
+	vsnprintf(to, (size_t)len + 1, format, args);
+	va_end(args);
+	buf->len += (size_t)len;
+}
+
+const char *buf_cstr(struct buf *buf)
+{
+	char *end = buf_reserve(buf, 1);
+
+	if (!end)
+		return "";
+	*end = '\0';
+	return buf->ptr;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_EDN_H
+#define OUROFS_EDN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arena.h"
+#include "buf.h"
+#include "err.h"
+#include "hash.h"
+
+/*
+ * EDN: values, the reader, the scanner, the printer.
+ *
+ * The verdict is clojure.edn/read-string's (Clojure 1.11, no options; unknown tags are kept, as a
+ * :default would) on everything, with one leniency: keywords and symbols that only their
+ * characters make unreadable (":a/1") are read and flagged. Unlike Clojure, no input overflows a
+ * stack: nesting is bounded by max_depth, and nothing here recurses deeper than that bound.
+ *
+ * Values are immutable, live in the arena given to the reader, and may point into the text that was
+ * read: arena and text must outlive them. Any thread may read them.
+ */
+enum edn_type {
+	EDN_NIL,
+	EDN_BOOL,    /* integer: 0 or 1 */
+	EDN_INT,     /* integer: a Clojure Long */
+	EDN_BIGINT,  /* text: canonical decimal digits with sign, no N: a clojure.lang.BigInt */
+	EDN_DOUBLE,  /* real */
+	EDN_DECIMAL, /* text: as BigDecimal prints it, without the M ("1.50", "1E+50") */
+	EDN_RATIO,   /* text: "22/7", reduced, the sign in front */
+	EDN_CHAR,    /* integer: one UTF-16 unit */
+	EDN_STRING,  /* text: UTF-8; a lone surrogate (from \uD800) is kept as its three WTF-8 bytes */
+	EDN_SYMBOL,  /* text: "foo/bar" */
+	EDN_KEYWORD, /* text without the colon: "user/id" */
+	EDN_LIST,    /* items[count] */
+	EDN_VECTOR,  /* items[count] */
+	EDN_MAP,     /* items[2 * count]: key, value, key, value ... in the order read */
+	EDN_SET,     /* items[count] in the order read */
+	EDN_TAGGED,  /* items[2]: the tag as a symbol, the value. #inst and #uuid hold their string in
+		      * the form in which pr-str prints it (millisecond, -00:00; lower case) */
+};
+
+struct edn {
+	uint8_t type;    /* enum edn_type */
+	uint8_t lenient; /* this very token (not what is below) is one that clojure.edn can't read */
+	uint32_t count;  /* bytes of text, items, or pairs of a map */
+	union {
+		int64_t integer;
+		double real;
+		const char *text;
+		const struct edn *items;
+	};
+};
+
+enum { EDN_LOAD_DEPTH = 1024, EDN_SAVE_DEPTH = 512 };
+
+static inline struct slice edn_text(const struct edn *v)
+{
+	return (struct slice){v->text, v->count};
+}
+
+/* ---- reading: edn_read.c ---- */
+
+/*
+ * Reads the first form of text. end (may be NULL) gets the offset behind it; what follows is not
+ * looked at (as clojure.edn/read-string does). Errors: -EBADMSG with line and column (also for text
+ * without any form), -ENOMEM, -EOVERFLOW (a text of 4 GiB or more).
+ */
+int edn_read(struct arena *arena, struct slice text, unsigned max_depth, struct edn *value,
+	size_t *end, struct err *err);
+
+/* Is the whole of text, behind a colon, one keyword token for clojure.edn (not by leniency)? */
+bool edn_is_keyword(struct slice text);
+/* The same with the leniency: one token, whatever its characters (no whitespace, no terminator). */
+bool edn_is_lenient_keyword(struct slice text);
+/* Is the whole of text one symbol token for clojure.edn (nil, true and false are none)? */
+bool edn_is_symbol(struct slice text);
+
+/* ---- equality: edn_value.c ---- */
+
+/*
+ * Two equalities. edn_identical is type-exact: 1 is not 1N, a list is not a vector, 0.0 is not
+ * -0.0; maps and sets without order, NaN equal to itself, and it has a stable hash that is written
+ * to disk. edn_equal is Clojure's =, by which keys of maps are duplicates: 1 = 1N, [1] = (1), 0.0 = -0.0,
+ * 1.0M = 1.00M.
+ */
+bool edn_identical(const struct edn *a, const struct edn *b);
+struct hash128 edn_identity(const struct edn *v);
+bool edn_equal(const struct edn *a, const struct edn *b);
+uint64_t edn_hash(const struct edn *v); /* equal values, equal hashes */
+
+/* The value of a key in a map (by edn_equal), or NULL. */
+const struct edn *edn_map_get(const struct edn *map, const struct edn *key);
+
+/*
+ * The first thing anywhere in v that would make clojure.edn/read-string fail on the printed text:
+ * a lenient token, or nesting deeper than max_depth. 0, or -EBADMSG with the cause.
+ */
+int edn_check_readable(const struct edn *v, unsigned max_depth, struct err *err);
+
+/* ---- printing: edn_print.c ---- */
+
+/*
+ * As pr-str prints (without #:ns{}): maps with ", " between entries and in the order of the value.
+ * edn_print_canonical sorts maps and sets by the printed bytes of their keys and items, so that
+ * identical values have one text: it is how keys are named and compared everywhere in ourofs.
+ */
+void edn_print(struct buf *out, const struct edn *v);
+void edn_print_canonical(struct buf *out, const struct edn *v);
+/* Double.toString's layout, shortest digits that read back: "1.0", "1.5E300", "##NaN". */
+void edn_print_double(struct buf *out, double real);
+
+/* ---- scanning: edn_scan.c ---- */
+
+/*
+ * Walks the text of one map without building values of what is in it: finds where each key and
+ * value stands, and gives clojure.edn's whole verdict on the text on the way (duplicate keys and
+ * elements at every level included). This is what mounts a memory.edn: >= 400 MB/s.
+ *
+ * The text may begin with whitespace, comments and discards. The pieces between entries (white
+ * space, comments, discards, metadata of a key) belong to no entry: the caller keeps them as gaps.
+ */
+struct edn_span {
+	size_t offset;
+	size_t len;
+};
+
+struct edn_map_entry {
+	struct edn_span key;   /* as written: inside #:ns{..} still without its namespace */
+	struct edn_span value;
+	uint32_t value_depth;  /* nesting of the value: 0 for a scalar, 1 for [] */
+	uint8_t value_type;    /* enum edn_type; a value behind ^meta has the type of what follows */
+	bool lenient;          /* some token in key or value is read by leniency */
+};
+
+struct edn_map_shape {
+	struct slice prefix;   /* the namespace of a #:ns{..} map, without #: ; empty for a plain map */
+	size_t open;           /* offset behind the '{' */
+	size_t close;          /* offset of the matching '}' */
+	size_t end;            /* offset behind the form (= close + 1) */
+	size_t count;          /* entries */
+};
+
+/* Called once an entry, in order. A negative return stops the scan, which returns it. */
+typedef int edn_entry_fn(void *context, const struct edn_map_entry *entry);
+
+/*
+ * -EBADMSG with line and column when the text is not readable or its first form is no map ("the top
+ * level is a vector, not a map"). base_depth: how deep the map itself stands (0 for the file).
+ */
+int edn_scan_map(struct slice text, unsigned base_depth, unsigned max_depth, edn_entry_fn *fn,
+	void *context, struct edn_map_shape *shape, struct err *err);
+
+#endif

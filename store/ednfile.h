@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_EDNFILE_H
+#define OUROFS_EDNFILE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "schema.h"
+
+/*
+ * memory.edn: its text, and an index of where each key and value stands in it.
+ *
+ * The file is read once into memory (never mapped: others truncate it in place) and indexed by
+ * edn_scan_map; values stay text until someone asks. A changed entry owns its new text, an unchanged
+ * one points into the text that was read, so that a rewrite puts down every byte that did not
+ * change as it stood: comments, order, layout, the gaps between entries. Maps under a collection
+ * key are indexed the same way, one level down, when they are first touched.
+ *
+ * Keys and members are canonical EDN (path.h). A member with ptr NULL means the key's whole value.
+ *
+ * Locking is the caller's: any number of threads in functions that take a const file, or one thread
+ * in any other. (The lazy index of a collection is built under the file's own mutex.)
+ */
+struct ednfile;
+
+struct ednfile_options {
+	unsigned max_depth;            /* EDN_LOAD_DEPTH */
+	const struct schema *schema;   /* which keys are collections */
+};
+
+/*
+ * Loads and indexes path. A missing file is an empty store (it is made by the first write); a
+ * symbolic link is followed (and rewritten at its target); a directory, FIFO or device: -EINVAL.
+ * A broken file: -EBADMSG with line, column and cause; it is not touched.
+ */
+int ednfile_open(struct ednfile **file, const char *path, const struct ednfile_options *options,
+	struct err *err);
+void ednfile_free(struct ednfile *file);
+
+struct ednfile_item {
+	struct slice text;  /* the value's EDN text; valid until the entry is next changed */
+	uint64_t *slot;     /* the caller's, zero when the entry is read or its text changes; access
+			     * it with atomics, as many readers may hold it */
+};
+
+/* 0, or -ENOENT. */
+int ednfile_get(const struct ednfile *file, struct slice key, struct slice member,
+	struct ednfile_item *item);
+/* Is the key's value a map under a collection pattern, so that it has members? */
+bool ednfile_is_collection(const struct ednfile *file, struct slice key);
+size_t ednfile_count(const struct ednfile *file);
+size_t ednfile_member_count(const struct ednfile *file, struct slice key);
+
+/* In the file's order. key_text is canonical EDN, valid during the call; a negative return stops. */
+typedef int ednfile_each_fn(void *context, struct slice key, const struct ednfile_item *item);
+int ednfile_each(const struct ednfile *file, ednfile_each_fn *fn, void *context);
+int ednfile_each_member(const struct ednfile *file, struct slice key, ednfile_each_fn *fn,
+	void *context);
+
+/*
+ * Sets a value (text is copied; it must be one readable EDN form). A new key goes to the map's end.
+ * A member of a key that does not exist makes the key, as {member text}. Where the new key does not
+ * fit a #:ns{..} map, the prefix is opened up, keys in full, nothing else changed.
+ * -EEXIST: a different key that Clojure's = takes for the same is there. -ENOTDIR: a member of a
+ * value that is no map. -ENOMEM. On failure nothing changed.
+ */
+int ednfile_put(struct ednfile *file, struct slice key, struct slice member, struct slice text,
+	struct err *err);
+/* 0 or -ENOENT. Deleting the last member leaves {}. The entry's gap goes with it: no doubled commas. */
+int ednfile_delete(struct ednfile *file, struct slice key, struct slice member);
+/*
+ * Gives an entry another key; it keeps its text, and its place when both are in one map. The target must not
+ * exist (-EEXIST); the caller deletes it first.
+ */
+int ednfile_rename(struct ednfile *file, struct slice key, struct slice member, struct slice to_key,
+	struct slice to_member, struct err *err);
+/* Exchanges the values of two entries, each at its place. */
+int ednfile_exchange(struct ednfile *file, struct slice key, struct slice member,
+	struct slice other_key, struct slice other_member, struct err *err);
+
+/*
+ * Rewriting, in three steps so that no lock is held over the disk:
+ *   begin (a writer's lock): takes a snapshot of the text; entries may change from then on.
+ *   write (no lock): temporary file beside the target (O_EXCL|O_NOFOLLOW, mode and owner kept), fsync,
+ *          rename, fsync of the directory. On failure the old file stands and the temporary is gone.
+ *   end   (a writer's lock): releases the snapshot.
+ * One rewrite at a time. bytes (may be NULL) gets the new file's size.
+ */
+struct ednfile_snapshot;
+int ednfile_rewrite_begin(struct ednfile *file, struct ednfile_snapshot **snapshot);
+int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapshot, uint64_t *bytes,
+	struct err *err);
+void ednfile_rewrite_end(struct ednfile *file, struct ednfile_snapshot *snapshot);
+/* The text as it would be written now, for tests and tools. */
+int ednfile_text(const struct ednfile *file, struct buf *out);
+
+/* What others see of the file, and what health reports. */
+struct ednfile_info {
+	bool exists;              /* at load, or since a rewrite */
+	mode_t mode;              /* permission bits; 0600 when there was no file */
+	struct timespec mtime;
+	uint64_t size_bytes;
+	size_t lenient_keys;      /* entries that clojure.edn could not read */
+	size_t trailing_bytes;    /* non-blank text behind the first form, which Clojure ignores (and a
+				   * rewrite keeps) */
+};
+void ednfile_info(const struct ednfile *file, struct ednfile_info *info);
+/* Has someone else changed, replaced or removed the file since it was read or last rewritten? */
+bool ednfile_changed_outside(const struct ednfile *file);
+
+#endif

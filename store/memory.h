@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_MEMORY_H
+#define OUROFS_MEMORY_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "schema.h"
+
+/*
+ * The memory: the one door through which the filesystem and the tools reach the stores.
+ *
+ * Everything is named by path (path.h): "config.json", "presence/s1/alice.json", "" for the root.
+ * Any thread may call anything; each call is atomic. A change that returned 0 is committed: it is in
+ * the journal, everyone reads it from now on, and it survives SIGKILL; memory.edn follows within
+ * edn_delay_ms (memory_sync waits for that).
+ *
+ * Errors: -ENOENT, -EINVAL (a name that is no key's own name), -EBADMSG (no JSON, or no document that
+ * maps to readable EDN; line and column), -EFBIG (larger than doc_max), -EISDIR (a map where a collection
+ * belongs; a directory where a file is meant), -ENOTDIR, -EEXIST (also: a key that Clojure's = takes for
+ * another one that exists), -ENOTEMPTY, -EXDEV, -EROFS, -ENOSPC, -EIO, -ENOMEM.
+ */
+struct memory;
+
+struct memory_options {
+	const char *edn_path;       /* memory.edn */
+	const char *store_dir;      /* STORE, made 0700 where missing; locked while the memory is open */
+	const struct schema *schema;
+	unsigned edn_delay_ms;      /* debounce of the rewrite: 100 */
+	size_t doc_max_bytes;       /* 64 MiB */
+	bool read_only;
+};
+
+/*
+ * -EBUSY: another ourofs has the store (its pid is in the text). -EBADMSG: memory.edn is broken
+ * ("line:column: cause"; nothing was touched).
+ */
+int memory_open(struct memory **memory, const struct memory_options *options, struct err *err);
+/* Brings memory.edn up to date, then frees all. The error, if any, is the last rewrite's. */
+int memory_close(struct memory *memory, struct err *err);
+
+enum memory_kind { MEMORY_DOCUMENT, MEMORY_DIRECTORY };
+
+struct memory_stat {
+	enum memory_kind kind;
+	mode_t mode;           /* permission bits only */
+	uint64_t ino;          /* stable over remounts, never shared by two paths; follows a rename */
+	uint64_t version;      /* documents: another number after every change of the bytes */
+	uint64_t size;         /* documents: bytes that memory_read returns */
+	struct timespec mtime;
+};
+
+/* A path that ends in a directory's name may be a collection, a namespace, or both. */
+int memory_stat(struct memory *memory, struct slice path, struct memory_stat *st);
+/* stat (may be NULL) and bytes are of one version. bytes is appended to. */
+int memory_read(struct memory *memory, struct slice path, struct memory_stat *st, struct buf *bytes,
+	struct err *err);
+
+struct memory_attributes {
+	bool has_mode;
+	bool has_mtime;
+	mode_t mode;
+	struct timespec mtime;
+};
+
+/* May a document be created there, as far as the name goes? 0, -EINVAL with the reason, -ENOTDIR ... */
+int memory_may_create(struct memory *memory, struct slice path, struct err *err);
+
+/*
+ * Saves a document, new or not: the bytes are kept as they are and shown while the value is the
+ * saved one. Without has_mode an existing document keeps its mode; without has_mtime it is now.
+ * unchanged (may be NULL): the bytes were the committed ones already.
+ */
+int memory_put(struct memory *memory, struct slice path, struct slice json,
+	const struct memory_attributes *attributes, struct memory_stat *st, bool *unchanged,
+	struct err *err);
+/* Would memory_put take these bytes? The same errors, nothing changed. */
+int memory_check(struct memory *memory, struct slice path, struct slice json, struct err *err);
+int memory_delete(struct memory *memory, struct slice path, struct err *err);
+/* Mode and mtime of a document or a directory; kept over remounts. */
+int memory_set_attributes(struct memory *memory, struct slice path,
+	const struct memory_attributes *attributes);
+
+enum { MEMORY_NOREPLACE = 1, MEMORY_EXCHANGE = 2 };
+/* A document. It keeps its bytes, ino, mtime and mode; a document at `to` is replaced. */
+int memory_rename(struct memory *memory, struct slice from, struct slice to, unsigned flags,
+	struct err *err);
+/*
+ * Every document below a directory, in one commit. The target must not hold keys (-ENOTEMPTY).
+ * -EXDEV where one of the new paths is no key's.
+ */
+int memory_rename_directory(struct memory *memory, struct slice from, struct slice to,
+	struct err *err);
+/* Removes the {} of an empty collection. -ENOTEMPTY; -ENOENT where no key makes the directory. */
+int memory_remove_directory(struct memory *memory, struct slice path, struct err *err);
+
+/* The names in a directory, each once, sorted by bytes. A negative return stops. */
+typedef int memory_list_fn(void *context, struct slice name, enum memory_kind kind, uint64_t ino);
+int memory_list(struct memory *memory, struct slice directory, memory_list_fn *fn, void *context);
+
+/* What extended attributes show: the key ("[:presence/s1 \"alice\"]" for a member) and entity type. */
+int memory_describe(struct memory *memory, struct slice path, struct buf *key, const char **type);
+
+/* The committed changes so far are on disk, safe from power loss. Concurrent callers share a sync. */
+int memory_fsync(struct memory *memory, struct err *err);
+/* Additionally memory.edn holds them all. */
+int memory_sync(struct memory *memory, struct err *err);
+
+struct memory_type_count {
+	const char *type;
+	size_t entities;
+};
+
+struct memory_health {
+	const char *mode;             /* "edn-only" */
+	size_t keys;                  /* of the top level */
+	size_t entities;              /* documents */
+	size_t directories;
+	size_t pending;               /* committed changes that memory.edn does not hold yet */
+	uint64_t journal_bytes;
+	uint64_t edn_bytes;
+	size_t lenient_keys;          /* keys of memory.edn that Clojure could not read */
+	size_t trailing_bytes;        /* behind the first form of memory.edn, ignored */
+	uint64_t rewrites;
+	struct timespec last_rewrite; /* wall clock; 0 before the first */
+	double last_rewrite_ms;
+	uint64_t outside_changes;     /* times memory.edn was found changed by someone else */
+	int edn_error;                /* negative errno of the last rewrite, 0 when it went well */
+	char edn_reason[200];
+};
+void memory_health(struct memory *memory, struct memory_health *health);
+/* Entities by type; at most `most` rows are filled, returns how many there are. */
+size_t memory_count_types(struct memory *memory, struct memory_type_count *rows, size_t most);
+
+#endif
