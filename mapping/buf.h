@@ -30,7 +30,7 @@ struct buf {
 	bool failed;
 };
 
-#define BUF_INIT ((struct buf){0})
+#define BUF_INIT            ((struct buf){0})
 #define SLICE_LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
 
 static inline struct slice slice_of(const void *ptr, size_t len)
@@ -50,7 +50,8 @@ static inline bool slice_equal(struct slice a, struct slice b)
 
 static inline bool slice_starts(struct slice s, struct slice prefix)
 {
-	return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
+	return s.len >= prefix.len &&
+	       (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
 }
 
 static inline bool slice_ends(struct slice s, struct slice suffix)

@@ -30,14 +30,14 @@ enum edn_type {
 	EDN_DECIMAL, /* text: as BigDecimal prints it, without the M ("1.50", "1E+50") */
 	EDN_RATIO,   /* text: "22/7", reduced, the sign in front */
 	EDN_CHAR,    /* integer: one UTF-16 unit */
-	EDN_STRING,  /* text: UTF-8; a lone surrogate (from \uD800) is kept as its three WTF-8 bytes */
+	EDN_STRING, /* text: UTF-8; a lone surrogate (from \uD800) is kept as its three WTF-8 bytes */
 	EDN_SYMBOL,  /* text: "foo/bar" */
 	EDN_KEYWORD, /* text without the colon: "user/id" */
 	EDN_LIST,    /* items[count] */
 	EDN_VECTOR,  /* items[count] */
 	EDN_MAP,     /* items[2 * count]: key, value, key, value ... in the order read */
 	EDN_SET,     /* items[count] in the order read */
-	EDN_TAGGED,  /* items[2]: the tag as a symbol, the value. #inst and #uuid hold their string in
+	EDN_TAGGED, /* items[2]: the tag as a symbol, the value. #inst and #uuid hold their string in
 		      * the form in which pr-str prints it (millisecond, -00:00; lower case) */
 };
 
@@ -127,19 +127,20 @@ struct edn_span {
 };
 
 struct edn_map_entry {
-	struct edn_span key;   /* as written: inside #:ns{..} still without its namespace */
+	struct edn_span key; /* as written: inside #:ns{..} still without its namespace */
 	struct edn_span value;
-	uint32_t value_depth;  /* nesting of the value: 0 for a scalar, 1 for [] */
-	uint8_t value_type;    /* enum edn_type; a value behind ^meta has the type of what follows */
-	bool lenient;          /* some token in key or value is read by leniency */
+	uint32_t value_depth; /* nesting of the value: 0 for a scalar, 1 for [] */
+	uint8_t value_type;   /* enum edn_type; a value behind ^meta has the type of what follows */
+	bool lenient;         /* some token in key or value is read by leniency */
 };
 
 struct edn_map_shape {
-	struct slice prefix;   /* the namespace of a #:ns{..} map, without #: ; empty for a plain map */
-	size_t open;           /* offset behind the '{' */
-	size_t close;          /* offset of the matching '}' */
-	size_t end;            /* offset behind the form (= close + 1) */
-	size_t count;          /* entries */
+	struct slice
+		prefix; /* the namespace of a #:ns{..} map, without #: ; empty for a plain map */
+	size_t open;    /* offset behind the '{' */
+	size_t close;   /* offset of the matching '}' */
+	size_t end;     /* offset behind the form (= close + 1) */
+	size_t count;   /* entries */
 };
 
 /* Called once an entry, in order. A negative return stops the scan, which returns it. */

@@ -5,8 +5,8 @@
 #include <string.h>
 
 /* wyhash's construction (multiply 64x64 to 128 bits and fold), by Wang Yi, public domain. */
-static const uint64_t SECRET[4] = {0x2d358dccaa6c78a5u, 0x8bb84b93962eacc9u, 0x4b33a62ed433d4a3u,
-	0x4d5a2da51de1aa47u};
+static const uint64_t SECRET[4] = {
+	0x2d358dccaa6c78a5u, 0x8bb84b93962eacc9u, 0x4b33a62ed433d4a3u, 0x4d5a2da51de1aa47u};
 
 static uint64_t fold(uint64_t a, uint64_t b)
 {
@@ -40,6 +40,6 @@ uint64_t hash64(const void *bytes, size_t len, uint64_t seed)
 
 struct hash128 hash128(const void *bytes, size_t len)
 {
-	return (struct hash128){hash64(bytes, len, 0x6f75726f66733031u),
-		hash64(bytes, len, 0x6f75726f66733032u)};
+	return (struct hash128){
+		hash64(bytes, len, 0x6f75726f66733031u), hash64(bytes, len, 0x6f75726f66733032u)};
 }

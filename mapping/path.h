@@ -15,21 +15,21 @@
  * and a hash (path_is_cut); such a path is found by comparing it with those of existing keys.
  */
 enum path_kind {
-	PATH_NONE,       /* a name that is no key's own name: lookup ENOENT, creation EINVAL */
-	PATH_DOCUMENT,   /* the file of a top-level key: key */
-	PATH_MEMBER,     /* the file of a collection's member: key, member */
-	PATH_DIRECTORY,  /* may be a namespace; key: the collection it is when collection is set */
-	PATH_SCRATCH,    /* a scratch name: not *.json, a dotfile, or below a dot directory */
-	PATH_CUT,        /* a name with "%~": only existing keys have it */
+	PATH_NONE,      /* a name that is no key's own name: lookup ENOENT, creation EINVAL */
+	PATH_DOCUMENT,  /* the file of a top-level key: key */
+	PATH_MEMBER,    /* the file of a collection's member: key, member */
+	PATH_DIRECTORY, /* may be a namespace; key: the collection it is when collection is set */
+	PATH_SCRATCH,   /* a scratch name: not *.json, a dotfile, or below a dot directory */
+	PATH_CUT,       /* a name with "%~": only existing keys have it */
 };
 
 struct path_place {
 	enum path_kind kind;
-	bool collection;    /* PATH_DIRECTORY: keyword text matches a collection pattern */
-	bool lenient;       /* key or member is a keyword that clojure.edn can't read */
-	struct buf key;     /* canonical EDN of the top-level key (directories: the keyword, also where
+	bool collection; /* PATH_DIRECTORY: keyword text matches a collection pattern */
+	bool lenient;    /* key or member is a keyword that clojure.edn can't read */
+	struct buf key;  /* canonical EDN of the top-level key (directories: the keyword, also where
 			     * no key of that name can be a collection; empty for the root) */
-	struct buf member;  /* canonical EDN of the member's key */
+	struct buf member; /* canonical EDN of the member's key */
 };
 
 #define PATH_PLACE_INIT ((struct path_place){0})
@@ -51,7 +51,8 @@ int path_parse(const struct schema *schema, struct slice path, struct path_place
  * that is a collection (a collection pattern matches and its value is a map). key is an EDN value.
  * 0 or -ENOMEM.
  */
-int path_of_key(const struct schema *schema, const struct edn *key, bool directory, struct buf *path);
+int path_of_key(const struct schema *schema, const struct edn *key, bool directory,
+	struct buf *path);
 
 /* Appends the file name of a collection's member ("alice.json"). member_plain: the row's member. */
 int path_of_member(enum schema_member plain, const struct edn *member, struct buf *name);

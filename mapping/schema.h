@@ -38,6 +38,7 @@ const struct schema_row *schema_collection(const struct schema *schema, struct s
 size_t schema_collection_prefix(const struct schema *schema, struct slice keyword);
 
 /* The entity type of a document key: by pattern, "learning" for a map with :learning/id, else "cache". */
-const char *schema_type(const struct schema *schema, const struct edn *key, const struct edn *value);
+const char *schema_type(const struct schema *schema, const struct edn *key,
+	const struct edn *value);
 
 #endif

@@ -25,8 +25,8 @@
 struct ednfile;
 
 struct ednfile_options {
-	unsigned max_depth;            /* EDN_LOAD_DEPTH */
-	const struct schema *schema;   /* which keys are collections */
+	unsigned max_depth;          /* EDN_LOAD_DEPTH */
+	const struct schema *schema; /* which keys are collections */
 };
 
 /*
@@ -39,8 +39,8 @@ int ednfile_open(struct ednfile **file, const char *path, const struct ednfile_o
 void ednfile_free(struct ednfile *file);
 
 struct ednfile_item {
-	struct slice text;  /* the value's EDN text; valid until the entry is next changed */
-	uint64_t *slot;     /* the caller's, zero when the entry is read or its text changes; access
+	struct slice text; /* the value's EDN text; valid until the entry is next changed */
+	uint64_t *slot;    /* the caller's, zero when the entry is read or its text changes; access
 			     * it with atomics, as many readers may hold it */
 };
 
@@ -97,12 +97,12 @@ int ednfile_text(const struct ednfile *file, struct buf *out);
 
 /* What others see of the file, and what health reports. */
 struct ednfile_info {
-	bool exists;              /* at load, or since a rewrite */
-	mode_t mode;              /* permission bits; 0600 when there was no file */
+	bool exists; /* at load, or since a rewrite */
+	mode_t mode; /* permission bits; 0600 when there was no file */
 	struct timespec mtime;
 	uint64_t size_bytes;
-	size_t lenient_keys;      /* entries that clojure.edn could not read */
-	size_t trailing_bytes;    /* non-blank text behind the first form, which Clojure ignores (and a
+	size_t lenient_keys;   /* entries that clojure.edn could not read */
+	size_t trailing_bytes; /* non-blank text behind the first form, which Clojure ignores (and a
 				   * rewrite keeps) */
 };
 void ednfile_info(const struct ednfile *file, struct ednfile_info *info);

@@ -24,11 +24,11 @@
 struct memory;
 
 struct memory_options {
-	const char *edn_path;       /* memory.edn */
-	const char *store_dir;      /* STORE, made 0700 where missing; locked while the memory is open */
+	const char *edn_path;  /* memory.edn */
+	const char *store_dir; /* STORE, made 0700 where missing; locked while the memory is open */
 	const struct schema *schema;
-	unsigned edn_delay_ms;      /* debounce of the rewrite: 100 */
-	size_t doc_max_bytes;       /* 64 MiB */
+	unsigned edn_delay_ms; /* debounce of the rewrite: 100 */
+	size_t doc_max_bytes;  /* 64 MiB */
 	bool read_only;
 };
 
@@ -44,10 +44,10 @@ enum memory_kind { MEMORY_DOCUMENT, MEMORY_DIRECTORY };
 
 struct memory_stat {
 	enum memory_kind kind;
-	mode_t mode;           /* permission bits only */
-	uint64_t ino;          /* stable over remounts, never shared by two paths; follows a rename */
-	uint64_t version;      /* documents: another number after every change of the bytes */
-	uint64_t size;         /* documents: bytes that memory_read returns */
+	mode_t mode;      /* permission bits only */
+	uint64_t ino;     /* stable over remounts, never shared by two paths; follows a rename */
+	uint64_t version; /* documents: another number after every change of the bytes */
+	uint64_t size;    /* documents: bytes that memory_read returns */
 	struct timespec mtime;
 };
 
@@ -113,20 +113,20 @@ struct memory_type_count {
 };
 
 struct memory_health {
-	const char *mode;             /* "edn-only" */
-	size_t keys;                  /* of the top level */
-	size_t entities;              /* documents */
+	const char *mode; /* "edn-only" */
+	size_t keys;      /* of the top level */
+	size_t entities;  /* documents */
 	size_t directories;
-	size_t pending;               /* committed changes that memory.edn does not hold yet */
+	size_t pending; /* committed changes that memory.edn does not hold yet */
 	uint64_t journal_bytes;
 	uint64_t edn_bytes;
-	size_t lenient_keys;          /* keys of memory.edn that Clojure could not read */
-	size_t trailing_bytes;        /* behind the first form of memory.edn, ignored */
+	size_t lenient_keys;   /* keys of memory.edn that Clojure could not read */
+	size_t trailing_bytes; /* behind the first form of memory.edn, ignored */
 	uint64_t rewrites;
 	struct timespec last_rewrite; /* wall clock; 0 before the first */
 	double last_rewrite_ms;
-	uint64_t outside_changes;     /* times memory.edn was found changed by someone else */
-	int edn_error;                /* negative errno of the last rewrite, 0 when it went well */
+	uint64_t outside_changes; /* times memory.edn was found changed by someone else */
+	int edn_error;            /* negative errno of the last rewrite, 0 when it went well */
 	char edn_reason[200];
 };
 void memory_health(struct memory *memory, struct memory_health *health);
