@@ -135,12 +135,11 @@ struct edn_map_entry {
 };
 
 struct edn_map_shape {
-	struct slice
-		prefix; /* the namespace of a #:ns{..} map, without #: ; empty for a plain map */
-	size_t open;    /* offset behind the '{' */
-	size_t close;   /* offset of the matching '}' */
-	size_t end;     /* offset behind the form (= close + 1) */
-	size_t count;   /* entries */
+	struct slice prefix; /* of a #:ns{..} map its ns; empty for a plain map */
+	size_t open;         /* offset behind the '{' */
+	size_t close;        /* offset of the matching '}' */
+	size_t end;          /* offset behind the form (= close + 1) */
+	size_t count;        /* entries */
 };
 
 /* Called once an entry, in order. A negative return stops the scan, which returns it. */
