@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures of the suite: where the build is, and real mounts that clean up after themselves.
+
+    def test_something(mount):
+        m = mount('{:config {:a 1}}', 'edn_delay=10')
+        assert (m.mnt / 'config.json').read_text() == ...
+        m.remount()
+
+Whatever a daemon prints on stderr that a test did not announce (m.expect_stderr) fails the test, and
+so does an exit status other than 0; no mount outlives its test.
+"""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+import pytest
+
+TESTS = pathlib.Path(__file__).resolve().parent
+TOP = TESTS.parent
+BOUND_S = 60  # how long to wait for what must happen: generous, as sanitizers and CI are slow
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'oracle: compares with Clojure itself (starts a JVM)')
+
+
+def wait_until(condition, what, bound_s=BOUND_S):
+    """Polls until condition() is true and returns its value; fails the test after bound_s."""
+    pause = threading.Event()
+    end = time.monotonic() + bound_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            pytest.fail(f'waited {bound_s} s for: {what}')
+        pause.wait(0.005)
+
+
+def find_build():
+    named = os.environ.get('OUROFS_BUILD')
+    if named:
+        return pathlib.Path(named).resolve()
+    built = [path.parent for path in TOP.glob('build*/build.ninja')]
+    if not built:
+        pytest.exit('no build directory: set OUROFS_BUILD or run `meson setup build`', 2)
+    return max(built, key=lambda path: (path / 'build.ninja').stat().st_mtime)
+
+
+@pytest.fixture(scope='session')
+def build_dir():
+    return find_build()
+
+
+@pytest.fixture(scope='session')
+def binary(build_dir):
+    """binary(name): the path of an executable that the build made."""
+    def find(name):
+        for folder in ('fs', 'store', 'mapping', 'tests'):
+            for path in sorted((build_dir / folder).rglob(name)):
+                if path.is_file() and os.access(path, os.X_OK):
+                    return path
+        return pytest.fail(f'{name} is not built below {build_dir}')
+    return find
+
+
+@pytest.fixture(scope='session')
+def example():
+    """A small memory with every family of keys, as text."""
+    return (TESTS / 'cases' / 'example.edn').read_text()
+
+
+@pytest.fixture(scope='session')
+def mount_base(build_dir):
+    """A directory on a real disk. Not below /tmp, where vim makes no backups and tmpfs may be."""
+    parent = build_dir
+    if build_dir.is_relative_to('/tmp'):
+        parent = pathlib.Path('/var/tmp')
+    base = pathlib.Path(tempfile.mkdtemp(prefix='ourofs-test-', dir=parent))
+    yield base
+    base.rmdir()  # each test has emptied its own; what is left is a mount that could not be removed
+
+
+@pytest.fixture
+def disk(mount_base):
+    """A fresh directory on a real disk, for tests without a mount."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix='d-', dir=mount_base))
+    yield path
+    shutil.rmtree(path)
+
+
+def is_mounted(path):
+    """Told by the mount table, which never blocks on a daemon that does not answer."""
+    wanted = os.fspath(path)
+    for line in pathlib.Path('/proc/self/mountinfo').read_text().splitlines():
+        at = re.sub(r'\\([0-7]{3})', lambda m: chr(int(m[1], 8)), line.split(' ')[4])
+        if at == wanted:
+            return True
+    return False
+
+
+def abort_connection(path):
+    """Makes every request that waits on a hung daemon fail, so that its callers can be killed."""
+    for line in pathlib.Path('/proc/self/mountinfo').read_text().splitlines():
+        fields = line.split(' ')
+        if fields[4] == os.fspath(path):
+            minor = fields[2].split(':')[1]
+            control = pathlib.Path(f'/sys/fs/fuse/connections/{minor}/abort')
+            if control.exists():
+                control.write_text('1')
+
+
+class Mount:
+    """A daemon in the foreground over base/memory.edn, its state in base/store, at base/mnt."""
+
+    def __init__(self, program, base, text, options, args):
+        self.program = program
+        self.base = base
+        self.edn = base / 'memory.edn'
+        self.store = base / 'store'
+        self.mnt = base / 'mnt'
+        self.log = base / 'stderr'
+        self.options = options
+        self.args = args
+        self.proc = None
+        self.expected = []
+        self.mnt.mkdir()
+        if text is not None:
+            self.edn.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    def command(self):
+        options = ','.join((f'store={self.store}',) + tuple(self.options))
+        return [str(self.program), '-f', *self.args, '-o', options, str(self.edn), str(self.mnt)]
+
+    def spawn(self):
+        with self.log.open('ab') as log:
+            self.proc = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def mount(self):
+        self.spawn()
+
+        def mounted():
+            if self.proc.poll() is not None:
+                pytest.fail(f'ourofs ended with {self.proc.returncode}: {self.stderr()}')
+            return is_mounted(self.mnt)
+        wait_until(mounted, f'{self.mnt} to be mounted')
+        os.stat(self.mnt)  # answered: the daemon serves
+        return self
+
+    def stderr(self):
+        return self.log.read_text(errors='replace') if self.log.exists() else ''
+
+    def expect_stderr(self, pattern):
+        """Lines of stderr that match this regular expression are no surprise."""
+        self.expected.append(pattern)
+
+    def check_stderr(self):
+        lines = [line for line in self.stderr().splitlines()
+                 if not any(re.search(pattern, line) for pattern in self.expected)]
+        assert not lines, 'unexpected on the stderr of ourofs:\n' + '\n'.join(lines)
+
+    def edn_text(self):
+        return self.edn.read_text(encoding='utf-8', errors='surrogateescape')
+
+    def sync(self):
+        """Returns when memory.edn holds everything that was committed."""
+        (self.mnt / '.sync').write_bytes(b'1\n')
+
+    def wait_exit(self):
+        try:
+            return self.proc.wait(BOUND_S)
+        except subprocess.TimeoutExpired:
+            return pytest.fail(f'ourofs still runs {BOUND_S} s after its unmount')
+
+    def unmount(self):
+        """Unmounts, waits for the daemon's end, and holds it to status 0 and a quiet stderr."""
+        subprocess.run(['fusermount3', '-u', str(self.mnt)], check=True, timeout=BOUND_S)
+        status = self.wait_exit()
+        self.check_stderr()
+        assert status == 0, f'ourofs ended with {status}'
+
+    def kill(self):
+        """SIGKILL, as a crash: nothing is flushed. remount() goes on from what is on disk."""
+        self.proc.send_signal(signal.SIGKILL)
+        self.wait_exit()
+        if is_mounted(self.mnt):
+            subprocess.run(['fusermount3', '-u', '-z', str(self.mnt)], check=True, timeout=BOUND_S)
+        self.check_stderr()
+
+    def remount(self, *options):
+        """Mounts the same files again; options, when given, replace those of before."""
+        if self.proc.poll() is None:
+            self.unmount()
+        if options:
+            self.options = options
+        return self.mount()
+
+    def close(self):
+        """At the end of the test: unmounts by all means, and reports what was not as it should be."""
+        problems = []
+        if is_mounted(self.mnt):
+            plain = subprocess.run(['fusermount3', '-u', str(self.mnt)], capture_output=True,
+                                   text=True, timeout=BOUND_S)
+            if plain.returncode != 0:
+                problems.append(f'still in use at the end: {plain.stderr.strip()}')
+                subprocess.run(['fusermount3', '-u', '-z', str(self.mnt)], timeout=BOUND_S)
+        if self.proc is not None:
+            try:
+                status = self.proc.wait(BOUND_S)
+                if status not in (0, -signal.SIGKILL):
+                    problems.append(f'ourofs ended with {status}')
+            except subprocess.TimeoutExpired:
+                problems.append('ourofs did not end after its unmount; killed')
+                self.proc.kill()
+                self.proc.wait(BOUND_S)
+        try:
+            self.check_stderr()
+        except AssertionError as error:
+            problems.append(str(error))
+        if not is_mounted(self.mnt):
+            shutil.rmtree(self.base, ignore_errors=True)
+        return problems
+
+    def give_up(self):
+        """A test that hangs in the filesystem is unblocked, and fails."""
+        abort_connection(self.mnt)
+        self.proc.kill()
+
+
+@pytest.fixture
+def mount(binary, mount_base):
+    """mount(text='{}', *options, args=()) -> Mount. Each option is one word of -o."""
+    mounts = []
+    timers = []
+
+    def make(text='{}', options=(), args=()):
+        base = pathlib.Path(tempfile.mkdtemp(prefix='m-', dir=mount_base))
+        made = Mount(binary('ourofs'), base, text, options, args)
+        mounts.append(made)
+        return made
+
+    def factory(text='{}', *options, args=()):
+        made = make(text, options, args).mount()
+        timers.append(threading.Timer(5 * BOUND_S, made.give_up))
+        timers[-1].daemon = True
+        timers[-1].start()
+        return made
+
+    def refused(text='{}', *options, args=()):
+        """Expects that the mount fails; returns (exit status, stderr)."""
+        made = make(text, options, args)
+        made.spawn()
+        status = wait_until(lambda: None if made.proc.poll() is None else (made.proc.returncode,),
+                            'ourofs to refuse the mount')[0]
+        made.proc = None
+        made.expected.append('')
+        assert status != 0
+        return status, made.stderr()
+
+    factory.refused = refused
+    factory.prepare = make
+    yield factory
+    for timer in timers:
+        timer.cancel()
+    problems = [problem for made in reversed(mounts) for problem in made.close()]
+    assert not problems, '\n'.join(problems)
