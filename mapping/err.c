@@ -4,7 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static void fill(struct err *err, int code, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void fill(struct err *err, int code,
+	const char *format, va_list args)
 {
 	err->code = code;
 	err->line = 0;
