@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 
+import hypothesis
 import pytest
 
 TESTS = pathlib.Path(__file__).resolve().parent
@@ -28,6 +29,10 @@ BOUND_S = 60  # how long to wait for what must happen: generous, as sanitizers a
 
 def pytest_configure(config):
     config.addinivalue_line('markers', 'oracle: compares with Clojure itself (starts a JVM)')
+    config.addinivalue_line('markers', 'style: looks at the source, not at what was built')
+    # No example may fail for being slow: sanitizers and busy machines are.
+    hypothesis.settings.register_profile('suite', deadline=None, print_blob=True)
+    hypothesis.settings.load_profile('suite')
 
 
 def wait_until(condition, what, bound_s=BOUND_S):

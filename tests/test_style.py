@@ -8,6 +8,8 @@ import subprocess
 import pytest
 from conftest import TOP
 
+pytestmark = pytest.mark.style
+
 LAYERS = ('mapping', 'store', 'fs')
 TOP_LEVEL = {'fs', 'store', 'mapping', 'tests', 'man', 'meson.build', 'README.md', 'LICENSE',
              'quickstart'}
