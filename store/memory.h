@@ -58,11 +58,15 @@ int memory_read(struct memory *memory, struct slice path, struct memory_stat *st
 	struct err *err);
 
 struct memory_attributes {
+	uint64_t ino; /* memory_put of a new document: its number, from memory_new_ino; 0: chosen here */
 	bool has_mode;
 	bool has_mtime;
 	mode_t mode;
 	struct timespec mtime;
 };
+
+/* A number that no document has or had: a file may show it before its first save. */
+uint64_t memory_new_ino(struct memory *memory);
 
 /* May a document be created there, as far as the name goes? 0, -EINVAL with the reason, -ENOTDIR ... */
 int memory_may_create(struct memory *memory, struct slice path, struct err *err);
