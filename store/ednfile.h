@@ -32,7 +32,8 @@ struct ednfile_options {
 /*
  * Loads and indexes path. A missing file is an empty store (it is made by the first write); a
  * symbolic link is followed (and rewritten at its target); a directory, FIFO or device: -EINVAL.
- * A broken file: -EBADMSG with line, column and cause; it is not touched.
+ * A broken file: -EBADMSG with line, column and cause, once no byte of it changed for settle_ms (its
+ * writer may be half way); it is not touched. Temporary files of a rewrite that was killed are removed.
  */
 int ednfile_open(struct ednfile **file, const char *path, const struct ednfile_options *options,
 	struct err *err);
@@ -44,7 +45,7 @@ struct ednfile_item {
 			     * it with atomics, as many readers may hold it */
 };
 
-/* 0, or -ENOENT. */
+/* 0, -ENOENT or -ENOMEM. */
 int ednfile_get(const struct ednfile *file, struct slice key, struct slice member,
 	struct ednfile_item *item);
 /* Is the key's value a map under a collection pattern, so that it has members? */
@@ -63,15 +64,20 @@ int ednfile_each_member(const struct ednfile *file, struct slice key, ednfile_ea
  * A member of a key that does not exist makes the key, as {member text}. Where the new key does not
  * fit a #:ns{..} map, the prefix is opened up, keys in full, nothing else changed.
  * -EEXIST: a different key that Clojure's = takes for the same is there. -ENOTDIR: a member of a
- * value that is no map. -ENOMEM. On failure nothing changed.
+ * value that is no map. -EBADMSG: key, member or text is not one readable EDN form. -EOVERFLOW. -ENOMEM.
+ * On failure nothing changed.
  */
 int ednfile_put(struct ednfile *file, struct slice key, struct slice member, struct slice text,
 	struct err *err);
-/* 0 or -ENOENT. Deleting the last member leaves {}. The entry's gap goes with it: no doubled commas. */
+/*
+ * 0 or -ENOENT (-ENOMEM). Deleting the last member leaves {}. The entry's separator goes with it, and the
+ * comment behind it on its line; comments on other lines and discards stay.
+ */
 int ednfile_delete(struct ednfile *file, struct slice key, struct slice member);
 /*
- * Gives an entry another key; it keeps its text, and its place when both are in one map. The target must not
- * exist (-EEXIST); the caller deletes it first.
+ * Gives an entry another key; it keeps its text, and its place when both are in one map (else it goes
+ * to the end of the other map). The target must not exist (-EEXIST); the caller deletes it first.
+ * Other errors as ednfile_put, -ENOENT, -EINVAL (a key into itself).
  */
 int ednfile_rename(struct ednfile *file, struct slice key, struct slice member, struct slice to_key,
 	struct slice to_member, struct err *err);
@@ -106,7 +112,10 @@ struct ednfile_info {
 				   * rewrite keeps) */
 };
 void ednfile_info(const struct ednfile *file, struct ednfile_info *info);
-/* Has someone else changed, replaced or removed the file since it was read or last rewritten? */
+/*
+ * Has someone else changed, replaced or removed the file since it was read or last rewritten? By
+ * device, inode, size, mtime and ctime, so a chmod counts too. Any thread, at any time.
+ */
 bool ednfile_changed_outside(const struct ednfile *file);
 
 #endif
