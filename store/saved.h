@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_SAVED_H
+#define OUROFS_SAVED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "buf.h"
+#include "err.h"
+#include "hash.h"
+
+/*
+ * What STORE remembers of documents beside their value: the bytes as they were saved, mtime, mode and
+ * inode number, in an LMDB environment (STORE/data.mdb).
+ *
+ * A record is named by bytes of the caller's (any length). It says of which value it speaks (the hash of its
+ * EDN text, its identity), so that a value changed by others is never shown with old bytes.
+ *
+ * Reading: any thread, many at once, each inside its own saved_read_begin/_end; what saved_get returns
+ * borrows LMDB's memory until the end. Writing: one thread at a time; a batch is one synced transaction.
+ * The map grows by itself.
+ */
+struct saved;
+
+struct saved_record {
+	bool has_bytes;
+	bool has_mtime; /* of the value named below; mode and ino are of the name */
+	mode_t mode;
+	struct timespec mtime;
+	uint64_t ino;
+	uint64_t version;
+	struct hash128 text_hash; /* of the value's EDN text */
+	struct hash128 identity;  /* edn_identity of the value */
+	struct slice bytes;
+};
+
+/*
+ * dir_fd and path are STORE's. Data of another program is refused with -EINVAL and never written; so is
+ * a later format. read_only: a missing environment is an empty one.
+ */
+int saved_open(struct saved **saved, int dir_fd, const char *path, bool read_only, struct err *err);
+void saved_close(struct saved *saved);
+
+struct saved_reader {
+	struct saved *saved;
+	void *txn;
+};
+int saved_read_begin(struct saved *saved, struct saved_reader *reader);
+void saved_read_end(struct saved_reader *reader);
+/* 0, -ENOENT, -EIO (a damaged record). */
+int saved_get(struct saved_reader *reader, struct slice name, struct saved_record *record);
+
+/* Every record whose name starts with the byte tag, in no certain order. A negative return stops. */
+typedef int saved_each_fn(void *context, struct slice name, const struct saved_record *record);
+int saved_each(struct saved_reader *reader, char tag, saved_each_fn *fn, void *context);
+
+struct saved_item {
+	struct slice name;
+	const struct saved_record *record; /* NULL: removes it */
+};
+/* Numbers and times by name, for the caller's own state. */
+struct saved_note {
+	const char *name;
+	struct slice value;
+};
+/* All of it or nothing, durable on return. -ENOSPC, -EIO. */
+int saved_write(struct saved *saved, const struct saved_item *items, size_t item_count,
+	const struct saved_note *notes, size_t note_count, struct err *err);
+/* Copies a note's value: 0, -ENOENT, or -EINVAL when it is not of this size. */
+int saved_note_get(struct saved_reader *reader, const char *name, void *value, size_t size);
+
+#endif

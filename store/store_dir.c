@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "store_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int fail(struct err *err, const char *path, const char *what)
+{
+	int code = -errno;
+
+	return err_set(err, code, "%s: %s: %s", path, what, strerror(-code));
+}
+
+static int open_dir(struct store_dir *dir, const char *path, bool read_only, struct err *err)
+{
+	if (!read_only && mkdir(path, 0700) && errno != EEXIST)
+		return fail(err, path, "cannot make the store");
+	dir->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir->dir_fd < 0 && !(read_only && errno == ENOENT))
+		return fail(err, path, "cannot open the store");
+	return 0;
+}
+
+static int refuse(int lock_fd, const char *path, struct err *err)
+{
+	char text[32];
+	ssize_t len = pread(lock_fd, text, sizeof(text) - 1, 0);
+	long pid;
+
+	text[len > 0 ? len : 0] = '\0';
+	pid = strtol(text, NULL, 10);
+	if (pid > 0)
+		return err_set(err, -EBUSY, "%s: store is in use by ourofs (pid %ld)", path, pid);
+	return err_set(err, -EBUSY, "%s: store is in use by ourofs", path);
+}
+
+static int write_pid(int lock_fd, const char *path, struct err *err)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+
+	if (ftruncate(lock_fd, 0) || pwrite(lock_fd, text, (size_t)len, 0) != len)
+		return fail(err, path, "cannot write the lock");
+	return 0;
+}
+
+static int lock(struct store_dir *dir, const char *path, bool read_only, struct err *err)
+{
+	int flags = read_only ? O_RDONLY : O_RDWR | O_CREAT;
+
+	dir->lock_fd = openat(dir->dir_fd, "lock", flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (dir->lock_fd < 0) {
+		/* a store that nobody has ever written needs no lock to be read */
+		if (read_only && errno == ENOENT)
+			return 0;
+		return fail(err, path, "cannot open the lock");
+	}
+	while (flock(dir->lock_fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB)) {
+		if (errno == EWOULDBLOCK)
+			return refuse(dir->lock_fd, path, err);
+		if (errno != EINTR)
+			return fail(err, path, "cannot lock the store");
+	}
+	return read_only ? 0 : write_pid(dir->lock_fd, path, err);
+}
+
+int store_dir_open(struct store_dir *dir, const char *path, bool read_only, struct err *err)
+{
+	int ret;
+
+	*dir = STORE_DIR_NONE;
+	ret = open_dir(dir, path, read_only, err);
+	if (!ret && dir->dir_fd >= 0)
+		ret = lock(dir, path, read_only, err);
+	if (ret)
+		store_dir_close(dir);
+	return ret;
+}
+
+void store_dir_close(struct store_dir *dir)
+{
+	if (!dir)
+		return;
+	if (dir->lock_fd >= 0)
+		close(dir->lock_fd);
+	if (dir->dir_fd >= 0)
+		close(dir->dir_fd);
+	*dir = STORE_DIR_NONE;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_STORE_DIR_H
+#define OUROFS_STORE_DIR_H
+
+#include <stdbool.h>
+
+#include "err.h"
+
+/*
+ * STORE, the directory of everything ourofs keeps beside memory.edn, and the lock on it.
+ *
+ * The lock is flock(2) on STORE/lock, held by a descriptor that is closed on exec and released by
+ * the kernel when its process ends, however it ends. The file holds the owner's pid, for people.
+ */
+struct store_dir {
+	int dir_fd; /* of STORE: everything below is opened relative to it */
+	int lock_fd;
+};
+
+#define STORE_DIR_NONE ((struct store_dir){-1, -1})
+
+/*
+ * Makes path (0700) where missing, opens and locks it. With read_only nothing is made or written, the
+ * lock is shared, and a missing STORE is no error: dir_fd stays -1. -EBUSY: another ourofs has it.
+ */
+int store_dir_open(struct store_dir *dir, const char *path, bool read_only, struct err *err);
+void store_dir_close(struct store_dir *dir);
+
+#endif
