@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "log.h"
+#include "mountpoint.h"
+
+/* ourofs(1): composes options, memory and filesystem, runs them, and unwinds in reverse. */
+
+enum { MAPPING_MAX_BYTES = 1 << 20 };
+
+struct program {
+	struct options options;
+	struct daemon daemon;
+	struct schema *schema;
+	struct memory *memory;
+	struct fs *fs;
+	struct fuse_session *session;
+};
+
+/* "ourofs: FILE:LINE:COLUMN: cause", without what the cause does not have or says itself. */
+static int complain(const char *file, const struct err *err)
+{
+	char text[sizeof(err->text) + 32];
+
+	err_describe(err, text, sizeof(text));
+	if (err->line)
+		log_error("%s:%s", file, text);
+	else if (!file || strstr(text, file))
+		log_error("%s", text);
+	else
+		log_error("%s: %s", file, text);
+	return err->code ? err->code : -EIO;
+}
+
+/* ---- the pieces, in the order in which they come up ---- */
+
+static int read_mapping(const char *path, struct buf *text, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t len = 0;
+	int ret = 0;
+
+	if (fd < 0)
+		return err_set(err, -errno, "%s", strerror(errno));
+	do {
+		char *room = buf_reserve(text, 65536);
+		if (!room)
+			ret = err_set(err, -ENOMEM, "out of memory");
+		else if ((len = read(fd, room, 65536)) < 0)
+			ret = err_set(err, -errno, "%s", strerror(errno));
+		else if ((text->len += (size_t)len) > MAPPING_MAX_BYTES)
+			ret = err_set(err, -EFBIG, "larger than %d bytes", MAPPING_MAX_BYTES);
+	} while (!ret && len > 0);
+	close(fd);
+	return ret;
+}
+
+static int open_schema(struct program *program)
+{
+	const char *path = program->options.mapping_path;
+	struct buf text = BUF_INIT;
+	struct err err = {0};
+	int ret;
+
+	if (schema_new(&program->schema, &err))
+		return complain(NULL, &err);
+	if (!path)
+		return 0;
+	ret = read_mapping(path, &text, &err);
+	if (!ret)
+		ret = schema_add(program->schema, buf_slice(&text), &err);
+	buf_release(&text);
+	return ret ? complain(path, &err) : 0;
+}
+
+static int open_memory(struct program *program)
+{
+	const struct options *options = &program->options;
+	const struct memory_options memory_options = {
+		.edn_path = options->edn_path,
+		.store_dir = options->store_dir,
+		.schema = program->schema,
+		.edn_delay_ms = options->edn_delay_ms,
+		.doc_max_bytes = options->doc_max_bytes,
+		.read_only = options->read_only,
+	};
+	struct err err = {0};
+
+	if (memory_open(&program->memory, &memory_options, &err))
+		return complain(options->edn_path, &err);
+	return 0;
+}
+
+/* The words for libfuse and the kernel. default_permissions: modes and owners shown are meant. */
+static int session_words(const struct options *options, char **words)
+{
+	struct buf fsname = BUF_INIT;
+	int ret;
+
+	buf_add_str(&fsname, "fsname=");
+	buf_add_str(&fsname, options->edn_path);
+	ret = buf_cstr(&fsname) ? fuse_opt_add_opt_escaped(words, fsname.ptr) : -1;
+	buf_release(&fsname);
+	if (!ret)
+		ret = fuse_opt_add_opt(words, "subtype=ourofs,default_permissions");
+	if (!ret && options->read_only)
+		ret = fuse_opt_add_opt(words, "ro");
+	if (!ret && options->allow_other)
+		ret = fuse_opt_add_opt(words, "allow_other");
+	if (!ret && options->fuse_options)
+		ret = fuse_opt_add_opt(words, options->fuse_options);
+	return ret ? -ENOMEM : 0;
+}
+
+static int open_session(struct program *program)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	const struct options *options = &program->options;
+	char *words = NULL;
+	int ret = session_words(options, &words);
+
+	if (!ret && (fuse_opt_add_arg(&args, "ourofs") || fuse_opt_add_arg(&args, "-o") ||
+			    fuse_opt_add_arg(&args, words) ||
+			    (options->debug && fuse_opt_add_arg(&args, "-d"))))
+		ret = -ENOMEM;
+	if (ret)
+		log_error("out of memory");
+	else
+		program->session =
+			fuse_session_new(&args, &fs_operations, sizeof(fs_operations), program->fs);
+	if (!ret && !program->session) /* libfuse has said why */
+		ret = -EINVAL;
+	fuse_opt_free_args(&args);
+	free(words);
+	return ret;
+}
+
+/* ---- running ---- */
+
+static int run_loop(struct program *program)
+{
+	struct fuse_loop_config *config;
+	int ret;
+
+	if (program->options.single_threaded)
+		return fuse_session_loop(program->session);
+	config = fuse_loop_cfg_create();
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_clone_fd(config, program->options.clone_fd);
+	fuse_loop_cfg_set_max_threads(config, program->options.max_threads);
+	fuse_loop_cfg_set_idle_threads(config, program->options.max_idle_threads);
+	ret = fuse_session_loop_mt(program->session, config);
+	fuse_loop_cfg_destroy(config);
+	return ret;
+}
+
+/*
+ * The signals that end the session reach the main thread alone, and only inside the loop: all
+ * threads are started while they are blocked, and what comes before or after waits.
+ */
+static void block_signals(int how)
+{
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		sigaddset(&set, signals[i]);
+	pthread_sigmask(how, &set, NULL);
+}
+
+/* Mounted, and until the unmount. */
+static int serve(struct program *program)
+{
+	int ret;
+
+	if (!program->options.foreground)
+		log_to_syslog();
+	log_info("%s is mounted on %s", program->options.edn_path, program->options.mountpoint);
+	daemon_ready(&program->daemon);
+	block_signals(SIG_UNBLOCK);
+	ret = run_loop(program); /* positive: the signal that ended it */
+	block_signals(SIG_BLOCK);
+	if (ret < 0)
+		log_error("cannot serve any longer: %s", strerror(-ret));
+	return ret < 0 ? ret : 0;
+}
+
+static int mount_and_serve(struct program *program)
+{
+	struct err err = {0};
+	int ret = 0;
+
+	if (fuse_set_signal_handlers(program->session)) /* libfuse has said why */
+		return -EIO;
+	if (fs_start(program->fs, program->session)) {
+		log_error("cannot start the filesystem's threads");
+		ret = -EAGAIN;
+	} else if (fuse_session_mount(program->session, program->options.mountpoint)) {
+		ret = err_set(&err, -EIO, "cannot mount on it");
+		complain(program->options.mountpoint, &err);
+	} else {
+		ret = serve(program);
+		fuse_session_unmount(program->session);
+	}
+	fs_stop(program->fs);
+	fuse_remove_signal_handlers(program->session);
+	return ret;
+}
+
+static int close_memory(struct program *program)
+{
+	struct err err = {0};
+
+	if (!program->memory || !memory_close(program->memory, &err))
+		return 0;
+	complain(program->options.edn_path, &err);
+	log_error("%s lacks the last changes: they are kept in %s, and the next mount writes them",
+		program->options.edn_path, program->options.store_dir);
+	return err.code ? err.code : -EIO;
+}
+
+/* The daemon's whole life. The memory is opened before the mount, so that a broken one has none. */
+static int live(struct program *program)
+{
+	struct err err = {0};
+	int closed;
+	int ret;
+
+	umask(0); /* the kernel has applied the caller's; files of the store say their own mode */
+	signal(SIGPIPE, SIG_IGN);
+	block_signals(SIG_BLOCK);
+	ret = open_schema(program);
+	if (!ret)
+		ret = open_memory(program);
+	if (!ret && (ret = fs_new(&program->fs, &program->options, program->memory, &err)))
+		complain(NULL, &err);
+	if (!ret)
+		ret = open_session(program);
+	if (!ret)
+		ret = mount_and_serve(program);
+	if (program->session)
+		fuse_session_destroy(program->session);
+	fs_free(program->fs);
+	closed = close_memory(program);
+	schema_free(program->schema);
+	return ret ? ret : closed;
+}
+
+static int start(struct program *program)
+{
+	struct err err = {0};
+
+	if (mountpoint_check(&program->options, &err))
+		return complain(NULL, &err);
+	if (program->options.foreground)
+		return live(program);
+	if (daemon_fork(&program->daemon, program->options.mountpoint, &err))
+		return complain(NULL, &err);
+	if (program->daemon.pid == 0)
+		return live(program);
+	if (daemon_wait(&program->daemon, program->options.mountpoint, &err))
+		return err.text[0] ? complain(NULL, &err) : -ECHILD;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct program program = {.daemon = {.pipe = -1}};
+	struct err err = {0};
+	int ret = options_parse(&program.options, argc, argv, &err);
+
+	log_to_stderr(program.options.debug);
+	if (ret)
+		log_error("%s (see `ourofs --help`)", err.text);
+	else if (program.options.show_help)
+		options_print_help("ourofs");
+	else if (program.options.show_version)
+		printf("ourofs %s\nlibfuse %s\n", OUROFS_VERSION, fuse_pkgversion());
+	else
+		ret = start(&program);
+	options_release(&program.options);
+	return ret || fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "mountpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int check_directory(const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0)
+		return S_ISDIR(st.st_mode) ? 0
+					   : err_set(err, -ENOTDIR, "%s: not a directory", path);
+	if (errno == ENOTCONN || errno == ECONNABORTED)
+		return err_set(err, -ENOTCONN,
+			"a mount is left here whose daemon is gone: `fusermount3 -u -z %s` mends "
+			"it",
+			path);
+	return err_set(err, -errno, "%s: %s", path, strerror(errno));
+}
+
+/* A directory that may not be read counts as empty: whether to mount there is for fusermount3. */
+static int check_empty(const char *path, struct err *err)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	int ret = 0;
+
+	if (!dir)
+		return 0;
+	while (!ret && (entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			ret = err_set(err, -ENOTEMPTY,
+				"%s: not empty (-o nonempty mounts over what is there)", path);
+	closedir(dir);
+	return ret;
+}
+
+/* Both without links, "." and "..". */
+static bool is_below(const char *path, const char *directory)
+{
+	size_t len = strlen(directory);
+
+	if (strcmp(directory, "/") == 0)
+		return true;
+	return strncmp(path, directory, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+static int check_outside(const struct options *options, struct err *err)
+{
+	const char *const files[] = {options->edn_path, options->store_dir};
+	char *mountpoint = realpath(options->mountpoint, NULL);
+	int ret = 0;
+
+	if (!mountpoint)
+		return err_set(err, -errno, "%s: %s", options->mountpoint, strerror(errno));
+	for (size_t i = 0; !ret && i < sizeof(files) / sizeof(*files); i++)
+		if (is_below(files[i], mountpoint))
+			ret = err_set(err, -EINVAL, "%s: lies below the mountpoint", files[i]);
+	free(mountpoint);
+	return ret;
+}
+
+static int check_device(struct err *err)
+{
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
+		return err_set(err, -ENODEV, "/dev/fuse: %s (`modprobe fuse` may help)",
+			strerror(errno));
+	return err_set(err, -errno, "/dev/fuse: %s", strerror(errno));
+}
+
+int mountpoint_check(const struct options *options, struct err *err)
+{
+	int ret = check_directory(options->mountpoint, err);
+
+	if (!ret)
+		ret = check_outside(options, err);
+	if (!ret && !options->nonempty)
+		ret = check_empty(options->mountpoint, err);
+	if (!ret)
+		ret = check_device(err);
+	return ret;
+}
