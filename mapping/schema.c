@@ -157,8 +157,8 @@ const struct schema_row *schema_collection(const struct schema *schema, struct s
 }
 
 /*
- * Prefixes longer than the longest pattern need no look: "**" takes them all as it takes the first
- * of them, and no other pattern reaches so far. So the work is bounded, however long the keyword.
+ * Past the longest pattern only those in "**" match, and they match every prefix alike: one look there
+ * is enough, so the work is bounded, however long the keyword.
  */
 size_t schema_collection_prefix(const struct schema *schema, struct slice keyword)
 {
@@ -166,7 +166,7 @@ size_t schema_collection_prefix(const struct schema *schema, struct slice keywor
 
 	if (schema_has_empty_segment(keyword))
 		return 0;
-	for (size_t i = 0; i < keyword.len && segments < schema->longest; i++) {
+	for (size_t i = 0; i < keyword.len && segments <= schema->longest; i++) {
 		const struct schema_row *row;
 
 		if (keyword.ptr[i] != '/')
