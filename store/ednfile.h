@@ -27,6 +27,7 @@ struct ednfile;
 struct ednfile_options {
 	unsigned max_depth;          /* EDN_LOAD_DEPTH */
 	const struct schema *schema; /* which keys are collections */
+	unsigned settle_ms; /* how long a broken file stands still to be reported; 0: 2,000 */
 };
 
 /*
@@ -40,9 +41,11 @@ int ednfile_open(struct ednfile **file, const char *path, const struct ednfile_o
 void ednfile_free(struct ednfile *file);
 
 struct ednfile_item {
-	struct slice text; /* the value's EDN text; valid until the entry is next changed */
-	uint64_t *slot;    /* the caller's, zero when the entry is read or its text changes; access
-			     * it with atomics, as many readers may hold it */
+	struct slice
+		text;   /* the value's EDN text; valid until the next call with a non-const file */
+	uint64_t *slot; /* the caller's, zero when the entry is read or its text changes; access
+			    * it with atomics, as many readers may hold it. Valid as long as text. It
+			    * is a cache: a member's may be zero again after any change of the file. */
 };
 
 /* 0, -ENOENT or -ENOMEM. */
@@ -108,8 +111,8 @@ struct ednfile_info {
 	struct timespec mtime;
 	uint64_t size_bytes;
 	size_t lenient_keys;   /* entries that clojure.edn could not read */
-	size_t trailing_bytes; /* non-blank text behind the first form, which Clojure ignores (and a
-				   * rewrite keeps) */
+	size_t trailing_bytes; /* behind the first form, neither blank nor comment: Clojure
+				* ignores it, a rewrite keeps it */
 };
 void ednfile_info(const struct ednfile *file, struct ednfile_info *info);
 /*

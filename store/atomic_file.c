@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+#include "atomic_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+enum { SUFFIX_LEN = 6, TRIES = 100 };
+
+static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+static int failed(struct err *err, const char *what, const char *name)
+{
+	int code = -errno;
+
+	return err_set(err, code, "%s %s: %s", what, name, strerror(-code));
+}
+
+/* What temporaries of name begin with; a long name is cut so that they fit. Returns its length. */
+static size_t temporary_prefix(char *out, const char *name)
+{
+	int len = snprintf(out, NAME_MAX + 1 - SUFFIX_LEN, ".%.*s.ourofs-",
+		NAME_MAX - SUFFIX_LEN - 9, name);
+
+	return (size_t)len;
+}
+
+/* Opens the directory of path and finds the name in it. */
+static int open_directory(const char *path, char *name, int *dir, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	char *parent;
+
+	if (!slash || !slash[1] || strlen(slash + 1) > NAME_MAX)
+		return err_set(err, -EINVAL, "%s is no absolute path of a file", path);
+	memcpy(name, slash + 1, strlen(slash + 1) + 1);
+	parent = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	if (!parent)
+		return err_set(err, -ENOMEM, "out of memory");
+	*dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*dir < 0 &&
+		errno == EACCES) /* may be passed, not listed: renamed in, but not synced alone */
+		*dir = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	free(parent);
+	return *dir < 0 ? failed(err, "opening the directory of", path) : 0;
+}
+
+static int open_temporary(struct atomic_file *f, struct err *err)
+{
+	size_t len = temporary_prefix(f->temporary, f->name);
+	unsigned char random[SUFFIX_LEN];
+
+	for (int i = 0; i < TRIES; i++) {
+		if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+			break;
+		for (int j = 0; j < SUFFIX_LEN; j++)
+			f->temporary[len + (size_t)j] = letters[random[j] % (sizeof(letters) - 1)];
+		f->temporary[len + SUFFIX_LEN] = '\0';
+		f->fd = openat(f->dir, f->temporary,
+			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (f->fd >= 0) {
+			flock(f->fd, LOCK_EX | LOCK_NB);
+			return 0;
+		}
+		if (errno != EEXIST)
+			break;
+	}
+	f->temporary[0] = '\0';
+	return failed(err, "creating a temporary file beside", f->name);
+}
+
+/* All extended attributes; an ACL that were lost would open the file to its group. */
+static int keep_attributes(int from, int to)
+{
+	char names[4096];
+	char value[4096];
+	ssize_t len = flistxattr(from, names, sizeof(names));
+
+	for (char *name = names; len > 0 && name < names + len; name += strlen(name) + 1) {
+		ssize_t size = fgetxattr(from, name, value, sizeof(value));
+
+		if (size >= 0 && !fsetxattr(to, name, value, (size_t)size, 0))
+			continue;
+		if (strcmp(name, "system.posix_acl_access") == 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int keep_owner_and_mode(struct atomic_file *f, mode_t mode, struct err *err)
+{
+	struct stat old;
+	struct stat new;
+
+	if (f->old < 0)
+		return fchmod(f->fd, mode) ? failed(err, "setting the mode of", f->name) : 0;
+	if (fstat(f->old, &old) || fstat(f->fd, &new))
+		return failed(err, "looking at", f->name);
+	if (new.st_uid != old.st_uid || new.st_gid != old.st_gid) {
+		uid_t uid = new.st_uid == old.st_uid ? (uid_t)-1 : old.st_uid;
+
+		if (fchown(f->fd, uid, old.st_gid))
+			return failed(err, "keeping the owner of", f->name);
+	}
+	if (fchmod(f->fd, old.st_mode & 07777))
+		return failed(err, "keeping the mode of", f->name);
+	if (keep_attributes(f->old, f->fd))
+		return failed(err, "keeping the ACL of", f->name);
+	return 0;
+}
+
+static int open_old(struct atomic_file *f, struct err *err)
+{
+	struct stat st;
+
+	if (fstatat(f->dir, f->name, &st, AT_SYMLINK_NOFOLLOW)) {
+		if (errno == ENOENT)
+			return 0;
+		return failed(err, "looking at", f->name);
+	}
+	if (S_ISLNK(st.st_mode))
+		return err_set(err, -ELOOP, "%s is a symbolic link", f->name);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "%s is not a regular file", f->name);
+	f->old = openat(f->dir, f->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return f->old < 0 ? failed(err, "opening", f->name) : 0;
+}
+
+int atomic_file_begin(struct atomic_file *f, const char *path, mode_t mode, struct err *err)
+{
+	int ret;
+
+	*f = (struct atomic_file){.dir = -1, .fd = -1, .old = -1};
+	ret = open_directory(path, f->name, &f->dir, err);
+	if (!ret)
+		ret = open_old(f, err);
+	if (!ret)
+		ret = open_temporary(f, err);
+	if (!ret)
+		ret = keep_owner_and_mode(f, mode, err);
+	if (ret)
+		atomic_file_end(f);
+	return ret;
+}
+
+/* writev until all is written; the caller's vector stays as it is. */
+static int write_batch(int fd, const struct iovec *iov, size_t count)
+{
+	struct iovec batch[256];
+	size_t i = 0;
+
+	memcpy(batch, iov, count * sizeof(*iov));
+	while (i < count) {
+		ssize_t n = writev(fd, batch + i, (int)(count - i));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		for (; i < count && (size_t)n >= batch[i].iov_len; i++)
+			n -= (ssize_t)batch[i].iov_len;
+		if (i < count) {
+			batch[i].iov_base = (char *)batch[i].iov_base + n;
+			batch[i].iov_len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t count, struct err *err)
+{
+	for (size_t i = 0; i < count; i += 256) {
+		int ret = write_batch(f->fd, iov + i, count - i < 256 ? count - i : 256);
+
+		if (ret)
+			return err_set(err, ret, "writing %s: %s", f->name, strerror(-ret));
+	}
+	return 0;
+}
+
+static int sync_directory(struct atomic_file *f)
+{
+	if (!fsync(f->dir))
+		return 0;
+	return errno == EBADF ? syncfs(f->fd) : -1; /* opened as O_PATH */
+}
+
+int atomic_file_commit(struct atomic_file *f, struct stat *st, struct err *err)
+{
+	struct stat before;
+	struct stat after;
+
+	if (fsync(f->fd) || fstat(f->fd, &before))
+		return failed(err, "syncing", f->name);
+	if (renameat(f->dir, f->temporary, f->dir, f->name))
+		return failed(err, "renaming to", f->name);
+	f->temporary[0] = '\0';
+	/* Of the time after the rename only ctime: a rival may write already, which must be seen. */
+	if (st && !fstat(f->fd, &after)) {
+		*st = before;
+		st->st_ctim = after.st_ctim;
+	} else if (st) {
+		*st = before;
+	}
+	return sync_directory(f) ? failed(err, "syncing the directory of", f->name) : 0;
+}
+
+void atomic_file_end(struct atomic_file *f)
+{
+	if (f->temporary[0])
+		unlinkat(f->dir, f->temporary, 0);
+	if (f->fd >= 0)
+		close(f->fd);
+	if (f->old >= 0)
+		close(f->old);
+	if (f->dir >= 0)
+		close(f->dir);
+	*f = (struct atomic_file){.dir = -1, .fd = -1, .old = -1};
+}
+
+/* Only a file that was ours: of our name and user, and locked by no one. */
+static void remove_leftover(int dir, const char *name)
+{
+	struct stat st;
+	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+		!flock(fd, LOCK_EX | LOCK_NB))
+		unlinkat(dir, name, 0);
+	close(fd);
+}
+
+void atomic_file_sweep(const char *path)
+{
+	char name[NAME_MAX + 1];
+	char prefix[NAME_MAX + 1];
+	struct dirent *entry;
+	size_t len;
+	DIR *listing;
+	int dir;
+
+	if (open_directory(path, name, &dir, NULL))
+		return;
+	len = temporary_prefix(prefix, name);
+	listing = fdopendir(dir);
+	if (!listing) {
+		close(dir);
+		return;
+	}
+	while ((entry = readdir(listing)))
+		if (strlen(entry->d_name) == len + SUFFIX_LEN &&
+			strncmp(entry->d_name, prefix, len) == 0 &&
+			strspn(entry->d_name + len, letters) == SUFFIX_LEN)
+			remove_leftover(dir, entry->d_name);
+	closedir(listing);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_ATOMIC_FILE_H
+#define OUROFS_ATOMIC_FILE_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "err.h"
+
+/*
+ * Replaces a file in one step: readers see the old content or the new, never a mix, and a crash
+ * leaves one of the two.
+ *
+ *	struct atomic_file f;
+ *	ret = atomic_file_begin(&f, "/abs/path/memory.edn", 0600, err);
+ *	if (!ret)
+ *		ret = atomic_file_write(&f, iov, count, err);	// any number of times
+ *	if (!ret)
+ *		ret = atomic_file_commit(&f, &st, err);
+ *	atomic_file_end(&f);				// removes the temporary unless committed
+ *
+ * The temporary stands beside the target as ".NAME.ourofs-XXXXXX", locked (flock) while its writer
+ * lives. Mode, owner, ACL and other extended attributes of a file that is replaced are kept; where
+ * the owner can't be, the target stays as it was (-EPERM). A path that is no regular file is -EINVAL.
+ */
+struct atomic_file {
+	int dir;
+	int fd;
+	int old; /* the file that is replaced, or -1 */
+	char name[NAME_MAX + 1];
+	char temporary[NAME_MAX + 1]; /* empty: there is none */
+};
+
+/* path is not followed if it is a symbolic link (-ELOOP). mode: where there is no file yet. */
+int atomic_file_begin(struct atomic_file *f, const char *path, mode_t mode, struct err *err);
+int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t count,
+	struct err *err);
+/* fsync, rename, fsync of the directory. st (may be NULL): the new file as this writer left it. */
+int atomic_file_commit(struct atomic_file *f, struct stat *st, struct err *err);
+void atomic_file_end(struct atomic_file *f);
+
+/* Removes the temporaries of path that a killed writer left. */
+void atomic_file_sweep(const char *path);
+
+#endif

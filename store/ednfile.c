@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+#include "ednfile_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "atomic_file.h"
+
+/* Text behind the first form that Clojure would have to ignore: comments it ignores anyway. */
+static size_t count_trailing(struct slice foot)
+{
+	size_t at = 1; /* the '}' */
+	size_t end = foot.len;
+
+	while (at < end) {
+		if (foot.ptr[at] == ';')
+			while (at < end && foot.ptr[at] != '\n' && foot.ptr[at] != '\r')
+				at++;
+		else if (memchr(" \t\n\v\f\r,", foot.ptr[at], 7))
+			at++;
+		else
+			break;
+	}
+	while (end > at && memchr(" \t\n\v\f\r,", foot.ptr[end - 1], 7))
+		end--;
+	return end - at;
+}
+
+int ednfile_open(struct ednfile **out, const char *path, const struct ednfile_options *options,
+	struct err *err)
+{
+	struct ednfile *file = calloc(1, sizeof(*file));
+	int ret;
+
+	if (!file)
+		return err_set(err, -ENOMEM, "out of memory");
+	pthread_mutex_init(&file->lock, NULL);
+	file->schema = options->schema;
+	file->settle_ms = options->settle_ms;
+	file->pool.max_depth = options->max_depth;
+	if (getrandom(&file->pool.seed, sizeof(file->pool.seed), 0) < 0)
+		file->pool.seed = 0; /* the tables still work, an enemy could slow them down */
+	ret = ednfile_resolve(path, &file->path, &file->target, err);
+	if (!ret) {
+		atomic_file_sweep(file->target);
+		ret = ednfile_load(file, err);
+	}
+	if (ret) {
+		ednfile_free(file);
+		return ret;
+	}
+	file->trailing_bytes = count_trailing(file->map.foot);
+	*out = file;
+	return 0;
+}
+
+void ednfile_free(struct ednfile *file)
+{
+	if (!file)
+		return;
+	if (file->map.pool)
+		ednmap_release(&file->map);
+	ednpool_unhold(&file->pool);
+	pthread_mutex_destroy(&file->lock);
+	free(file->path);
+	free(file->target);
+	free(file);
+}
+
+/* ---- reading ---- */
+
+static void lock(const struct ednfile *file)
+{
+	pthread_mutex_lock((pthread_mutex_t *)&file->lock);
+}
+
+static void unlock(const struct ednfile *file)
+{
+	pthread_mutex_unlock((pthread_mutex_t *)&file->lock);
+}
+
+static int find_in(const struct ednmap *map, struct slice text, uint32_t *at)
+{
+	struct ednkey key;
+	int ret = ednkey_init(&key, map->pool, text);
+
+	if (ret)
+		return ret == -ENOMEM ? ret : -ENOENT;
+	ret = ednmap_find(map, &key, at);
+	ednkey_release(&key);
+	return ret;
+}
+
+/* The value's text; where no edit has cut it in pieces, without the mutex. */
+static int item_of(const struct ednfile *file, const struct ednmap *map, uint32_t at,
+	struct ednfile_item *item)
+{
+	struct ednentry *entry = &map->entries[at];
+	struct ednmap *child = __atomic_load_n(&entry->child, __ATOMIC_ACQUIRE);
+	int ret = 0;
+
+	item->slot = &entry->slot;
+	item->text = slice_of(entry->value, entry->value_len);
+	if (child && child->edited) {
+		lock(file);
+		ret = ednmap_value(map, at, &item->text);
+		unlock(file);
+	}
+	return ret;
+}
+
+int ednfile_find_child(const struct ednfile *file, struct slice key, struct ednmap **child)
+{
+	uint32_t at;
+	int ret = find_in(&file->map, key, &at);
+
+	if (ret)
+		return ret;
+	if (file->map.entries[at].type != EDN_MAP)
+		return -ENOTDIR;
+	*child = __atomic_load_n(&file->map.entries[at].child, __ATOMIC_ACQUIRE);
+	if (*child)
+		return 0;
+	lock(file);
+	*child = ednmap_child(&file->map, at);
+	unlock(file);
+	return *child ? 0 : -ENOMEM;
+}
+
+int ednfile_get(const struct ednfile *file, struct slice key, struct slice member,
+	struct ednfile_item *item)
+{
+	const struct ednmap *map = &file->map;
+	struct ednmap *child;
+	uint32_t at;
+	int ret;
+
+	if (member.ptr) {
+		ret = ednfile_find_child(file, key, &child);
+		if (ret)
+			return ret == -ENOTDIR ? -ENOENT : ret;
+		map = child;
+		key = member;
+	}
+	ret = find_in(map, key, &at);
+	return ret ? ret : item_of(file, map, at, item);
+}
+
+bool ednfile_is_collection(const struct ednfile *file, struct slice key)
+{
+	uint32_t at;
+
+	return key.len > 1 && key.ptr[0] == ':' &&
+	       schema_collection(file->schema, slice_of(key.ptr + 1, key.len - 1)) &&
+	       find_in(&file->map, key, &at) == 0 && file->map.entries[at].type == EDN_MAP;
+}
+
+size_t ednfile_count(const struct ednfile *file)
+{
+	return file->map.count;
+}
+
+size_t ednfile_member_count(const struct ednfile *file, struct slice key)
+{
+	struct ednmap *child;
+
+	return ednfile_find_child(file, key, &child) ? 0 : child->count;
+}
+
+static int each_in(const struct ednfile *file, const struct ednmap *map, ednfile_each_fn *fn,
+	void *context)
+{
+	int ret = 0;
+
+	for (uint32_t at = map->entries[0].next; at && !ret; at = map->entries[at].next) {
+		struct ednfile_item item;
+		struct ednkey key;
+
+		ret = ednkey_read(&key, map->pool, map->prefix, ednentry_key(&map->entries[at]));
+		if (ret)
+			break;
+		ret = item_of(file, map, at, &item);
+		if (!ret)
+			ret = fn(context, key.text, &item);
+		ednkey_release(&key);
+	}
+	return ret < 0 ? ret : 0;
+}
+
+int ednfile_each(const struct ednfile *file, ednfile_each_fn *fn, void *context)
+{
+	return each_in(file, &file->map, fn, context);
+}
+
+int ednfile_each_member(const struct ednfile *file, struct slice key, ednfile_each_fn *fn,
+	void *context)
+{
+	struct ednmap *child;
+	int ret = ednfile_find_child(file, key, &child);
+
+	return ret ? ret : each_in(file, child, fn, context);
+}
+
+void ednfile_info(const struct ednfile *file, struct ednfile_info *info)
+{
+	lock(file);
+	*info = (struct ednfile_info){
+		.exists = file->identity.exists,
+		.mode = file->identity.mode,
+		.mtime = file->identity.mtime,
+		.size_bytes = file->identity.size,
+		.lenient_keys = file->map.lenient,
+		.trailing_bytes = file->trailing_bytes,
+	};
+	unlock(file);
+}

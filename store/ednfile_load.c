@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+#include "ednfile_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/*
+ * Reading a file that someone else may be writing at this moment, in place, truncated first. What
+ * was read is taken only when the file stood still meanwhile and is whole.
+ */
+
+enum {
+	SETTLE_MS = 2000,   /* no byte changed for so long: it is broken, not half written */
+	GIVE_UP_TIMES = 15, /* settle times in all, for a file that never stands still */
+	POLL_MS = 10,
+	TICK_MS = 20, /* within it, two writes may have one mtime (a kernel's tick is 1..10) */
+	LINKS_MAX = 40,
+};
+
+static int64_t now_ms(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void sleep_ms(int64_t ms)
+{
+	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	nanosleep(&time, NULL);
+}
+
+struct ednfile_identity ednfile_identity_of(const struct stat *st)
+{
+	return (struct ednfile_identity){
+		.exists = true,
+		.mode = st->st_mode & 07777,
+		.dev = st->st_dev,
+		.ino = st->st_ino,
+		.size = (uint64_t)st->st_size,
+		.mtime = st->st_mtim,
+		.ctime = st->st_ctim,
+	};
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static bool same_identity(const struct ednfile_identity *a, const struct ednfile_identity *b)
+{
+	if (!a->exists || !b->exists)
+		return a->exists == b->exists;
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+	       same_time(a->mtime, b->mtime) && same_time(a->ctime, b->ctime);
+}
+
+static struct ednfile_identity look(const char *path)
+{
+	struct ednfile_identity none = {.exists = false};
+	struct stat st;
+
+	return stat(path, &st) ? none : ednfile_identity_of(&st);
+}
+
+bool ednfile_changed_outside(const struct ednfile *file)
+{
+	struct ednfile_identity now = look(file->path);
+	struct ednfile_identity known;
+
+	pthread_mutex_lock((pthread_mutex_t *)&file->lock);
+	known = file->identity;
+	pthread_mutex_unlock((pthread_mutex_t *)&file->lock);
+	return !same_identity(&now, &known);
+}
+
+/* ---- paths ---- */
+
+/* The directory's real path and the last name. */
+static int absolute_path(const char *path, char **out)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	char *parent =
+		slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+	char *real = parent ? realpath(parent, NULL) : NULL;
+	struct buf full = BUF_INIT;
+	int ret = 0;
+
+	if (!parent)
+		ret = -ENOMEM;
+	else if (!real)
+		ret = -errno;
+	else if (!name[0] || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		ret = -EISDIR;
+	if (ret)
+		goto out;
+	if (real[1])
+		buf_add_str(&full, real);
+	buf_add_char(&full, '/');
+	buf_add_str(&full, name);
+	*out = buf_cstr(&full) ? full.ptr : NULL;
+	ret = buf_error(&full);
+out:
+	free(real);
+	free(parent);
+	return ret;
+}
+
+/* What the link at path (absolute) says, as a path that can be used from anywhere. -EINVAL: no link. */
+static int read_link(const char *path, char **out)
+{
+	char text[4096];
+	struct buf full = BUF_INIT;
+	ssize_t len = readlink(path, text, sizeof(text));
+
+	if (len < 0)
+		return -errno;
+	if ((size_t)len == sizeof(text))
+		return -ENAMETOOLONG;
+	if (text[0] != '/')
+		buf_add(&full, path, (size_t)(strrchr(path, '/') + 1 - path));
+	buf_add(&full, text, (size_t)len);
+	*out = buf_cstr(&full) ? full.ptr : NULL;
+	return buf_error(&full);
+}
+
+int ednfile_resolve(const char *path, char **absolute, char **target, struct err *err)
+{
+	char *at = NULL;
+	char *next;
+	int ret = absolute_path(path, &at);
+
+	*absolute = !ret ? strdup(at) : NULL;
+	if (!ret && !*absolute)
+		ret = -ENOMEM;
+	for (int links = 0; !ret; links++) {
+		ret = links < LINKS_MAX ? read_link(at, &next) : -ELOOP;
+		if (ret == -EINVAL || ret == -ENOENT) {
+			*target = at;
+			return 0;
+		}
+		if (ret)
+			break;
+		free(at);
+		ret = absolute_path(next, &at);
+		free(next);
+		if (ret)
+			at = NULL;
+	}
+	free(at);
+	free(*absolute);
+	*absolute = NULL;
+	return err_set(err, ret, "%s: %s", path, strerror(-ret));
+}
+
+/* ---- reading ---- */
+
+static int open_regular(const char *path, struct stat *st, struct err *err)
+{
+	/* O_NONBLOCK: a FIFO must not hold us up. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int ret;
+
+	if (fd < 0) {
+		ret = -errno;
+		return err_set(err, ret, "opening it: %s", strerror(-ret));
+	}
+	if (fstat(fd, st))
+		ret = err_set(err, -errno, "looking at it: %s", strerror(errno));
+	else if (!S_ISREG(st->st_mode))
+		ret = err_set(err, -EINVAL, "not a regular file");
+	else if ((uint64_t)st->st_size >= UINT32_MAX)
+		ret = err_set(err, -EOVERFLOW, "larger than 4 GiB");
+	else
+		return fd;
+	close(fd);
+	return ret;
+}
+
+/* Reads up to most bytes, as many as there are. */
+static int read_bytes(int fd, char *bytes, size_t most, size_t *len)
+{
+	*len = 0;
+	while (*len < most) {
+		ssize_t n = read(fd, bytes + *len, most - *len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		*len += (size_t)n;
+	}
+	return 0;
+}
+
+/* The whole of one state of the file. -EAGAIN: it changed meanwhile. */
+static int read_once(struct ednfile *file, struct ednblock **block,
+	struct ednfile_identity *identity, struct err *err)
+{
+	struct ednfile_identity after;
+	struct stat st;
+	size_t len;
+	int ret;
+	int fd = open_regular(file->target, &st, err);
+
+	*block = NULL;
+	if (fd < 0)
+		return fd;
+	*identity = ednfile_identity_of(&st);
+	*block = ednblock_new(&file->pool, (size_t)st.st_size + 1);
+	ret = *block ? read_bytes(fd, (*block)->bytes, (size_t)st.st_size + 1, &len) : -ENOMEM;
+	if (!ret && now_ms(CLOCK_REALTIME) - (int64_t)st.st_mtim.tv_sec * 1000 -
+				    st.st_mtim.tv_nsec / 1000000 <
+			    TICK_MS)
+		sleep_ms(TICK_MS);
+	if (!ret && fstat(fd, &st))
+		ret = -errno;
+	close(fd);
+	if (ret) {
+		err_set(err, ret, "reading it: %s", strerror(-ret));
+	} else {
+		after = ednfile_identity_of(&st);
+		if (!same_identity(identity, &after) || len != identity->size)
+			ret = err_set(err, -EAGAIN, "it is being written all the time");
+		else
+			ednblock_trim(&file->pool, *block, len);
+	}
+	if (ret) {
+		ednblock_drop(&file->pool, *block);
+		*block = NULL;
+	}
+	return ret;
+}
+
+static int load_once(struct ednfile *file, struct ednfile_identity *identity, struct err *err)
+{
+	struct ednblock *block;
+	int ret = read_once(file, &block, identity, err);
+
+	if (ret == -ENOENT) {
+		*identity = (struct ednfile_identity){.exists = false, .mode = 0600};
+		return ednmap_read(&file->map, &file->pool, SLICE_LITERAL("{}\n"), 0, err);
+	}
+	if (ret)
+		return ret;
+	ret = ednmap_read(&file->map, &file->pool, slice_of(block->bytes, block->size), 0, err);
+	if (ret)
+		ednblock_drop(&file->pool, block);
+	else
+		file->map.image = block;
+	return ret;
+}
+
+/* Waits for a change of what was read; false when there was none for the settle time. */
+static bool wait_change(const struct ednfile *file, const struct ednfile_identity *seen,
+	int64_t until)
+{
+	struct ednfile_identity now;
+
+	do {
+		now = look(file->target);
+		if (!same_identity(&now, seen))
+			return true;
+		sleep_ms(POLL_MS);
+	} while (now_ms(CLOCK_MONOTONIC) < until);
+	return false;
+}
+
+int ednfile_load(struct ednfile *file, struct err *err)
+{
+	int64_t settle_ms = file->settle_ms ? file->settle_ms : SETTLE_MS;
+	int64_t give_up = now_ms(CLOCK_MONOTONIC) + GIVE_UP_TIMES * settle_ms;
+	struct ednfile_identity identity;
+	int ret;
+
+	for (;;) {
+		int64_t start;
+
+		ret = load_once(file, &identity, err);
+		start = now_ms(CLOCK_MONOTONIC);
+		if ((ret != -EBADMSG && ret != -EAGAIN) || start >= give_up)
+			break;
+		if (ret == -EBADMSG && !wait_change(file, &identity, start + settle_ms))
+			break;
+	}
+	if (!ret)
+		file->identity = identity;
+	return ret;
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+#include "ednfile_map.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct ednblock *ednblock_new(struct ednpool *pool, size_t size)
+{
+	struct ednblock *block;
+
+	if (size > SIZE_MAX / 2)
+		return NULL;
+	block = malloc(sizeof(*block) + size);
+	if (!block)
+		return NULL;
+	block->next = NULL;
+	block->size = size;
+	pool->owned_bytes += sizeof(*block) + size;
+	return block;
+}
+
+struct ednblock *ednblock_copy(struct ednpool *pool, struct slice text)
+{
+	struct ednblock *block = ednblock_new(pool, text.len);
+
+	if (block && text.len)
+		memcpy(block->bytes, text.ptr, text.len);
+	return block;
+}
+
+void ednblock_drop(struct ednpool *pool, struct ednblock *block)
+{
+	if (!block)
+		return;
+	pool->owned_bytes -= sizeof(*block) + block->size;
+	if (!pool->held) {
+		free(block);
+		return;
+	}
+	block->next = pool->dead;
+	pool->dead = block;
+}
+
+void ednpool_unhold(struct ednpool *pool)
+{
+	struct ednblock *next;
+
+	pool->held = false;
+	for (; pool->dead; pool->dead = next) {
+		next = pool->dead->next;
+		free(pool->dead);
+	}
+}
+
+/* ---- entries ---- */
+
+static int grow_entries(struct ednmap *map)
+{
+	uint32_t cap = map->cap ? map->cap * 2 : 8;
+	struct ednentry *grown;
+
+	if (map->cap > UINT32_MAX / 2)
+		return -EOVERFLOW;
+	grown = realloc(map->entries, cap * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	map->entries = grown;
+	map->cap = cap;
+	return 0;
+}
+
+static int grow_index(struct ednmap *map)
+{
+	uint32_t cap = map->index_cap ? map->index_cap : 8;
+	uint32_t *grown;
+
+	while (cap - cap / 4 <= map->count + 1) {
+		if (cap > UINT32_MAX / 2)
+			return -EOVERFLOW;
+		cap *= 2;
+	}
+	if (cap == map->index_cap)
+		return 0;
+	grown = calloc(cap, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	free(map->index);
+	map->index = grown;
+	map->index_cap = cap;
+	for (uint32_t at = map->entries[0].next; at; at = map->entries[at].next)
+		ednmap_index_add(map, at);
+	return 0;
+}
+
+int ednmap_reserve(struct ednmap *map, uint32_t *at)
+{
+	int ret = grow_index(map);
+
+	if (ret)
+		return ret;
+	if (!map->free) {
+		if (map->used == map->cap && (ret = grow_entries(map)))
+			return ret;
+		map->entries[map->used] = (struct ednentry){.next = 0};
+		map->free = map->used++;
+	}
+	*at = map->free;
+	return 0;
+}
+
+void ednmap_index_add(struct ednmap *map, uint32_t at)
+{
+	uint32_t mask = map->index_cap - 1;
+	uint32_t i = map->entries[at].hash & mask;
+
+	while (map->index[i])
+		i = (i + 1) & mask;
+	map->index[i] = at;
+}
+
+void ednmap_index_remove(struct ednmap *map, uint32_t at)
+{
+	uint32_t mask = map->index_cap - 1;
+	uint32_t hole = map->entries[at].hash & mask;
+	uint32_t i;
+
+	while (map->index[hole] != at)
+		hole = (hole + 1) & mask;
+	/* Those behind move up, unless that would put them before where their search begins. */
+	for (i = (hole + 1) & mask; map->index[i]; i = (i + 1) & mask) {
+		uint32_t home = map->entries[map->index[i]].hash & mask;
+
+		if (((i - home) & mask) < ((i - hole) & mask))
+			continue;
+		map->index[hole] = map->index[i];
+		hole = i;
+	}
+	map->index[hole] = 0;
+}
+
+static void link_last(struct ednmap *map, uint32_t at)
+{
+	struct ednentry *entries = map->entries;
+
+	entries[at].next = 0;
+	entries[at].prev = entries[0].prev;
+	entries[entries[0].prev].next = at;
+	entries[0].prev = at;
+	map->count++;
+	map->lenient += entries[at].lenient;
+}
+
+void ednmap_add(struct ednmap *map, uint32_t at, const struct ednentry *entry)
+{
+	map->free = map->entries[at].next;
+	map->entries[at] = *entry;
+	link_last(map, at);
+	ednmap_index_add(map, at);
+}
+
+void ednentry_drop_value(struct ednmap *map, struct ednentry *entry)
+{
+	ednmap_free(entry->child);
+	entry->child = NULL;
+	if (entry->owns & EDN_OWNS_VALUE)
+		ednblock_drop(map->pool, ednblock_of(entry->value));
+	entry->owns &= ~EDN_OWNS_VALUE;
+}
+
+void ednentry_set_gap(struct ednmap *map, struct ednentry *entry, struct ednblock *block)
+{
+	if (entry->owns & EDN_OWNS_GAP)
+		ednblock_drop(map->pool, ednblock_of(entry->gap));
+	entry->gap = block->bytes;
+	entry->gap_len = (uint32_t)block->size;
+	entry->owns |= EDN_OWNS_GAP;
+}
+
+void ednentry_drop(struct ednmap *map, struct ednentry *entry)
+{
+	ednentry_drop_value(map, entry);
+	if (entry->owns & EDN_OWNS_GAP)
+		ednblock_drop(map->pool, ednblock_of(entry->gap));
+	if (entry->owns & EDN_OWNS_KEY)
+		ednblock_drop(map->pool, ednblock_of(entry->key));
+}
+
+void ednmap_recycle(struct ednmap *map, uint32_t at)
+{
+	struct ednentry *entry = &map->entries[at];
+
+	map->entries[entry->prev].next = entry->next;
+	map->entries[entry->next].prev = entry->prev;
+	map->count--;
+	map->lenient -= entry->lenient;
+	ednentry_drop(map, entry);
+	*entry = (struct ednentry){.next = map->free};
+	map->free = at;
+}
+
+/* ---- reading ---- */
+
+struct reading {
+	struct ednmap *map;
+	const char *text;
+	size_t end; /* of what has been taken */
+};
+
+static int add_entry(void *context, const struct edn_map_entry *found)
+{
+	struct reading *reading = context;
+	struct ednmap *map = reading->map;
+	struct ednentry *entry;
+	int ret;
+
+	if (map->used == map->cap && (ret = grow_entries(map)))
+		return ret;
+	entry = &map->entries[map->used];
+	*entry = (struct ednentry){
+		.gap = reading->text + reading->end,
+		.gap_len = (uint32_t)(found->key.offset - reading->end),
+		.key = reading->text + found->key.offset,
+		.key_len = (uint32_t)found->key.len,
+		.mid_len = (uint32_t)(found->value.offset - found->key.offset - found->key.len),
+		.value = reading->text + found->value.offset,
+		.value_len = (uint32_t)found->value.len,
+		.type = found->value_type,
+		.lenient = found->lenient,
+	};
+	reading->end = found->value.offset + found->value.len;
+	link_last(map, map->used++);
+	return 0;
+}
+
+/* Where the '{' is becomes known at the end of the scan: up to there it is the head, and no gap. */
+static void set_ends(struct ednmap *map, struct slice text, const struct edn_map_shape *shape,
+	size_t end)
+{
+	struct ednentry *first = &map->entries[1];
+
+	if (map->count) {
+		first->gap += shape->open;
+		first->gap_len -= (uint32_t)shape->open;
+	} else {
+		end = shape->open;
+	}
+	map->entries[0].gap = text.ptr + end;
+	map->entries[0].gap_len = (uint32_t)(shape->close - end);
+	map->head = slice_of(text.ptr, shape->open);
+	map->foot = slice_of(text.ptr + shape->close, text.len - shape->close);
+	map->prefix = shape->prefix;
+}
+
+static int index_entries(struct ednmap *map)
+{
+	for (uint32_t at = 1; at < map->used; at++) {
+		struct ednentry *entry = &map->entries[at];
+		struct ednkey key;
+		int ret = ednkey_read(&key, map->pool, map->prefix, ednentry_key(entry));
+
+		if (ret)
+			return ret;
+		entry->hash = key.hash;
+		entry->key_kind = key.kind;
+		ednkey_release(&key);
+	}
+	return grow_index(map);
+}
+
+int ednmap_read(struct ednmap *map, struct ednpool *pool, struct slice text, unsigned depth,
+	struct err *err)
+{
+	struct reading reading = {.map = map, .text = text.ptr};
+	struct edn_map_shape shape;
+	int ret;
+
+	*map = (struct ednmap){.pool = pool, .depth = depth};
+	ret = grow_entries(map);
+	if (ret)
+		return ret;
+	map->entries[map->used++] = (struct ednentry){.gap = ""};
+	ret = edn_scan_map(text, depth, pool->max_depth, add_entry, &reading, &shape, err);
+	if (ret)
+		goto failed;
+	set_ends(map, text, &shape, reading.end);
+	ret = index_entries(map);
+	if (!ret)
+		return 0;
+failed:
+	ednmap_release(map);
+	return ret;
+}
+
+void ednmap_release(struct ednmap *map)
+{
+	if (!map)
+		return;
+	for (uint32_t at = 0; at < map->used; at++)
+		ednentry_drop(map, &map->entries[at]);
+	free(map->entries);
+	free(map->index);
+	ednblock_drop(map->pool, map->flat);
+	ednblock_drop(map->pool, map->image);
+	*map = (struct ednmap){.pool = map->pool};
+}
+
+void ednmap_free(struct ednmap *map)
+{
+	if (!map)
+		return;
+	ednmap_release(map);
+	free(map);
+}

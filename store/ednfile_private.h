@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_EDNFILE_PRIVATE_H
+#define OUROFS_EDNFILE_PRIVATE_H
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "ednfile.h"
+#include "ednfile_map.h"
+
+/* What tells one state of the file on disk from another. */
+struct ednfile_identity {
+	bool exists;
+	mode_t mode;
+	dev_t dev;
+	ino_t ino;
+	uint64_t size;
+	struct timespec mtime;
+	struct timespec ctime;
+};
+
+struct ednfile {
+	char *path;   /* absolute; may be a symbolic link */
+	char *target; /* where that leads */
+	const struct schema *schema;
+	unsigned settle_ms;
+	struct ednpool pool;
+	struct ednmap map;
+	size_t trailing_bytes;
+	/* Guards identity, and what readers make when it is first asked for: children and their texts. */
+	pthread_mutex_t lock;
+	struct ednfile_identity identity;
+};
+
+struct ednfile_identity ednfile_identity_of(const struct stat *st);
+/* Where path leads: absolute, itself no symbolic link. *absolute: the path itself. malloc'ed. */
+int ednfile_resolve(const char *path, char **absolute, char **target, struct err *err);
+/* Reads and indexes the file. */
+int ednfile_load(struct ednfile *file, struct err *err);
+/* The members of a key. -ENOENT, -ENOTDIR: its value is no map, -ENOMEM. */
+int ednfile_find_child(const struct ednfile *file, struct slice key, struct ednmap **child);
+
+#endif
