@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* How a document's content changes: pin the old version, give the memory the new one, publish. */
+#include <errno.h>
+
+#include "state.h"
+
+static struct node *current_node(struct fs *fs, const struct document *document)
+{
+	return node_find(&fs->nodes, document->parent,
+		slice_of(document->name, document->name_len));
+}
+
+struct version *document_pinned(struct fs *fs, const struct node *node)
+{
+	struct version *version = NULL;
+
+	pthread_mutex_lock(&fs->lock);
+	if (node->pinned)
+		version = version_ref(node->pinned);
+	pthread_mutex_unlock(&fs->lock);
+	return version;
+}
+
+/* With fs->lock held: the node whose bytes someone may still read after the change, or NULL. */
+static struct node *node_to_pin(struct fs *fs, const struct document *document)
+{
+	struct node *node = current_node(fs, document);
+
+	if (!node || node->kind != NODE_DOCUMENT || !node->handles || node->pinned ||
+		!node->version)
+		return NULL;
+	node_ref(node);
+	return node;
+}
+
+static int pin(struct fs *fs, struct node *node, struct slice path)
+{
+	struct version *version = version_new();
+	int ret;
+
+	if (!version)
+		return -ENOMEM;
+	ret = memory_read(fs->memory, path, &version->st, &version->bytes, NULL);
+	pthread_mutex_lock(&fs->lock);
+	if (!ret && version->st.version == node->version && !node->pinned) {
+		node->pinned = version;
+		version = NULL;
+	}
+	pthread_mutex_unlock(&fs->lock);
+	version_unref(version);
+	return ret == -ENOENT ? 0 : ret;
+}
+
+int document_pin(struct fs *fs, struct document *document, struct node *node)
+{
+	struct buf path = BUF_INIT;
+	int ret;
+
+	pthread_mutex_lock(&fs->lock);
+	ret = document_path(fs, document, &path);
+	pthread_mutex_unlock(&fs->lock);
+	if (!ret)
+		ret = pin(fs, node, buf_slice(&path));
+	buf_release(&path);
+	return ret;
+}
+
+int document_begin(struct fs *fs, struct document *document)
+{
+	struct buf path = BUF_INIT;
+	struct node *node;
+	int ret;
+
+	pthread_mutex_lock(&document->commit);
+	pthread_mutex_lock(&fs->lock);
+	document->committing = true; /* from here on OPEN waits, so nobody comes behind the pin */
+	node = node_to_pin(fs, document);
+	ret = document_path(fs, document, &path);
+	pthread_mutex_unlock(&fs->lock);
+	if (!ret && node)
+		ret = pin(fs, node, buf_slice(&path));
+	buf_release(&path);
+	pthread_mutex_lock(&fs->lock);
+	node_unref(&fs->nodes, node);
+	if (ret) {
+		document->committing = false;
+		pthread_cond_broadcast(&fs->published);
+	}
+	pthread_mutex_unlock(&fs->lock);
+	if (ret)
+		pthread_mutex_unlock(&document->commit);
+	return ret;
+}
+
+void document_end(struct fs *fs, struct document *document, bool changed, struct node *keep,
+	bool *stale)
+{
+	struct node *node;
+
+	pthread_mutex_lock(&fs->lock);
+	node = current_node(fs, document);
+	if (stale)
+		*stale = false;
+	if (changed && node && node != keep && node->kind == NODE_DOCUMENT) {
+		node->state = NODE_OLD;
+		node_unhash(&fs->nodes, node);
+		if (stale)
+			*stale = true;
+	}
+	document->committing = false;
+	pthread_cond_broadcast(&fs->published);
+	pthread_mutex_unlock(&fs->lock);
+	pthread_mutex_unlock(&document->commit);
+}
+
+/* ---- judging ---- */
+
+static void refuse(struct fs *fs, struct slice path, struct draft *draft, const struct err *reason)
+{
+	struct buf committed = BUF_INIT;
+	struct hash128 hash = {0};
+	bool has = !memory_read(fs->memory, path, NULL, &committed, NULL);
+
+	if (has)
+		hash = hash128(committed.ptr, committed.len);
+	refusals_add(fs->refusals, path, buf_slice(&draft->bytes), reason, has ? &hash : NULL);
+	buf_release(&committed);
+	draft->judged = true;
+	draft->refused = true;
+}
+
+static void attributes_of(const struct document *document, const struct draft *draft,
+	struct memory_attributes *attributes)
+{
+	*attributes = draft->attributes;
+	if (document->created) {
+		attributes->ino = document->ino;
+		if (!attributes->has_mode)
+			attributes->mode = draft->mode;
+		attributes->has_mode = true;
+	}
+	if (!attributes->has_mtime)
+		attributes->mtime = draft->written;
+	attributes->has_mtime = true;
+}
+
+/* draft->lock and document->commit are held. */
+static int put(struct fs *fs, struct document *document, struct draft *draft, struct slice path,
+	struct verdict *verdict)
+{
+	struct memory_attributes attributes;
+	struct err reason = {0};
+	int ret;
+
+	attributes_of(document, draft, &attributes);
+	ret = memory_put(fs->memory, path, buf_slice(&draft->bytes), &attributes, &verdict->st,
+		NULL, &reason);
+	verdict->truncated = ret == -EBADMSG && reason.truncated;
+	if (ret) {
+		refuse(fs, path, draft, &reason);
+		return ret;
+	}
+	draft->dirty = false;
+	draft->attributes = (struct memory_attributes){0};
+	draft->mode = verdict->st.mode;
+	if (draft->refused)
+		refusals_withdraw(fs->refusals, path);
+	else
+		refusals_saved(fs->refusals, path, buf_slice(&draft->bytes));
+	draft->refused = false;
+	return 0;
+}
+
+/* The memory has the document: it is no empty draft any more. */
+static void settled(struct fs *fs, struct document *document, struct slice path,
+	struct verdict *verdict)
+{
+	bool on_disk;
+
+	pthread_mutex_lock(&fs->lock);
+	on_disk = document->on_disk;
+	document->created = false;
+	document->on_disk = false;
+	if (verdict->node) {
+		verdict->node->version = verdict->st.version;
+		verdict->node->ino = verdict->st.ino;
+	}
+	pthread_mutex_unlock(&fs->lock);
+	if (on_disk)
+		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path);
+}
+
+int document_judge(struct fs *fs, struct document *document, struct draft *draft,
+	struct verdict *verdict)
+{
+	struct buf path = BUF_INIT;
+	int ret = document_begin(fs, document);
+	bool dead;
+
+	verdict->stale = false;
+	verdict->truncated = false;
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&fs->lock);
+	dead = document->dead;
+	ret = document_path(fs, document, &path);
+	pthread_mutex_unlock(&fs->lock);
+	pthread_mutex_lock(&draft->lock);
+	if (!ret && dead)
+		draft->dirty = false; /* nobody can ever see it */
+	else if (!ret && draft->dirty && !(draft->judged && verdict->final))
+		ret = put(fs, document, draft, buf_slice(&path), verdict);
+	else
+		dead = true; /* another handle was faster: nothing to publish */
+	pthread_mutex_unlock(&draft->lock);
+	if (!ret && !dead)
+		settled(fs, document, buf_slice(&path), verdict);
+	document_end(fs, document, !ret && !dead, verdict->node, &verdict->stale);
+	buf_release(&path);
+	return ret;
+}

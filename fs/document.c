@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+#include "document.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "hash.h"
+#include "state.h"
+
+enum { BUCKETS = 1024 };
+
+int document_table_init(struct document_table *table)
+{
+	table->buckets = calloc(BUCKETS, sizeof(*table->buckets));
+	table->bucket_count = BUCKETS;
+	return table->buckets ? 0 : -ENOMEM;
+}
+
+static void document_free(struct document *document)
+{
+	pthread_mutex_destroy(&document->commit);
+	free(document->name);
+	free(document);
+}
+
+void document_table_release(struct document_table *table)
+{
+	size_t i;
+
+	for (i = 0; i < table->bucket_count; i++) {
+		while (table->buckets[i]) {
+			struct document *document = table->buckets[i];
+
+			table->buckets[i] = document->next;
+			document_free(document);
+		}
+	}
+	free(table->buckets);
+	*table = (struct document_table){0};
+}
+
+static struct document **bucket_of(struct fs *fs, const struct node *parent, struct slice name)
+{
+	struct document_table *table = &fs->documents;
+
+	return &table->buckets[hash64(name.ptr, name.len, (uint64_t)(uintptr_t)parent) &
+			       (table->bucket_count - 1)];
+}
+
+static struct slice document_name(const struct document *document)
+{
+	return slice_of(document->name, document->name_len);
+}
+
+struct document *document_find(struct fs *fs, const struct node *parent, struct slice name)
+{
+	struct document *document = *bucket_of(fs, parent, name);
+
+	while (document &&
+		!(document->parent == parent && slice_equal(document_name(document), name)))
+		document = document->next;
+	return document;
+}
+
+static char *copy_name(struct slice name)
+{
+	char *copy = malloc(name.len + 1);
+
+	if (copy) {
+		memcpy(copy, name.ptr, name.len);
+		copy[name.len] = '\0';
+	}
+	return copy;
+}
+
+static void insert(struct fs *fs, struct document *document)
+{
+	struct document **bucket = bucket_of(fs, document->parent, document_name(document));
+
+	document->next = *bucket;
+	*bucket = document;
+}
+
+static void take_out(struct fs *fs, struct document *document)
+{
+	struct document **at = bucket_of(fs, document->parent, document_name(document));
+
+	while (*at && *at != document)
+		at = &(*at)->next;
+	if (*at)
+		*at = document->next;
+	document->next = NULL;
+}
+
+struct document *document_get(struct fs *fs, struct node *parent, struct slice name)
+{
+	struct document *document = document_find(fs, parent, name);
+
+	if (document) {
+		document->refs++;
+		return document;
+	}
+	document = calloc(1, sizeof(*document));
+	if (!document)
+		return NULL;
+	document->name = copy_name(name);
+	if (!document->name || pthread_mutex_init(&document->commit, NULL)) {
+		free(document->name);
+		free(document);
+		return NULL;
+	}
+	document->name_len = name.len;
+	document->refs = 1;
+	document->parent = parent;
+	node_ref(parent);
+	insert(fs, document);
+	return document;
+}
+
+void document_unref(struct fs *fs, struct document *document)
+{
+	if (!document || --document->refs)
+		return;
+	if (!document->dead)
+		take_out(fs, document);
+	node_unref(&fs->nodes, document->parent);
+	document_free(document);
+}
+
+int document_move(struct fs *fs, struct document *document, struct node *parent, struct slice name)
+{
+	char *copy = copy_name(name);
+
+	if (!copy)
+		return -ENOMEM;
+	take_out(fs, document);
+	free(document->name);
+	document->name = copy;
+	document->name_len = name.len;
+	node_ref(parent);
+	node_unref(&fs->nodes, document->parent);
+	document->parent = parent;
+	insert(fs, document);
+	return 0;
+}
+
+void document_kill(struct fs *fs, struct document *document)
+{
+	if (document->dead)
+		return;
+	take_out(fs, document);
+	document->dead = true;
+	document->created = false;
+}
+
+int document_path(struct fs *fs, struct document *document, struct buf *path)
+{
+	(void)fs;
+	return node_path(document->parent, document_name(document), path);
+}
+
+/* ---- expectations ---- */
+
+enum { EXPECTATION_MS = 2000 };
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void expectation_drop(struct fs *fs, struct expectation *expectation)
+{
+	struct expectation **at = &fs->expectations;
+
+	while (*at != expectation)
+		at = &(*at)->next;
+	*at = expectation->next;
+	node_unref(&fs->nodes, expectation->refused);
+	node_unref(&fs->nodes, expectation->own);
+	document_unref(fs, expectation->document);
+	free(expectation);
+}
+
+static void drop_expired(struct fs *fs)
+{
+	struct expectation *expectation = fs->expectations;
+	int64_t now = expectation ? now_ms() : 0;
+
+	while (expectation) {
+		struct expectation *next = expectation->next;
+
+		if (expectation->deadline_ms < now)
+			expectation_drop(fs, expectation);
+		expectation = next;
+	}
+}
+
+struct expectation *expectation_of_node(struct fs *fs, pid_t thread, const struct node *node)
+{
+	struct expectation *expectation;
+
+	drop_expired(fs);
+	for (expectation = fs->expectations; expectation; expectation = expectation->next)
+		if (expectation->thread == thread &&
+			(expectation->refused == node || expectation->own == node))
+			return expectation;
+	return NULL;
+}
+
+struct expectation *expectation_of_document(struct fs *fs, pid_t thread,
+	const struct document *document)
+{
+	struct expectation *expectation;
+
+	drop_expired(fs);
+	for (expectation = fs->expectations; expectation; expectation = expectation->next)
+		if (expectation->document == document && (!thread || expectation->thread == thread))
+			return expectation;
+	return NULL;
+}
+
+int expectation_add(struct fs *fs, pid_t thread, struct document *document, struct node *refused,
+	bool write)
+{
+	struct expectation *expectation = calloc(1, sizeof(*expectation));
+
+	if (!expectation)
+		return -ENOMEM;
+	document->refs++;
+	node_ref(refused);
+	expectation->thread = thread;
+	expectation->document = document;
+	expectation->refused = refused;
+	expectation->write = write;
+	expectation->deadline_ms = now_ms() + EXPECTATION_MS;
+	expectation->next = fs->expectations;
+	fs->expectations = expectation;
+	return 0;
+}

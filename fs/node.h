@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_NODE_H
+#define OUROFS_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+
+/*
+ * The inode table: what the kernel knows by nodeid.
+ *
+ * A nodeid is a node's address. A node of a document stands for one version of it; the table finds
+ * by (parent, name) only the node that everyone may have: a directory, a scratch file, a control
+ * file, or the current version of a document. Nodes of writers and of superseded versions are not
+ * found by name; they live until the kernel forgets them and the last handle is closed.
+ *
+ * Everything here is guarded by fs->lock. A node is freed when the kernel's lookups and our own
+ * references (handles, children, documents) are both gone, whichever goes last: FORGET may
+ * overtake RELEASE.
+ */
+enum node_kind {
+	NODE_DIRECTORY, /* of the memory, of scratch, or of both */
+	NODE_DOCUMENT,
+	NODE_SCRATCH, /* a real file below STORE */
+	NODE_CONTROL, /* .mode, .health ... */
+};
+
+enum node_state {
+	NODE_CURRENT, /* documents: the committed version (for all other kinds always) */
+	NODE_WRITER,  /* a writer's own: handles with a draft, invisible to everyone else */
+	NODE_OLD,     /* superseded or unlinked; held by open handles or the kernel's cache */
+};
+
+struct version;
+struct draft;
+struct document;
+
+struct node {
+	uint64_t lookups; /* the kernel's */
+	uint32_t refs;    /* our own */
+	uint32_t handles; /* open ones, a part of refs */
+	uint8_t kind;     /* enum node_kind */
+	uint8_t state;    /* enum node_state */
+	bool hashed;      /* found by name */
+	bool taken;       /* a writer's node that the kernel's cache may still give to others */
+	bool cold;        /* its page cache may hold another version's pages: no keep_cache once */
+	uint8_t control;  /* NODE_CONTROL: index in the table */
+	uint16_t name_len;
+	char *name;
+	struct node *parent; /* referenced; NULL for the root and for what was removed */
+	struct node *next;   /* in the bucket */
+	uint64_t ino;
+	uint64_t version;       /* documents: memory_stat.version; 0 for an empty draft */
+	struct version *pinned; /* documents: the bytes, kept for open handles; referenced */
+	struct draft *draft;    /* NODE_WRITER with open handles; referenced */
+	int fd;                 /* NODE_SCRATCH: of some open handle, -1 without any */
+};
+
+struct node_table {
+	struct node **buckets;
+	size_t bucket_count; /* a power of two */
+	size_t count;
+	struct node *root;
+};
+
+int node_table_init(struct node_table *table, uint64_t root_ino);
+void node_table_release(struct node_table *table);
+
+/* A new node with one reference of the caller's, not hashed. NULL: out of memory. */
+struct node *node_new(struct node *parent, struct slice name, enum node_kind kind);
+struct node *node_find(const struct node_table *table, const struct node *parent,
+	struct slice name);
+/* Makes it the one that is found by its name; another of that name stops being found. */
+void node_hash(struct node_table *table, struct node *node);
+void node_unhash(struct node_table *table, struct node *node);
+/* Gives it another place; hashed stays hashed. -ENOMEM changes nothing. */
+int node_move(struct node_table *table, struct node *node, struct node *parent, struct slice name);
+
+void node_ref(struct node *node);
+void node_unref(struct node_table *table, struct node *node);
+void node_forget(struct node_table *table, struct node *node, uint64_t lookups);
+
+/* The path from the root, without a slash in front; name (may be empty) is a child's. */
+int node_path(const struct node *node, struct slice name, struct buf *path);
+static inline struct slice node_name(const struct node *node)
+{
+	return slice_of(node->name, node->name_len);
+}
+
+#endif
