@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+#include "scratch.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* ---- paths ---- */
+
+static int copy_path(struct slice path, char buffer[PATH_MAX])
+{
+	if (path.len >= PATH_MAX)
+		return -ENAMETOOLONG;
+	if (!path.len)
+		path = slice_str(".");
+	memcpy(buffer, path.ptr, path.len);
+	buffer[path.len] = '\0';
+	return 0;
+}
+
+static int open_beneath(int root, const char *path, int flags, mode_t mode)
+{
+	struct open_how how = {
+		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+		.mode = flags & O_CREAT ? mode : 0,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	long fd;
+
+	do {
+		fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
+	} while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/* Opens the directory that holds path's last name; *name points into buffer. */
+static int open_parent(struct scratch *scratch, struct slice path, char buffer[PATH_MAX],
+	char **name)
+{
+	int ret = copy_path(path, buffer);
+	char *slash;
+
+	if (ret)
+		return ret;
+	slash = strrchr(buffer, '/');
+	*name = slash ? slash + 1 : buffer;
+	if (!slash)
+		return open_beneath(scratch->root, ".", O_PATH | O_DIRECTORY, 0);
+	*slash = '\0';
+	return open_beneath(scratch->root, buffer, O_PATH | O_DIRECTORY, 0);
+}
+
+/* mkdir -p for everything above the last name. */
+static int make_parents(struct scratch *scratch, struct slice path)
+{
+	char buffer[PATH_MAX];
+	char *slash;
+	int ret = copy_path(path, buffer);
+	int at = ret ? -1 : dup(scratch->root);
+	char *name = buffer;
+
+	if (ret)
+		return ret;
+	for (; at >= 0 && (slash = strchr(name, '/')); name = slash + 1) {
+		int next;
+
+		*slash = '\0';
+		if (mkdirat(at, name, 0700) && errno != EEXIST)
+			next = -errno;
+		else
+			next = open_beneath(at, name, O_PATH | O_DIRECTORY, 0);
+		close(at);
+		at = next;
+	}
+	if (at < 0)
+		return at == -1 ? -errno : at;
+	close(at);
+	return 0;
+}
+
+int scratch_open_parent(struct scratch *scratch, struct slice path, char buffer[PATH_MAX],
+	char **name)
+{
+	int dir = open_parent(scratch, path, buffer, name);
+
+	if (dir != -ENOENT)
+		return dir;
+	dir = make_parents(scratch, path);
+	return dir ? dir : open_parent(scratch, path, buffer, name);
+}
+
+/* ---- opening ---- */
+
+static int count_used(struct scratch *scratch, int dir, unsigned depth)
+{
+	DIR *stream = fdopendir(dir);
+	struct dirent *entry;
+
+	if (!stream) {
+		close(dir);
+		return -errno;
+	}
+	while ((entry = readdir(stream))) {
+		struct stat st;
+		int below;
+
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		if (fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		if (S_ISREG(st.st_mode))
+			scratch->used_bytes += (long long)st.st_blocks * 512;
+		if (!S_ISDIR(st.st_mode) || depth > PATH_MAX / 2)
+			continue;
+		below = openat(dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (below >= 0)
+			count_used(scratch, below, depth + 1);
+	}
+	closedir(stream);
+	return 0;
+}
+
+static int open_directory(int store, const char *store_dir, const char *name, struct err *err)
+{
+	int fd;
+
+	if (mkdirat(store, name, 0700) && errno != EEXIST)
+		fd = -errno;
+	else
+		fd = open_beneath(store, name, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return err_set(err, fd, "%s/%s: %s", store_dir, name, strerror(-fd));
+	return fd;
+}
+
+int scratch_open(struct scratch *scratch, const char *store_dir, const char *name, size_t max_bytes,
+	struct err *err)
+{
+	int store = open(store_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	*scratch = (struct scratch){.root = -1, .staging = -1, .max_bytes = max_bytes};
+	if (store < 0)
+		return err_set(err, -errno, "%s: %s", store_dir, strerror(errno));
+	scratch->root = open_directory(store, store_dir, name, err);
+	if (scratch->root >= 0)
+		scratch->staging = open_directory(store, store_dir, "staging", err);
+	close(store);
+	if (scratch->root < 0 || scratch->staging < 0)
+		return scratch->root < 0 ? scratch->root : scratch->staging;
+	if (!max_bytes)
+		return 0;
+	return count_used(scratch, fcntl(scratch->root, F_DUPFD_CLOEXEC, 0), 0);
+}
+
+void scratch_close(struct scratch *scratch)
+{
+	if (scratch->root >= 0)
+		close(scratch->root);
+	if (scratch->staging >= 0)
+		close(scratch->staging);
+	scratch->root = -1;
+	scratch->staging = -1;
+}
+
+int scratch_openfile(struct scratch *scratch, struct slice path, int flags, mode_t mode)
+{
+	char buffer[PATH_MAX];
+	int ret = copy_path(path, buffer);
+	int fd;
+
+	if (ret)
+		return ret;
+	flags |= O_NOFOLLOW;
+	fd = open_beneath(scratch->root, buffer, flags, mode);
+	if (fd != -ENOENT || !(flags & O_CREAT))
+		return fd;
+	ret = make_parents(scratch, path);
+	return ret ? ret : open_beneath(scratch->root, buffer, flags, mode);
+}
+
+/* ---- names ---- */
+
+int scratch_stat(struct scratch *scratch, struct slice path, struct stat *st)
+{
+	char buffer[PATH_MAX];
+	char *name;
+	int dir;
+	int ret;
+
+	if (!path.len)
+		return fstat(scratch->root, st) ? -errno : 0;
+	dir = open_parent(scratch, path, buffer, &name);
+	if (dir < 0)
+		return dir;
+	ret = fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
+	close(dir);
+	if (!ret && !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
+		return -ENOENT; /* planted from outside: a link, device or socket is not ours to show */
+	return ret;
+}
+
+int scratch_mkdir(struct scratch *scratch, struct slice path, mode_t mode)
+{
+	char buffer[PATH_MAX];
+	char *name;
+	int dir = scratch_open_parent(scratch, path, buffer, &name);
+	int ret;
+
+	if (dir < 0)
+		return dir;
+	ret = mkdirat(dir, name, mode) ? -errno : 0;
+	close(dir);
+	return ret;
+}
+
+int scratch_keep_directory(struct scratch *scratch, struct slice path)
+{
+	int ret = path.len ? scratch_mkdir(scratch, path, 0700) : 0;
+
+	return ret == -EEXIST ? 0 : ret;
+}
+
+int scratch_unlink(struct scratch *scratch, struct slice path)
+{
+	char buffer[PATH_MAX];
+	char *name;
+	struct stat st;
+	int dir = open_parent(scratch, path, buffer, &name);
+	int ret = 0;
+
+	if (dir < 0)
+		return dir;
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || unlinkat(dir, name, 0))
+		ret = -errno;
+	else
+		scratch->used_bytes -= (long long)st.st_blocks * 512;
+	close(dir);
+	return ret;
+}
+
+int scratch_rmdir(struct scratch *scratch, struct slice path)
+{
+	char buffer[PATH_MAX];
+	char *name;
+	int dir = open_parent(scratch, path, buffer, &name);
+	int ret;
+
+	if (dir < 0)
+		return dir;
+	ret = unlinkat(dir, name, AT_REMOVEDIR) ? -errno : 0;
+	close(dir);
+	return ret;
+}
+
+int scratch_rename(struct scratch *scratch, struct slice from, struct slice to, unsigned flags)
+{
+	char from_buffer[PATH_MAX];
+	char to_buffer[PATH_MAX];
+	char *from_name;
+	char *to_name;
+	struct stat replaced = {0};
+	int ret = 0;
+	int to_dir;
+	int from_dir = open_parent(scratch, from, from_buffer, &from_name);
+
+	if (from_dir < 0)
+		return from_dir;
+	to_dir = scratch_open_parent(scratch, to, to_buffer, &to_name);
+	if (to_dir < 0) {
+		close(from_dir);
+		return to_dir;
+	}
+	if (fstatat(to_dir, to_name, &replaced, AT_SYMLINK_NOFOLLOW))
+		replaced.st_blocks = 0;
+	if (renameat2(from_dir, from_name, to_dir, to_name, flags))
+		ret = -errno;
+	else if (!flags && S_ISREG(replaced.st_mode))
+		scratch->used_bytes -= (long long)replaced.st_blocks * 512;
+	close(from_dir);
+	close(to_dir);
+	return ret;
+}
+
+int scratch_list(struct scratch *scratch, struct slice path, scratch_list_fn *fn, void *context)
+{
+	char buffer[PATH_MAX];
+	int ret = copy_path(path, buffer);
+	int fd = ret ? ret : open_beneath(scratch->root, buffer, O_RDONLY | O_DIRECTORY, 0);
+	struct dirent *entry;
+	DIR *stream;
+
+	if (fd < 0)
+		return fd;
+	stream = fdopendir(fd);
+	if (!stream) {
+		ret = -errno;
+		close(fd);
+		return ret;
+	}
+	while (!ret && (entry = readdir(stream))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		if (entry->d_type == DT_DIR || entry->d_type == DT_REG)
+			ret = fn(context, slice_str(entry->d_name), entry->d_type, entry->d_ino);
+	}
+	closedir(stream);
+	return ret;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_SCRATCH_H
+#define OUROFS_SCRATCH_H
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "buf.h"
+#include "err.h"
+
+/*
+ * A tree of real files below a directory of STORE: scratch/ (editors' temporaries, .git, whatever
+ * is no document), and read-only rejected/ and conflicts/.
+ *
+ * Paths are relative, without a slash in front, "" is the tree's root. No symbolic link is followed
+ * and none leads out (openat2 with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS), even when someone plants one below
+ * STORE. Any thread may call anything. Functions return 0 (or a descriptor) or a negative errno.
+ */
+struct scratch {
+	int root;
+	int staging;      /* STORE/staging/: files on their way, on the same file system */
+	size_t max_bytes; /* 0: no limit */
+	atomic_llong
+		used_bytes; /* blocks of all files; an open unlinked file counts until it is closed */
+};
+
+/* Opens (and makes, 0700) store_dir/name; counts what is there if there is a limit. */
+int scratch_open(struct scratch *scratch, const char *store_dir, const char *name, size_t max_bytes,
+	struct err *err);
+void scratch_close(struct scratch *scratch);
+
+int scratch_stat(struct scratch *scratch, struct slice path, struct stat *st);
+/* flags as open(2)'s; O_CREAT makes missing parents too. Returns a descriptor. */
+int scratch_openfile(struct scratch *scratch, struct slice path, int flags, mode_t mode);
+/* Makes a directory and what is missing above it. -EEXIST. */
+int scratch_mkdir(struct scratch *scratch, struct slice path, mode_t mode);
+/* The same, but content where it is there already. */
+int scratch_keep_directory(struct scratch *scratch, struct slice path);
+int scratch_unlink(struct scratch *scratch, struct slice path);
+int scratch_rmdir(struct scratch *scratch, struct slice path);
+/* flags: RENAME_NOREPLACE, RENAME_EXCHANGE. Missing parents of `to` are made. */
+int scratch_rename(struct scratch *scratch, struct slice from, struct slice to, unsigned flags);
+
+/* The directory above path, made where missing; *name points to the last name, into buffer. */
+int scratch_open_parent(struct scratch *scratch, struct slice path, char buffer[PATH_MAX],
+	char **name);
+
+/* Whole files: read appends; write replaces atomically (temporary file, rename). */
+int scratch_read_whole(struct scratch *scratch, struct slice path, size_t max, struct buf *bytes,
+	struct stat *st);
+int scratch_write_whole(struct scratch *scratch, struct slice path, struct slice bytes, mode_t mode,
+	const struct timespec *mtime);
+
+/* -ENOSPC where the tree is full; otherwise the write, counted. Returns bytes or a negative errno. */
+ssize_t scratch_pwrite(struct scratch *scratch, int fd, const void *bytes, size_t len, off_t offset,
+	bool append);
+int scratch_fallocate(struct scratch *scratch, int fd, int mode, off_t offset, off_t len);
+int scratch_ftruncate(struct scratch *scratch, int fd, off_t size);
+
+/* A directory's names, without "." and ".."; type is DT_DIR or DT_REG. A negative return stops. */
+typedef int scratch_list_fn(void *context, struct slice name, unsigned char type, uint64_t ino);
+int scratch_list(struct scratch *scratch, struct slice path, scratch_list_fn *fn, void *context);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* Bytes of scratch files: whole ones, and pieces with the tree's size kept. */
+#include "scratch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int scratch_read_whole(struct scratch *scratch, struct slice path, size_t max, struct buf *bytes,
+	struct stat *st)
+{
+	int fd = scratch_openfile(scratch, path, O_RDONLY, 0);
+	size_t start = bytes->len;
+	int ret = 0;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, st))
+		ret = -errno;
+	else if (!S_ISREG(st->st_mode))
+		ret = -EISDIR;
+	while (!ret) {
+		char *to = buf_reserve(bytes, 65536);
+		ssize_t got = to ? read(fd, to, 65536) : -1;
+
+		if (!to)
+			ret = -ENOMEM;
+		else if (got < 0)
+			ret = errno == EINTR ? 0 : -errno;
+		else if (got == 0)
+			break;
+		else if ((bytes->len += (size_t)got) - start > max)
+			ret = -EFBIG;
+	}
+	close(fd);
+	return ret;
+}
+
+static int write_all(struct scratch *scratch, int fd, struct slice bytes)
+{
+	size_t done = 0;
+
+	while (done < bytes.len) {
+		ssize_t put = scratch_pwrite(scratch, fd, bytes.ptr + done, bytes.len - done,
+			(off_t)done, false);
+
+		if (put < 0)
+			return (int)put;
+		done += (size_t)put;
+	}
+	return 0;
+}
+
+/* Puts the finished staging file at path, replacing what stands there. */
+static int publish(struct scratch *scratch, const char *staged, struct slice path)
+{
+	char buffer[PATH_MAX];
+	char *name;
+	struct stat replaced;
+	int dir = scratch_open_parent(scratch, path, buffer, &name);
+	int ret = 0;
+
+	if (dir < 0)
+		return dir;
+	if (fstatat(dir, name, &replaced, AT_SYMLINK_NOFOLLOW))
+		replaced.st_blocks = 0;
+	if (renameat(scratch->staging, staged, dir, name))
+		ret = -errno;
+	else
+		scratch->used_bytes -= (long long)replaced.st_blocks * 512;
+	close(dir);
+	return ret;
+}
+
+int scratch_write_whole(struct scratch *scratch, struct slice path, struct slice bytes, mode_t mode,
+	const struct timespec *mtime)
+{
+	struct timespec times[2];
+	char staged[32];
+	int ret;
+	int fd;
+
+	snprintf(staged, sizeof(staged), "%d", (int)gettid());
+	(void)unlinkat(scratch->staging, staged, 0);
+	fd = openat(scratch->staging, staged, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		0600);
+	if (fd < 0)
+		return -errno;
+	ret = write_all(scratch, fd, bytes);
+	if (!ret && fchmod(fd, mode & 07777))
+		ret = -errno;
+	if (!ret && mtime) {
+		times[0] = times[1] = *mtime;
+		ret = futimens(fd, times) ? -errno : 0;
+	}
+	if (!ret)
+		ret = publish(scratch, staged, path);
+	if (ret) {
+		(void)scratch_ftruncate(scratch, fd, 0);
+		(void)unlinkat(scratch->staging, staged, 0);
+	}
+	close(fd);
+	return ret;
+}
+
+static long long blocks_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? 0 : (long long)st.st_blocks * 512;
+}
+
+ssize_t scratch_pwrite(struct scratch *scratch, int fd, const void *bytes, size_t len, off_t offset,
+	bool append)
+{
+	long long before = blocks_of(fd);
+	ssize_t put;
+
+	if (scratch->max_bytes &&
+		scratch->used_bytes + (long long)len > (long long)scratch->max_bytes) {
+		struct stat st;
+
+		/* Full: what overwrites bytes that are there already takes no more room. */
+		if (append || fstat(fd, &st) || offset + (off_t)len > st.st_size)
+			return -ENOSPC;
+	}
+	do {
+		put = append ? write(fd, bytes, len) : pwrite(fd, bytes, len, offset);
+	} while (put < 0 && errno == EINTR);
+	if (put < 0)
+		return -errno;
+	scratch->used_bytes += blocks_of(fd) - before;
+	return put;
+}
+
+int scratch_fallocate(struct scratch *scratch, int fd, int mode, off_t offset, off_t len)
+{
+	long long before = blocks_of(fd);
+
+	if (scratch->max_bytes && !(mode & FALLOC_FL_PUNCH_HOLE) &&
+		scratch->used_bytes + len > (long long)scratch->max_bytes)
+		return -ENOSPC;
+	if (fallocate(fd, mode, offset, len))
+		return -errno;
+	scratch->used_bytes += blocks_of(fd) - before;
+	return 0;
+}
+
+int scratch_ftruncate(struct scratch *scratch, int fd, off_t size)
+{
+	long long before = blocks_of(fd);
+
+	if (ftruncate(fd, size))
+		return -errno;
+	scratch->used_bytes += blocks_of(fd) - before;
+	return 0;
+}
