@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+#include "refusals.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct refusal {
+	struct refusal *next; /* oldest first */
+	bool has_committed;
+	struct hash128 committed;
+	struct timespec time;
+	size_t path_len;
+	char path[];
+};
+
+enum { LEFT_KEPT = 64 };
+
+struct left {
+	struct hash128 path;
+	struct hash128 bytes;
+};
+
+struct refusals {
+	struct scratch *tree;
+	pthread_mutex_t lock;
+	struct refusal *first; /* guarded by lock, as all below */
+	size_t count;
+	char *errors[REFUSALS_ERRORS]; /* a ring */
+	size_t error_count;            /* ever */
+	struct left left[LEFT_KEPT];   /* a ring */
+	size_t left_count;
+};
+
+static bool same_hash(struct hash128 a, struct hash128 b)
+{
+	return a.high == b.high && a.low == b.low;
+}
+
+/* ---- the kept files ---- */
+
+static struct slice why_path(struct slice path, struct buf *out)
+{
+	buf_reset(out);
+	buf_add_slice(out, path);
+	buf_add_str(out, ".why");
+	return buf_slice(out);
+}
+
+static void remove_files(struct refusals *refusals, struct slice path)
+{
+	struct buf why = BUF_INIT;
+	size_t len;
+
+	(void)scratch_unlink(refusals->tree, path);
+	(void)scratch_unlink(refusals->tree, why_path(path, &why));
+	buf_release(&why);
+	for (len = path.len; len > 0; len--)
+		if (path.ptr[len - 1] == '/' &&
+			scratch_rmdir(refusals->tree, slice_of(path.ptr, len - 1)))
+			break;
+}
+
+static struct refusal **find(struct refusals *refusals, struct slice path)
+{
+	struct refusal **at = &refusals->first;
+
+	while (*at && !slice_equal(slice_of((*at)->path, (*at)->path_len), path))
+		at = &(*at)->next;
+	return at;
+}
+
+static void drop(struct refusals *refusals, struct refusal **at)
+{
+	struct refusal *refusal = *at;
+
+	if (!refusal)
+		return;
+	*at = refusal->next;
+	refusals->count--;
+	remove_files(refusals, slice_of(refusal->path, refusal->path_len));
+	free(refusal);
+}
+
+static struct refusal *remember(struct refusals *refusals, struct slice path, struct timespec time)
+{
+	struct refusal *refusal = calloc(1, sizeof(*refusal) + path.len + 1);
+	struct refusal **at = &refusals->first;
+
+	if (!refusal)
+		return NULL;
+	refusal->path_len = path.len;
+	memcpy(refusal->path, path.ptr, path.len);
+	refusal->time = time;
+	while (*at &&
+		((*at)->time.tv_sec < time.tv_sec ||
+			((*at)->time.tv_sec == time.tv_sec && (*at)->time.tv_nsec <= time.tv_nsec)))
+		at = &(*at)->next;
+	refusal->next = *at;
+	*at = refusal;
+	refusals->count++;
+	return refusal;
+}
+
+/* ---- what an earlier mount left ---- */
+
+struct walk {
+	struct refusals *refusals;
+	struct slice directory;
+};
+
+static int load_directory(struct refusals *refusals, struct slice directory);
+
+static int load_entry(void *context, struct slice name, unsigned char type, uint64_t ino)
+{
+	struct walk *walk = context;
+	struct buf path = BUF_INIT;
+	struct stat st;
+	int ret = 0;
+
+	(void)ino;
+	buf_add_slice(&path, walk->directory);
+	if (path.len)
+		buf_add_char(&path, '/');
+	buf_add_slice(&path, name);
+	if (buf_error(&path))
+		ret = -ENOMEM;
+	else if (type == DT_DIR)
+		ret = load_directory(walk->refusals, buf_slice(&path));
+	else if (!slice_ends(name, SLICE_LITERAL(".why")) &&
+		 !scratch_stat(walk->refusals->tree, buf_slice(&path), &st) &&
+		 !remember(walk->refusals, buf_slice(&path), st.st_mtim))
+		ret = -ENOMEM;
+	buf_release(&path);
+	return ret;
+}
+
+static int load_directory(struct refusals *refusals, struct slice directory)
+{
+	struct walk walk = {refusals, directory};
+
+	return scratch_list(refusals->tree, directory, load_entry, &walk);
+}
+
+int refusals_new(struct refusals **out, struct scratch *tree)
+{
+	struct refusals *refusals = calloc(1, sizeof(*refusals));
+	int ret;
+
+	if (!refusals)
+		return -ENOMEM;
+	refusals->tree = tree;
+	pthread_mutex_init(&refusals->lock, NULL);
+	ret = load_directory(refusals, slice_str(""));
+	if (ret) {
+		refusals_free(refusals);
+		return ret;
+	}
+	while (refusals->count > REFUSALS_KEPT)
+		drop(refusals, &refusals->first);
+	*out = refusals;
+	return 0;
+}
+
+void refusals_free(struct refusals *refusals)
+{
+	size_t i;
+
+	if (!refusals)
+		return;
+	while (refusals->first) {
+		struct refusal *next = refusals->first->next;
+
+		free(refusals->first);
+		refusals->first = next;
+	}
+	for (i = 0; i < REFUSALS_ERRORS; i++)
+		free(refusals->errors[i]);
+	pthread_mutex_destroy(&refusals->lock);
+	free(refusals);
+}
+
+/* ---- /.errors ---- */
+
+static void log_locked(struct refusals *refusals, struct slice path, const char *text)
+{
+	struct buf line = BUF_INIT;
+	time_t now = time(NULL);
+	struct tm tm;
+	char stamp[32];
+	size_t i;
+
+	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S%z", localtime_r(&now, &tm));
+	buf_add_str(&line, stamp);
+	buf_add_char(&line, ' ');
+	/* A name may hold anything but a NUL or a slash; this is read on terminals. */
+	for (i = 0; i < path.len; i++) {
+		unsigned char c = (unsigned char)path.ptr[i];
+
+		if (c < 0x20 || c == 0x7f)
+			buf_add_format(&line, "\\x%02x", c);
+		else
+			buf_add_char(&line, (char)c);
+	}
+	if (path.len)
+		buf_add_str(&line, ": ");
+	buf_add_str(&line, text);
+	buf_add_char(&line, '\n');
+	buf_cstr(&line);
+	if (buf_error(&line)) {
+		buf_release(&line);
+		return;
+	}
+	i = refusals->error_count++ % REFUSALS_ERRORS;
+	free(refusals->errors[i]);
+	refusals->errors[i] = line.ptr;
+}
+
+void refusals_log(struct refusals *refusals, struct slice path, const char *text)
+{
+	pthread_mutex_lock(&refusals->lock);
+	log_locked(refusals, path, text);
+	pthread_mutex_unlock(&refusals->lock);
+}
+
+void refusals_print_errors(struct refusals *refusals, struct buf *out)
+{
+	size_t i;
+
+	pthread_mutex_lock(&refusals->lock);
+	i = refusals->error_count > REFUSALS_ERRORS ? refusals->error_count - REFUSALS_ERRORS : 0;
+	for (; i < refusals->error_count; i++)
+		buf_add_str(out, refusals->errors[i % REFUSALS_ERRORS]);
+	pthread_mutex_unlock(&refusals->lock);
+}
+
+/* ---- refusing and forgiving ---- */
+
+static const struct left *find_left(struct refusals *refusals, struct slice path)
+{
+	struct hash128 hash = hash128(path.ptr, path.len);
+	size_t i = refusals->left_count;
+	size_t oldest = i > LEFT_KEPT ? i - LEFT_KEPT : 0;
+
+	while (i-- > oldest)
+		if (same_hash(refusals->left[i % LEFT_KEPT].path, hash))
+			return &refusals->left[i % LEFT_KEPT];
+	return NULL;
+}
+
+void refusals_add(struct refusals *refusals, struct slice path, struct slice bytes,
+	const struct err *reason, const struct hash128 *committed)
+{
+	char text[256];
+	struct buf why = BUF_INIT;
+	struct timespec now;
+	struct refusal *refusal;
+	const struct left *left;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	err_describe(reason, text, sizeof(text));
+	pthread_mutex_lock(&refusals->lock);
+	log_locked(refusals, path, text);
+	drop(refusals, find(refusals, path));
+	refusal = remember(refusals, path, now);
+	if (!refusal)
+		goto out;
+	left = find_left(refusals, path);
+	if (committed || left) {
+		refusal->has_committed = true;
+		refusal->committed = committed ? *committed : left->bytes;
+	}
+	(void)scratch_write_whole(refusals->tree, path, bytes, 0600, NULL);
+	buf_add_str(&why, text);
+	buf_add_char(&why, '\n');
+	if (!buf_error(&why)) {
+		struct buf name = BUF_INIT;
+
+		(void)scratch_write_whole(refusals->tree, why_path(path, &name), buf_slice(&why),
+			0600, NULL);
+		buf_release(&name);
+	}
+	while (refusals->count > REFUSALS_KEPT)
+		drop(refusals, &refusals->first);
+out:
+	pthread_mutex_unlock(&refusals->lock);
+	buf_release(&why);
+}
+
+void refusals_withdraw(struct refusals *refusals, struct slice path)
+{
+	pthread_mutex_lock(&refusals->lock);
+	drop(refusals, find(refusals, path));
+	pthread_mutex_unlock(&refusals->lock);
+}
+
+void refusals_saved(struct refusals *refusals, struct slice path, struct slice bytes)
+{
+	struct refusal **at;
+
+	pthread_mutex_lock(&refusals->lock);
+	at = find(refusals, path);
+	if (*at && !((*at)->has_committed &&
+			   same_hash((*at)->committed, hash128(bytes.ptr, bytes.len))))
+		drop(refusals, at);
+	pthread_mutex_unlock(&refusals->lock);
+}
+
+void refusals_left(struct refusals *refusals, struct slice path, struct slice bytes)
+{
+	pthread_mutex_lock(&refusals->lock);
+	refusals->left[refusals->left_count++ % LEFT_KEPT] =
+		(struct left){hash128(path.ptr, path.len), hash128(bytes.ptr, bytes.len)};
+	pthread_mutex_unlock(&refusals->lock);
+}
+
+size_t refusals_count(struct refusals *refusals)
+{
+	size_t count;
+
+	pthread_mutex_lock(&refusals->lock);
+	count = refusals->count;
+	pthread_mutex_unlock(&refusals->lock);
+	return count;
+}
