@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+#include "control.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cjson/cJSON.h>
+
+/* ---- readers ---- */
+
+static int read_mode(struct fs *fs, struct buf *out)
+{
+	struct memory_health health;
+
+	memory_health(fs->memory, &health);
+	buf_add_format(out, "%s\n", health.mode);
+	return buf_error(out);
+}
+
+static void add_time(cJSON *to, const char *name, struct timespec time)
+{
+	char text[32];
+	struct tm tm;
+
+	if (!time.tv_sec) {
+		cJSON_AddNullToObject(to, name);
+		return;
+	}
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&time.tv_sec, &tm));
+	cJSON_AddStringToObject(to, name, text);
+}
+
+static void add_reason(cJSON *reasons, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static void add_reason(cJSON *reasons, const char *format, ...)
+{
+	char text[400];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	cJSON_AddItemToArray(reasons, cJSON_CreateString(text));
+}
+
+static void add_status(struct fs *fs, cJSON *root, const struct memory_health *health)
+{
+	cJSON *reasons = cJSON_CreateArray();
+
+	if (health->edn_error)
+		add_reason(reasons, "memory.edn can't be written: %s", health->edn_reason);
+	if (health->lenient_keys)
+		add_reason(reasons,
+			"memory.edn has %zu keys with a keyword or symbol that Clojure can't read: "
+			"Ouroboros "
+			"would start empty and overwrite it",
+			health->lenient_keys);
+	if (health->trailing_bytes)
+		add_reason(reasons,
+			"memory.edn has %zu bytes behind its first form, which Clojure and ourofs "
+			"ignore",
+			health->trailing_bytes);
+	cJSON_AddStringToObject(root, "status",
+		cJSON_GetArraySize(reasons) ? "degraded" : "healthy");
+	cJSON_AddItemToObject(root, "reasons", reasons);
+	cJSON_AddNumberToObject(root, "pid", getpid());
+	cJSON_AddStringToObject(root, "version", OUROFS_VERSION);
+	cJSON_AddNumberToObject(root, "uptime_s", (double)(time(NULL) - fs->started.tv_sec));
+	cJSON_AddStringToObject(root, "mode", health->mode);
+}
+
+static void add_edn(struct fs *fs, cJSON *root, const struct memory_health *health)
+{
+	struct memory_type_count rows[64];
+	size_t count = memory_count_types(fs->memory, rows, 64);
+	cJSON *edn = cJSON_AddObjectToObject(root, "edn");
+	cJSON *types;
+	size_t i;
+
+	cJSON_AddStringToObject(edn, "path", fs->options->edn_path);
+	cJSON_AddNumberToObject(edn, "bytes", (double)health->edn_bytes);
+	cJSON_AddNumberToObject(edn, "keys", (double)health->keys);
+	cJSON_AddNumberToObject(edn, "entities", (double)health->entities);
+	types = cJSON_AddObjectToObject(edn, "types");
+	for (i = 0; i < count && i < 64; i++)
+		cJSON_AddNumberToObject(types, rows[i].type, (double)rows[i].entities);
+	cJSON_AddNumberToObject(edn, "unreadable_keys", (double)health->lenient_keys);
+	cJSON_AddNumberToObject(edn, "trailing_bytes", (double)health->trailing_bytes);
+	cJSON_AddNumberToObject(edn, "outside_changes", (double)health->outside_changes);
+	cJSON_AddNumberToObject(edn, "rewrites", (double)health->rewrites);
+	add_time(edn, "last_rewrite", health->last_rewrite);
+	cJSON_AddNumberToObject(edn, "last_rewrite_ms", health->last_rewrite_ms);
+	if (health->edn_error)
+		cJSON_AddStringToObject(edn, "error", health->edn_reason);
+	else
+		cJSON_AddNullToObject(edn, "error");
+}
+
+static int read_health(struct fs *fs, struct buf *out)
+{
+	struct memory_health health;
+	cJSON *root = cJSON_CreateObject();
+	cJSON *journal;
+	char *text;
+
+	if (!root)
+		return -ENOMEM;
+	memory_health(fs->memory, &health);
+	add_status(fs, root, &health);
+	add_edn(fs, root, &health);
+	journal = cJSON_AddObjectToObject(root, "journal");
+	cJSON_AddNumberToObject(journal, "pending", (double)health.pending);
+	cJSON_AddNumberToObject(journal, "bytes", (double)health.journal_bytes);
+	cJSON_AddNumberToObject(root, "rejected", (double)refusals_count(fs->refusals));
+	cJSON_AddNumberToObject(root, "scratch_bytes",
+		(double)atomic_load(&fs->trees[TREE_SCRATCH].used_bytes));
+	text = cJSON_Print(root);
+	cJSON_Delete(root);
+	if (!text)
+		return -ENOMEM;
+	buf_add_format(out, "%s\n", text);
+	cJSON_free(text);
+	return buf_error(out);
+}
+
+static int read_errors(struct fs *fs, struct buf *out)
+{
+	refusals_print_errors(fs->refusals, out);
+	return buf_error(out);
+}
+
+static int read_sync(struct fs *fs, struct buf *out)
+{
+	struct memory_health health;
+
+	memory_health(fs->memory, &health);
+	buf_add_format(out, "%zu pending\n", health.pending);
+	return buf_error(out);
+}
+
+static int read_help(struct fs *fs, struct buf *out);
+
+/* ---- writers ---- */
+
+static int write_mode(struct fs *fs, struct slice text)
+{
+	while (text.len && strchr(" \t\r\n", text.ptr[text.len - 1]))
+		text.len--;
+	if (text.len && text.ptr[0] == ':')
+		text = slice_of(text.ptr + 1, text.len - 1);
+	if (slice_equal(text, SLICE_LITERAL("edn-only")))
+		return 0;
+	if (slice_equal(text, SLICE_LITERAL("dual-write")) ||
+		slice_equal(text, SLICE_LITERAL("datalevin-first")) ||
+		slice_equal(text, SLICE_LITERAL("datalevin-only"))) {
+		refusals_log(fs->refusals, SLICE_LITERAL(".mode"),
+			"that mode needs the EAV store, which this version does not have; the mode "
+			"stays edn-only");
+		return -EOPNOTSUPP;
+	}
+	refusals_log(fs->refusals, SLICE_LITERAL(".mode"), "no such mode; the mode stays edn-only");
+	return -EINVAL;
+}
+
+static int write_sync(struct fs *fs, struct slice text)
+{
+	struct err reason = {0};
+	char described[256];
+	int ret;
+
+	(void)text;
+	ret = memory_sync(fs->memory, &reason);
+	if (ret)
+		refusals_log(fs->refusals, SLICE_LITERAL(".sync"),
+			err_describe(&reason, described, sizeof(described)));
+	return ret;
+}
+
+/* ---- the table ---- */
+
+struct control {
+	const char *name;
+	const char *help;
+	int (*read)(struct fs *fs, struct buf *out);
+	int (*write)(struct fs *fs, struct slice text);
+	bool slow; /* may wait for a disk: not on a thread that others need */
+};
+
+static const struct control CONTROLS[] = {
+	{".mode", "the mode; write a mode's name to switch (this version: edn-only)", read_mode,
+		write_mode, false},
+	{".health", "JSON: status, reasons, counts, the last rewrite of memory.edn", read_health,
+		NULL, false},
+	{".errors", "the last refused saves and background errors, one a line", read_errors, NULL,
+		false},
+	{".sync", "what is pending; write anything to bring memory.edn up to now", read_sync,
+		write_sync, true},
+	{".help", "this text", read_help, NULL, false},
+};
+
+enum { CONTROL_COUNT = sizeof(CONTROLS) / sizeof(CONTROLS[0]) };
+
+static int read_help(struct fs *fs, struct buf *out)
+{
+	unsigned i;
+
+	(void)fs;
+	buf_add_str(out, "Control files of this mount (reachable, not listed):\n\n");
+	for (i = 0; i < CONTROL_COUNT; i++)
+		buf_add_format(out, "  %-12s %s\n", CONTROLS[i].name, CONTROLS[i].help);
+	buf_add_format(out, "  %-12s %s\n", ".rejected/",
+		"bytes of refused saves by path; PATH.why says why. A good save clears them");
+	buf_add_format(out, "  %-12s %s\n", ".conflicts/",
+		"what another writer had put into memory.edn where both had changed a value");
+	buf_add_str(out, "\nEvery *.json is one entity, as JSON; other names are scratch files. A "
+			 "save that is no\n"
+			 "JSON is refused with EBADMSG (\"Bad message\") and the old content "
+			 "stays. See ourofs(5).\n");
+	return buf_error(out);
+}
+
+int control_find(struct slice name)
+{
+	int i;
+
+	for (i = 0; i < CONTROL_COUNT; i++)
+		if (slice_equal(name, slice_str(CONTROLS[i].name)))
+			return i;
+	return -1;
+}
+
+const char *control_name(unsigned control)
+{
+	return control < CONTROL_COUNT ? CONTROLS[control].name : NULL;
+}
+
+bool control_is_writable(unsigned control)
+{
+	return CONTROLS[control].write;
+}
+
+int control_read(struct fs *fs, unsigned control, struct buf *out)
+{
+	return CONTROLS[control].read(fs, out);
+}
+
+int control_stat(struct fs *fs, unsigned control, uint64_t ino, struct stat *st)
+{
+	struct buf text = BUF_INIT;
+	int ret = control_read(fs, control, &text);
+
+	*st = (struct stat){0};
+	st->st_ino = ino;
+	st->st_mode = S_IFREG | (control_is_writable(control) ? 0644 : 0444);
+	st->st_nlink = 1;
+	st->st_uid = fs->options->uid;
+	st->st_gid = fs->options->gid;
+	st->st_size = (off_t)text.len;
+	st->st_blocks = (st->st_size + 511) / 512;
+	clock_gettime(CLOCK_REALTIME, &st->st_mtim);
+	st->st_atim = st->st_ctim = st->st_mtim;
+	buf_release(&text);
+	return ret;
+}
+
+/* ---- slow writes, each on a thread of its own ---- */
+
+struct slow_write {
+	struct slow_write *next; /* in fs->slow, while not answered; guarded by fs->lock */
+	struct fs *fs;
+	unsigned control;
+	fuse_req_t req;
+	size_t len;
+	char text[];
+};
+
+/* Whoever takes a request out of the list answers it: the thread when done, or the interrupt. */
+static bool take_out(struct fs *fs, fuse_req_t req)
+{
+	struct slow_write **at;
+	bool found;
+
+	pthread_mutex_lock(&fs->lock);
+	for (at = &fs->slow; *at && (*at)->req != req; at = &(*at)->next)
+		;
+	found = *at;
+	if (found)
+		*at = (*at)->next;
+	pthread_mutex_unlock(&fs->lock);
+	return found;
+}
+
+static void interrupted(fuse_req_t req, void *data)
+{
+	if (take_out(data, req))
+		fuse_reply_err(req, EINTR);
+}
+
+static void *run_slow(void *data)
+{
+	struct slow_write *job = data;
+	struct fs *fs = job->fs;
+	int ret = CONTROLS[job->control].write(fs, slice_of(job->text, job->len));
+
+	if (take_out(fs, job->req)) {
+		if (ret)
+			fuse_reply_err(job->req, -ret);
+		else
+			fuse_reply_write(job->req, job->len);
+	}
+	free(job);
+	pthread_mutex_lock(&fs->lock);
+	fs->slow_threads--;
+	pthread_cond_broadcast(&fs->published);
+	pthread_mutex_unlock(&fs->lock);
+	return NULL;
+}
+
+static int start_thread(struct slow_write *job)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	int ret;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	ret = pthread_create(&thread, &attributes, run_slow, job);
+	pthread_attr_destroy(&attributes);
+	return -ret;
+}
+
+/* Returns 0 when the request will be, or has been, answered. */
+static int start_slow(struct fs *fs, unsigned control, fuse_req_t req, struct slice text)
+{
+	struct slow_write *job = calloc(1, sizeof(*job) + text.len);
+	int ret;
+
+	if (!job)
+		return -ENOMEM;
+	job->fs = fs;
+	job->control = control;
+	job->req = req;
+	job->len = text.len;
+	memcpy(job->text, text.ptr, text.len);
+	pthread_mutex_lock(&fs->lock);
+	job->next = fs->slow;
+	fs->slow = job;
+	fs->slow_threads++;
+	pthread_mutex_unlock(&fs->lock);
+	/* Before the thread starts: once it runs, the request may be answered and gone. */
+	fuse_req_interrupt_func(req, interrupted, fs);
+	ret = start_thread(job);
+	if (!ret)
+		return 0;
+	if (!take_out(fs, req))
+		ret = 0; /* interrupted: answered */
+	pthread_mutex_lock(&fs->lock);
+	fs->slow_threads--;
+	pthread_mutex_unlock(&fs->lock);
+	free(job);
+	return ret;
+}
+
+void control_write(struct fs *fs, unsigned control, fuse_req_t req, struct slice text)
+{
+	int ret;
+
+	if (!CONTROLS[control].write)
+		ret = -EACCES;
+	else if (CONTROLS[control].slow)
+		ret = start_slow(fs, control, req, text);
+	else
+		ret = CONTROLS[control].write(fs, text);
+	if (ret)
+		fuse_reply_err(req, -ret);
+	else if (!CONTROLS[control].slow)
+		fuse_reply_write(req, text.len);
+}

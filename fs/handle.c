@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "listing.h"
+#include "state.h"
+
+struct handle *handle_new(enum handle_kind kind, int flags)
+{
+	struct handle *handle = calloc(1, sizeof(*handle));
+
+	if (!handle)
+		return NULL;
+	handle->kind = kind;
+	handle->fd = -1;
+	handle->readable = (flags & O_ACCMODE) != O_WRONLY;
+	handle->writable = (flags & O_ACCMODE) != O_RDONLY;
+	handle->append = flags & O_APPEND;
+	pthread_mutex_init(&handle->lock, NULL);
+	return handle;
+}
+
+void handle_attach(struct handle *handle, struct node *node, struct document *document)
+{
+	node_ref(node);
+	node->handles++;
+	handle->node = node;
+	if (!document)
+		return;
+	document->refs++;
+	handle->document = document;
+	handle->next = document->handles;
+	document->handles = handle;
+}
+
+static void detach_from_document(struct fs *fs, struct handle *handle)
+{
+	struct handle **at = &handle->document->handles;
+
+	while (*at != handle)
+		at = &(*at)->next;
+	*at = handle->next;
+	document_unref(fs, handle->document);
+}
+
+void handle_free(struct fs *fs, struct handle *handle)
+{
+	pthread_mutex_lock(&fs->lock);
+	if (handle->node && --handle->node->handles == 0) {
+		version_unref(handle->node->pinned);
+		handle->node->pinned = NULL;
+	}
+	if (handle->document)
+		detach_from_document(fs, handle);
+	node_unref(&fs->nodes, handle->node);
+	pthread_mutex_unlock(&fs->lock);
+	draft_unref(handle->draft);
+	if (handle->fd >= 0)
+		close(handle->fd);
+	listing_free(handle->listing);
+	buf_release(&handle->snapshot);
+	pthread_mutex_destroy(&handle->lock);
+	free(handle);
+}
+
+int fs_path(struct fs *fs, const struct node *node, const char *child, struct buf *path)
+{
+	int ret;
+
+	pthread_mutex_lock(&fs->lock);
+	ret = node_path(node, slice_str(child ? child : ""), path);
+	pthread_mutex_unlock(&fs->lock);
+	return ret;
+}

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+/* Directories: reading, making and removing; unlink; what users may not make. */
+#include "ops.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "listing.h"
+#include "path.h"
+
+/* ---- reading ---- */
+
+void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct node *node = node_of(fs, ino);
+	struct handle *handle = handle_new(HANDLE_DIRECTORY, fi->flags);
+
+	if (!handle) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	pthread_mutex_lock(&fs->lock);
+	handle_attach(handle, node, NULL);
+	pthread_mutex_unlock(&fs->lock);
+	fi->fh = (uintptr_t)handle;
+	if (fuse_reply_open(req, fi))
+		handle_free(fs, handle);
+}
+
+void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	handle_free(fs_of(req), handle_of(fi));
+	fuse_reply_err(req, 0);
+}
+
+/* Index -2 is ".", -1 "..": so offset 0 begins before both, and an entry's offset is the next's. */
+enum { DOTS = 2 };
+
+static size_t add_plain(fuse_req_t req, char *to, size_t room, const struct listing *listing,
+	size_t at)
+{
+	struct stat st = {0};
+
+	if (at < DOTS) {
+		st.st_mode = S_IFDIR;
+		st.st_ino = FUSE_ROOT_ID;
+		return fuse_add_direntry(req, to, room, at ? ".." : ".", &st, (off_t)at + 1);
+	}
+	st.st_mode = DTTOIF(listing->entries[at - DOTS].type);
+	st.st_ino = listing->entries[at - DOTS].ino;
+	return fuse_add_direntry(req, to, room, listing_name(listing, at - DOTS), &st,
+		(off_t)at + 1);
+}
+
+static size_t add_plus(fuse_req_t req, struct node *directory, char *to, size_t room,
+	const struct listing *listing, size_t at)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param entry = {0};
+	const char *name = at < DOTS ? (at ? ".." : ".") : listing_name(listing, at - DOTS);
+	size_t need = fuse_add_direntry_plus(req, NULL, 0, name, &entry, 0);
+
+	/* Only what is handed out may be counted as looked up. */
+	if (need > room)
+		return need;
+	if (at < DOTS) {
+		entry.attr.st_mode = S_IFDIR;
+		entry.attr.st_ino = FUSE_ROOT_ID;
+	} else if (ops_enter(fs, directory, slice_str(name), 0, &entry)) {
+		/* Gone since: the name without attributes; whoever looks it up learns it. */
+		entry = (struct fuse_entry_param){0};
+		entry.attr.st_mode = DTTOIF(listing->entries[at - DOTS].type);
+		entry.attr.st_ino = listing->entries[at - DOTS].ino;
+	}
+	return fuse_add_direntry_plus(req, to, room, name, &entry, (off_t)at + 1);
+}
+
+static void read_directory(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi,
+	bool plus)
+{
+	struct handle *handle = handle_of(fi);
+	char *bytes = malloc(size);
+	size_t used = 0;
+	size_t at = (size_t)offset;
+	int ret = bytes ? 0 : -ENOMEM;
+
+	pthread_mutex_lock(&handle->lock);
+	if (!ret && (!offset || !handle->listing)) {
+		listing_free(handle->listing);
+		handle->listing = NULL;
+		ret = listing_new(&handle->listing, fs_of(req), handle->node);
+	}
+	for (; !ret && at < handle->listing->count + DOTS; at++) {
+		size_t need = plus ? add_plus(req, handle->node, bytes + used, size - used,
+					     handle->listing, at)
+				   : add_plain(req, bytes + used, size - used, handle->listing, at);
+
+		if (need > size - used)
+			break;
+		used += need;
+	}
+	pthread_mutex_unlock(&handle->lock);
+	if (ret)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_buf(req, bytes, used);
+	free(bytes);
+}
+
+void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+	struct fuse_file_info *fi)
+{
+	(void)ino;
+	read_directory(req, size, offset, fi, false);
+}
+
+void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+	struct fuse_file_info *fi)
+{
+	(void)ino;
+	read_directory(req, size, offset, fi, true);
+}
+
+void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct err reason = {0};
+
+	(void)ino;
+	(void)datasync;
+	(void)fi;
+	fuse_reply_err(req,
+		-ops_explain(fs, slice_str(""), memory_fsync(fs->memory, &reason), &reason));
+}
+
+/* ---- making ---- */
+
+static bool ends_in_json(const char *name)
+{
+	return slice_ends(slice_str(name), SLICE_LITERAL(".json"));
+}
+
+/* May an entry of that name be made here at all? */
+static int may_make(struct slice path, bool in_dot)
+{
+	if (view_is_read_only(path))
+		return -EROFS;
+	if (!in_dot && view_is_reserved(path))
+		return -EPERM;
+	return 0;
+}
+
+static int make_directory(struct fs *fs, struct slice path, const char *name, mode_t mode)
+{
+	struct view view;
+	struct scratch *tree;
+	struct slice rel;
+	int ret = may_make(path, false);
+
+	if (ret)
+		return ret;
+	if (strlen(name) > PATH_NAME_MAX)
+		return -ENAMETOOLONG;
+	if (ends_in_json(name) && !view_below_dot(path)) {
+		refusals_log(fs->refusals, path, "a directory's name can't end in .json");
+		return -EINVAL;
+	}
+	ret = view_find(fs, path, &view);
+	if (ret != -ENOENT)
+		return ret ? ret : -EEXIST;
+	(void)view_is_scratch(fs, path, &tree, &rel);
+	return scratch_mkdir(tree, rel, mode);
+}
+
+void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	struct fs *fs = fs_of(req);
+	struct node *directory = node_of(fs, parent);
+	struct fuse_entry_param entry;
+	struct buf path = BUF_INIT;
+	int ret = fs_path(fs, directory, name, &path);
+
+	if (!ret)
+		ret = make_directory(fs, buf_slice(&path), name, mode);
+	if (!ret)
+		ret = ops_enter(fs, directory, slice_str(name), 0, &entry);
+	buf_release(&path);
+	if (ret)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_entry(req, &entry);
+}
+
+void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+	(void)target;
+	(void)parent;
+	(void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+	(void)ino;
+	(void)parent;
+	(void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
+{
+	(void)parent;
+	(void)name;
+	(void)mode;
+	(void)device;
+	fuse_reply_err(req, EPERM);
+}
+
+/* ---- removing ---- */
+
+static int find_any(void *context, struct slice name, unsigned char type, uint64_t ino)
+{
+	(void)context;
+	(void)name;
+	(void)type;
+	(void)ino;
+	return -ENOTEMPTY;
+}
+
+static int remove_directory(struct fs *fs, struct slice path)
+{
+	struct scratch *tree;
+	struct slice rel;
+	struct view view;
+	struct err reason = {0};
+	int ret = view_is_read_only(path) ? -EROFS : view_find(fs, path, &view);
+
+	if (ret)
+		return ret;
+	if (view.kind != VIEW_DIRECTORY)
+		return -ENOTDIR;
+	(void)view_is_scratch(fs, path, &tree, &rel);
+	if (view.in_scratch) {
+		ret = scratch_list(tree, rel, find_any, NULL);
+		if (ret)
+			return ret;
+	}
+	/* The key first: what can still be refused must not leave half a removal. */
+	if (view.in_memory)
+		ret = memory_remove_directory(fs->memory, path, &reason);
+	if (!ret && view.in_scratch)
+		ret = scratch_rmdir(tree, rel);
+	return ops_explain(fs, path, ret, &reason);
+}
+
+/* A directory that was emptied through the mount stays until rmdir, though no key makes it any more. */
+void ops_keep_parent(struct fs *fs, struct slice path)
+{
+	struct memory_stat st;
+	size_t len = path.len;
+
+	while (len && path.ptr[len - 1] != '/')
+		len--;
+	if (len > 1 && memory_stat(fs->memory, slice_of(path.ptr, len - 1), &st) == -ENOENT)
+		(void)scratch_keep_directory(&fs->trees[TREE_SCRATCH], slice_of(path.ptr, len - 1));
+}
+
+void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct node *directory = node_of(fs, parent);
+	struct buf path = BUF_INIT;
+	int ret = fs_path(fs, directory, name, &path);
+
+	if (!ret)
+		ret = remove_directory(fs, buf_slice(&path));
+	if (!ret) {
+		struct node *node;
+
+		ops_keep_parent(fs, buf_slice(&path));
+		pthread_mutex_lock(&fs->lock);
+		node = node_find(&fs->nodes, directory, slice_str(name));
+		if (node)
+			node_unhash(&fs->nodes, node);
+		pthread_mutex_unlock(&fs->lock);
+	}
+	buf_release(&path);
+	fuse_reply_err(req, -ret);
+}
+
+/* ---- unlink ---- */
+
+static int unlink_document(struct fs *fs, struct node *parent, const char *name, struct slice path)
+{
+	struct document *document;
+	struct err reason = {0};
+	int ret;
+	int removed;
+
+	pthread_mutex_lock(&fs->lock);
+	document = document_get(fs, parent, slice_str(name));
+	pthread_mutex_unlock(&fs->lock);
+	if (!document)
+		return -ENOMEM;
+	ret = document_begin(fs, document);
+	if (!ret) {
+		ret = memory_delete(fs->memory, path, &reason);
+		removed = scratch_unlink(&fs->trees[TREE_SCRATCH], path); /* an empty draft */
+		if (ret == -ENOENT && (!removed || document->created))
+			ret = 0;
+		document_end(fs, document, !ret, NULL, NULL);
+	}
+	pthread_mutex_lock(&fs->lock);
+	if (!ret)
+		document_kill(fs, document);
+	document_unref(fs, document);
+	pthread_mutex_unlock(&fs->lock);
+	return ops_explain(fs, path, ret, &reason);
+}
+
+static int unlink_scratch(struct fs *fs, struct node *parent, const char *name, struct slice path)
+{
+	struct scratch *tree;
+	struct slice rel;
+	struct node *node;
+	int ret;
+
+	(void)view_is_scratch(fs, path, &tree, &rel);
+	ret = scratch_unlink(tree, rel);
+	if (ret)
+		return ret;
+	ops_prune(fs, path);
+	pthread_mutex_lock(&fs->lock);
+	node = node_find(&fs->nodes, parent, slice_str(name));
+	if (node) {
+		node->state = NODE_OLD;
+		node_unhash(&fs->nodes, node);
+	}
+	pthread_mutex_unlock(&fs->lock);
+	return 0;
+}
+
+/* Real directories that were only made to hold a scratch file beside documents go with the last. */
+void ops_prune(struct fs *fs, struct slice path)
+{
+	struct memory_stat st;
+	size_t len = path.len;
+
+	for (;;) {
+		while (len && path.ptr[len - 1] != '/')
+			len--;
+		if (len < 2 || view_below_dot(path) ||
+			memory_stat(fs->memory, slice_of(path.ptr, len - 1), &st) ||
+			scratch_rmdir(&fs->trees[TREE_SCRATCH], slice_of(path.ptr, len - 1)))
+			return;
+		len--;
+	}
+}
+
+void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct node *directory = node_of(fs, parent);
+	struct buf path = BUF_INIT;
+	struct scratch *tree;
+	struct slice rel;
+	int ret = fs_path(fs, directory, name, &path);
+
+	if (!ret && view_is_read_only(buf_slice(&path)))
+		ret = -EROFS;
+	else if (!ret && view_is_reserved(buf_slice(&path)))
+		ret = -EPERM;
+	else if (!ret && view_is_scratch(fs, buf_slice(&path), &tree, &rel))
+		ret = unlink_scratch(fs, directory, name, buf_slice(&path));
+	else if (!ret) {
+		ret = unlink_document(fs, directory, name, buf_slice(&path));
+		if (!ret)
+			ops_keep_parent(fs, buf_slice(&path));
+	}
+	buf_release(&path);
+	fuse_reply_err(req, -ret);
+}

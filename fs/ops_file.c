@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading and writing what is open. */
+#include "ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "control.h"
+
+/* ---- read ---- */
+
+static void reply_piece(fuse_req_t req, struct slice bytes, size_t size, off_t offset)
+{
+	size_t left = (size_t)offset < bytes.len ? bytes.len - (size_t)offset : 0;
+
+	fuse_reply_buf(req, left ? bytes.ptr + offset : NULL, size < left ? size : left);
+}
+
+/*
+ * A reader's bytes are those of its node's version: pinned ones where someone has committed since,
+ * else the memory's, if they still are of that version. What takes more than one READ is pinned, so
+ * that the memory does not print it once a piece.
+ */
+static int read_version(struct fs *fs, struct handle *handle, size_t size, off_t offset,
+	struct version **out)
+{
+	struct node *node = handle->node;
+	struct version *version = document_pinned(fs, node);
+	struct buf path = BUF_INIT;
+	bool same;
+	int ret;
+
+	*out = version;
+	if (version || !node->version)
+		return 0;
+	version = version_new();
+	if (!version)
+		return -ENOMEM;
+	pthread_mutex_lock(&fs->lock);
+	ret = document_path(fs, handle->document, &path);
+	pthread_mutex_unlock(&fs->lock);
+	if (!ret)
+		ret = memory_read(fs->memory, buf_slice(&path), &version->st, &version->bytes,
+			NULL);
+	buf_release(&path);
+	pthread_mutex_lock(&fs->lock);
+	same = !ret && version->st.version == node->version;
+	if (!same && node->pinned) {
+		version_unref(version);
+		version = version_ref(node->pinned);
+		same = true;
+	} else if (same && !node->pinned && (offset || version->bytes.len > size)) {
+		node->pinned = version_ref(version);
+	}
+	pthread_mutex_unlock(&fs->lock);
+	if (!same) {
+		version_unref(version);
+		return ret ? ret : -EIO;
+	}
+	*out = version;
+	return 0;
+}
+
+static void read_document(struct fs *fs, fuse_req_t req, struct handle *handle, size_t size,
+	off_t offset)
+{
+	struct version *version = NULL;
+	struct buf bytes = BUF_INIT;
+	int ret;
+
+	if (handle->draft) {
+		ret = draft_read(handle->draft, size, offset, &bytes);
+		if (ret)
+			fuse_reply_err(req, -ret);
+		else
+			fuse_reply_buf(req, bytes.ptr, bytes.len);
+		buf_release(&bytes);
+		return;
+	}
+	ret = read_version(fs, handle, size, offset, &version);
+	if (ret)
+		fuse_reply_err(req, -ret);
+	else
+		reply_piece(req, version ? buf_slice(&version->bytes) : slice_str(""), size,
+			offset);
+	version_unref(version);
+}
+
+static void read_scratch(fuse_req_t req, struct handle *handle, size_t size, off_t offset)
+{
+	struct fuse_bufvec source = FUSE_BUFVEC_INIT(size);
+
+	source.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+	source.buf[0].fd = handle->fd;
+	source.buf[0].pos = offset;
+	fuse_reply_data(req, &source, FUSE_BUF_SPLICE_MOVE);
+}
+
+void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	struct handle *handle = handle_of(fi);
+
+	(void)ino;
+	switch (handle->kind) {
+	case HANDLE_DOCUMENT:
+		read_document(fs_of(req), req, handle, size, offset);
+		break;
+	case HANDLE_SCRATCH:
+		read_scratch(req, handle, size, offset);
+		break;
+	case HANDLE_CONTROL:
+		reply_piece(req, buf_slice(&handle->snapshot), size, offset);
+		break;
+	case HANDLE_DIRECTORY:
+		fuse_reply_err(req, EISDIR);
+		break;
+	}
+}
+
+/* ---- write ---- */
+
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
+	struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct handle *handle = handle_of(fi);
+	ssize_t ret = -EBADF;
+
+	(void)ino;
+	switch (handle->kind) {
+	case HANDLE_CONTROL:
+		control_write(fs, handle->node->control, req, slice_of(bytes, size));
+		return;
+	case HANDLE_DOCUMENT:
+		if (handle->draft && handle->writable)
+			ret = draft_write(handle->draft, thread_of(req), bytes, size, offset,
+				handle->append, fs->options->doc_max_bytes);
+		ret = ret ? ret : (ssize_t)size;
+		break;
+	case HANDLE_SCRATCH:
+		ret = scratch_pwrite(&fs->trees[TREE_SCRATCH], handle->fd, bytes, size, offset,
+			handle->append);
+		break;
+	case HANDLE_DIRECTORY:
+		break;
+	}
+	if (ret < 0)
+		fuse_reply_err(req, (int)-ret);
+	else
+		fuse_reply_write(req, (size_t)ret);
+}
+
+/* ---- flush, fsync, release ---- */
+
+void ops_answer_stale(struct fs *fs, fuse_req_t req, struct document *document, bool stale,
+	int error)
+{
+	const struct notice_answer answer = {.kind = NOTICE_ERROR, .req = req, .error = error};
+	fuse_ino_t parent;
+	struct buf name = BUF_INIT;
+
+	if (!stale) {
+		fuse_reply_err(req, error);
+		return;
+	}
+	pthread_mutex_lock(&fs->lock);
+	parent = ino_of(fs, document->parent);
+	buf_add(&name, document->name, document->name_len);
+	pthread_mutex_unlock(&fs->lock);
+	notifier_entry(fs->notifier, parent, buf_slice(&name), &answer);
+	buf_release(&name);
+}
+
+/* A new file that is closed without content stays as an empty file. */
+static int keep_empty(struct fs *fs, struct document *document)
+{
+	struct buf path = BUF_INIT;
+	bool wanted;
+	mode_t mode;
+	int ret;
+
+	pthread_mutex_lock(&fs->lock);
+	wanted = document->created && !document->on_disk && !document->dead;
+	mode = document->mode;
+	ret = wanted ? document_path(fs, document, &path) : 0;
+	pthread_mutex_unlock(&fs->lock);
+	if (wanted && !ret) {
+		ret = scratch_openfile(&fs->trees[TREE_SCRATCH], buf_slice(&path),
+			O_WRONLY | O_CREAT, mode);
+		if (ret >= 0) {
+			close(ret);
+			ret = 0;
+			pthread_mutex_lock(&fs->lock);
+			document->on_disk = true;
+			pthread_mutex_unlock(&fs->lock);
+		}
+	}
+	buf_release(&path);
+	return ret;
+}
+
+struct standing {
+	bool dirty;
+	bool only_truncated;
+	bool wrote;
+	bool opened;
+	bool empty;
+};
+
+static struct standing standing_of(struct draft *draft, pid_t thread)
+{
+	struct standing standing = {0};
+
+	pthread_mutex_lock(&draft->lock);
+	standing.dirty = draft->dirty;
+	standing.only_truncated = draft->only_truncated;
+	standing.empty = !draft->bytes.len;
+	if (draft->dirty) { /* /proc is asked only for what may be judged */
+		standing.wrote = draft_written_by(draft, thread);
+		standing.opened = draft_opened_by(draft, thread);
+	}
+	pthread_mutex_unlock(&draft->lock);
+	return standing;
+}
+
+/*
+ * FLUSH is not close: shells and children flush descriptors that they share. Who neither opened nor
+ * wrote has no verdict to give. Valid content is committed whoever of them flushes; other content is
+ * an error for the one process that both opened and wrote, or where no continuation can mend it.
+ */
+static int flush_document(struct fs *fs, struct handle *handle, pid_t thread, bool *stale)
+{
+	struct standing standing = standing_of(handle->draft, thread);
+	struct verdict verdict = {.final = false, .node = handle->node};
+	int ret;
+
+	*stale = false;
+	if (!standing.dirty)
+		return keep_empty(fs, handle->document);
+	if (!(standing.wrote || standing.opened) || standing.only_truncated)
+		return 0;
+	ret = document_judge(fs, handle->document, handle->draft, &verdict);
+	*stale = verdict.stale;
+	if (ret == -EBADMSG && !(standing.wrote && (standing.opened || !verdict.truncated)))
+		return 0; /* unfinished, it may go on; noted in /.rejected all the same */
+	return ret;
+}
+
+void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct handle *handle = handle_of(fi);
+	bool stale = false;
+	int ret = 0;
+
+	(void)ino;
+	locks_drop_posix(fs->locks, handle->node->ino, fi->lock_owner);
+	if (handle->kind == HANDLE_DOCUMENT && handle->draft && handle->writable)
+		ret = flush_document(fs, handle, thread_of(req), &stale);
+	if (stale)
+		ops_answer_stale(fs, req, handle->document, stale, -ret);
+	else
+		fuse_reply_err(req, -ret);
+}
+
+void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct handle *handle = handle_of(fi);
+	struct verdict verdict = {.final = false, .node = handle->node};
+	struct err reason = {0};
+	int ret = 0;
+
+	(void)ino;
+	if (handle->kind == HANDLE_SCRATCH) {
+		ret = (datasync ? fdatasync(handle->fd) : fsync(handle->fd)) ? -errno : 0;
+	} else if (handle->kind == HANDLE_DOCUMENT) {
+		if (handle->draft && handle->writable &&
+			standing_of(handle->draft, thread_of(req)).dirty)
+			ret = document_judge(fs, handle->document, handle->draft, &verdict);
+		if (!ret)
+			ret = ops_explain(fs, slice_str(""), memory_fsync(fs->memory, &reason),
+				&reason);
+	}
+	if (verdict.stale)
+		ops_answer_stale(fs, req, handle->document, true, -ret);
+	else
+		fuse_reply_err(req, -ret);
+}
+
+/* The last writer of a node is done: the node becomes the version it committed, or an old one. */
+static void retire_writer(struct fs *fs, struct handle *handle)
+{
+	struct node *node = handle->node;
+	struct handle *other;
+
+	pthread_mutex_lock(&fs->lock);
+	for (other = handle->document->handles; other; other = other->next)
+		if (other != handle && other->node == node && other->draft && other->writable)
+			break;
+	if (!other && node->state == NODE_WRITER) {
+		struct document *document = handle->document;
+		struct slice name = slice_of(document->name, document->name_len);
+		bool current = !document->dead && node->version && node->handles == 1 &&
+			       node->parent == document->parent &&
+			       slice_equal(node_name(node), name) &&
+			       !node_find(&fs->nodes, node->parent, name);
+
+		draft_unref(node->draft);
+		node->draft = NULL;
+		node->taken = false;
+		node->state = current ? NODE_CURRENT : NODE_OLD;
+		node->cold = true;
+		if (current)
+			node_hash(&fs->nodes, node);
+	}
+	pthread_mutex_unlock(&fs->lock);
+}
+
+/* Nothing was saved and nothing kept: the name that CREATE showed is gone again. */
+static void withdraw_created(struct fs *fs, struct handle *handle)
+{
+	struct document *document = handle->document;
+	struct handle *other;
+
+	pthread_mutex_lock(&fs->lock);
+	for (other = document->handles; other; other = other->next)
+		if (other != handle && other->draft && other->writable)
+			break;
+	if (!other && !document->on_disk)
+		document->created = false;
+	pthread_mutex_unlock(&fs->lock);
+}
+
+void ops_close(struct fs *fs, struct handle *handle)
+{
+	const struct notice_answer nothing = {.kind = NOTICE_NONE};
+	struct verdict verdict = {.final = true, .node = handle->node};
+	struct document *document = handle->document;
+
+	if (document && handle->draft && handle->writable) {
+		bool dirty;
+		bool last = --handle->draft->handles == 0;
+
+		pthread_mutex_lock(&handle->draft->lock);
+		dirty = handle->draft->dirty;
+		pthread_mutex_unlock(&handle->draft->lock);
+		if (last && dirty)
+			(void)document_judge(fs, document, handle->draft, &verdict);
+		else if (last)
+			(void)keep_empty(fs, document);
+		if (verdict.stale)
+			notifier_entry(fs->notifier, ino_of(fs, document->parent),
+				slice_of(document->name, document->name_len), &nothing);
+		withdraw_created(fs, handle);
+		retire_writer(fs, handle);
+	}
+	if (handle->kind == HANDLE_SCRATCH && handle->node) {
+		pthread_mutex_lock(&fs->lock);
+		if (handle->node->fd == handle->fd) {
+			handle->node->fd = handle->node->handles > 1
+						   ? fcntl(handle->fd, F_DUPFD_CLOEXEC, 0)
+						   : -1;
+		}
+		pthread_mutex_unlock(&fs->lock);
+	}
+	handle_free(fs, handle);
+}
+
+void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct handle *handle = handle_of(fi);
+
+	(void)ino;
+	if (fi->flock_release)
+		locks_drop_flock(fs->locks, handle->node->ino, fi->lock_owner);
+	locks_drop_handle(fs->locks, handle->node->ino, fi->fh);
+	ops_close(fs, handle);
+	fuse_reply_err(req, 0);
+}
+
+/* ---- the rest is for real files ---- */
+
+void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+	struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct handle *handle = handle_of(fi);
+
+	(void)ino;
+	if (handle->kind != HANDLE_SCRATCH) {
+		fuse_reply_err(req, EOPNOTSUPP);
+		return;
+	}
+	fuse_reply_err(req,
+		-scratch_fallocate(&fs->trees[TREE_SCRATCH], handle->fd, mode, offset, length));
+}
+
+/* Documents have no holes: all of it is data, then the end. */
+static off_t seek_document(struct fs *fs, struct handle *handle, pid_t thread, off_t offset,
+	int whence)
+{
+	struct stat st;
+	double timeout;
+	int ret = ops_stat(fs, handle->node, handle, thread, &st, &timeout);
+
+	if (ret)
+		return ret;
+	if (offset < 0 || offset >= st.st_size)
+		return -ENXIO;
+	return whence == SEEK_HOLE ? st.st_size : offset;
+}
+
+void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+{
+	struct handle *handle = handle_of(fi);
+	off_t at;
+
+	(void)ino;
+	if (handle->kind == HANDLE_SCRATCH) {
+		at = lseek(handle->fd, offset, whence);
+		at = at < 0 ? -errno : at;
+	} else {
+		at = seek_document(fs_of(req), handle, thread_of(req), offset, whence);
+	}
+	if (at < 0)
+		fuse_reply_err(req, (int)-at);
+	else
+		fuse_reply_lseek(req, at);
+}
+
+void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+	struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+	struct fuse_file_info *fi_out, size_t len, int flags)
+{
+	struct fs *fs = fs_of(req);
+	struct handle *in = handle_of(fi_in);
+	struct handle *out = handle_of(fi_out);
+	enum { PIECE = 1 << 20 };
+	char *bytes;
+	ssize_t got;
+
+	(void)ino_in;
+	(void)ino_out;
+	if (in->kind != HANDLE_SCRATCH || out->kind != HANDLE_SCRATCH || flags) {
+		fuse_reply_err(req, EOPNOTSUPP); /* the kernel copies by reading and writing */
+		return;
+	}
+	bytes = malloc(PIECE);
+	got = bytes ? pread(in->fd, bytes, len < PIECE ? len : PIECE, off_in) : -1;
+	if (got < 0)
+		got = bytes ? -errno : -ENOMEM;
+	if (got > 0)
+		got = scratch_pwrite(&fs->trees[TREE_SCRATCH], out->fd, bytes, (size_t)got, off_out,
+			false);
+	free(bytes);
+	if (got < 0)
+		fuse_reply_err(req, (int)-got);
+	else
+		fuse_reply_write(req, (size_t)got);
+}
+
+/* ---- locks ---- */
+
+void ops_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
+{
+	(void)ino;
+	locks_flock(fs_of(req)->locks, req, handle_of(fi)->node->ino, fi->lock_owner, op);
+}
+
+void ops_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock)
+{
+	(void)ino;
+	locks_getlk(fs_of(req)->locks, req, handle_of(fi)->node->ino, fi->lock_owner, lock);
+}
+
+void ops_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,
+	int sleep)
+{
+	(void)ino;
+	locks_setlk(fs_of(req)->locks, req, handle_of(fi)->node->ino, fi->lock_owner, fi->fh, lock,
+		sleep);
+}

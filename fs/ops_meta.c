@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: MIT */
+/* Names and attributes: lookup, forget, getattr, statfs, extended attributes. */
+#include "ops.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+
+#include "path.h"
+
+enum { TIMEOUT_DIRECTORY_S = 1 };
+
+int ops_explain(struct fs *fs, struct slice path, int ret, const struct err *reason)
+{
+	char text[256];
+
+	if (ret && reason->text[0])
+		refusals_log(fs->refusals, path, err_describe(reason, text, sizeof(text)));
+	return ret;
+}
+
+/* ---- lookup ---- */
+
+static void set_timeouts(const struct view *view, struct slice path, struct fuse_entry_param *entry)
+{
+	switch (view->kind) {
+	case VIEW_DOCUMENT:
+		entry->entry_timeout = entry->attr_timeout = VIEW_LONG_S;
+		break;
+	case VIEW_DIRECTORY:
+		entry->entry_timeout = VIEW_LONG_S;
+		entry->attr_timeout = TIMEOUT_DIRECTORY_S;
+		break;
+	case VIEW_SCRATCH:
+		/* One that may be renamed to a document's name: its entry would outlive the rename. */
+		entry->entry_timeout =
+			view_below_dot(path) && !view_is_read_only(path) ? VIEW_LONG_S : 0;
+		entry->attr_timeout = view_is_read_only(path) ? 0 : VIEW_LONG_S;
+		break;
+	case VIEW_DRAFT:
+	case VIEW_CONTROL:
+		break;
+	}
+}
+
+static enum node_kind node_kind_of(const struct view *view)
+{
+	switch (view->kind) {
+	case VIEW_DIRECTORY:
+		return NODE_DIRECTORY;
+	case VIEW_SCRATCH:
+		return NODE_SCRATCH;
+	case VIEW_CONTROL:
+		return NODE_CONTROL;
+	case VIEW_DOCUMENT:
+	case VIEW_DRAFT:
+		break;
+	}
+	return NODE_DOCUMENT;
+}
+
+/* With fs->lock held: the node that everyone gets for what view found. One reference for the caller. */
+static struct node *current_node(struct fs *fs, struct node *parent, struct slice name,
+	const struct view *view)
+{
+	struct node *node = node_find(&fs->nodes, parent, name);
+
+	if (node && node->kind == node_kind_of(view) && node->version == view->version) {
+		node_ref(node);
+		return node;
+	}
+	if (node) {
+		node->state = NODE_OLD;
+		node_unhash(&fs->nodes, node);
+	}
+	node = node_new(parent, name, node_kind_of(view));
+	if (!node)
+		return NULL;
+	node->version = view->version;
+	node->ino = view->st.st_ino;
+	node->control = (uint8_t)view->control;
+	node_hash(&fs->nodes, node);
+	return node;
+}
+
+/* With fs->lock held: the node of a writer who was sent back to look the name up. */
+static struct node *own_node(struct fs *fs, struct node *parent, struct slice name,
+	struct expectation *expectation, const struct view *view)
+{
+	struct node *node = expectation->own;
+
+	(void)fs;
+	if (!node) {
+		node = node_new(parent, name, NODE_DOCUMENT);
+		if (!node)
+			return NULL;
+		node->state = NODE_WRITER;
+		node->version = view->version;
+		node->ino = view->st.st_ino;
+		expectation->own = node;
+	}
+	node_ref(node);
+	return node;
+}
+
+/* A commit that landed between our look at the memory and the lock: look again. */
+static bool is_out_of_date(struct fs *fs, const struct node *parent, struct slice name,
+	const struct view *view)
+{
+	const struct node *node = node_find(&fs->nodes, parent, name);
+
+	return node && view->kind == VIEW_DOCUMENT && node->kind == NODE_DOCUMENT &&
+	       node->version > view->version;
+}
+
+/* With fs->lock held. */
+static int enter_found(struct fs *fs, struct node *parent, struct slice name, pid_t thread,
+	struct slice path, int found, struct view *view, struct fuse_entry_param *entry)
+{
+	struct document *document = document_find(fs, parent, name);
+	struct expectation *expectation =
+		document && thread ? expectation_of_document(fs, thread, document) : NULL;
+	struct node *node;
+
+	if (found == -ENOENT && document && document->created) {
+		view->kind = VIEW_DRAFT;
+		view_empty_stat(fs, document->ino, document->mode, &view->st);
+	} else if (found) {
+		return found;
+	}
+	set_timeouts(view, path, entry);
+	if (expectation)
+		expectation->looked_up = true;
+	if (expectation && expectation->write && node_kind_of(view) == NODE_DOCUMENT) {
+		node = own_node(fs, parent, name, expectation, view);
+		entry->entry_timeout = entry->attr_timeout = 0;
+	} else {
+		node = current_node(fs, parent, name, view);
+	}
+	if (!node)
+		return -ENOMEM;
+	node->lookups++;
+	entry->ino = ino_of(fs, node);
+	entry->attr = view->st;
+	if (view->kind == VIEW_DRAFT && node->ino)
+		entry->attr.st_ino = node->ino;
+	node_unref(&fs->nodes, node);
+	return 0;
+}
+
+int ops_enter(struct fs *fs, struct node *parent, struct slice name, pid_t thread,
+	struct fuse_entry_param *entry)
+{
+	struct buf path = BUF_INIT;
+	struct view view;
+	bool again;
+	int ret;
+
+	if (name.len > PATH_NAME_MAX)
+		return -ENAMETOOLONG;
+	pthread_mutex_lock(&fs->lock);
+	ret = node_path(parent, name, &path);
+	pthread_mutex_unlock(&fs->lock);
+	if (ret)
+		return ret;
+	do {
+		int found = view_find(fs, buf_slice(&path), &view);
+
+		*entry = (struct fuse_entry_param){0};
+		pthread_mutex_lock(&fs->lock);
+		again = !found && is_out_of_date(fs, parent, name, &view);
+		if (!again)
+			ret = enter_found(fs, parent, name, thread, buf_slice(&path), found, &view,
+				entry);
+		pthread_mutex_unlock(&fs->lock);
+	} while (again);
+	buf_release(&path);
+	return ret;
+}
+
+void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param entry;
+	int ret = ops_enter(fs, node_of(fs, parent), slice_str(name), thread_of(req), &entry);
+
+	if (ret)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_entry(req, &entry);
+}
+
+void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
+{
+	struct fs *fs = fs_of(req);
+
+	if (ino != FUSE_ROOT_ID) {
+		pthread_mutex_lock(&fs->lock);
+		node_forget(&fs->nodes, node_of(fs, ino), lookups);
+		pthread_mutex_unlock(&fs->lock);
+	}
+	fuse_reply_none(req);
+}
+
+void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	struct fs *fs = fs_of(req);
+	size_t i;
+
+	pthread_mutex_lock(&fs->lock);
+	for (i = 0; i < count; i++)
+		if (forgets[i].ino != FUSE_ROOT_ID)
+			node_forget(&fs->nodes, node_of(fs, forgets[i].ino), forgets[i].nlookup);
+	pthread_mutex_unlock(&fs->lock);
+	fuse_reply_none(req);
+}
+
+/* ---- getattr ---- */
+
+/* The attributes of what is committed, or of the empty file that is about to be. */
+static int committed_stat(struct fs *fs, const struct node *node, struct stat *st,
+	uint64_t *version)
+{
+	struct buf path = BUF_INIT;
+	struct document *document;
+	struct view view;
+	int ret;
+
+	pthread_mutex_lock(&fs->lock);
+	ret = node_path(node, slice_str(""), &path);
+	pthread_mutex_unlock(&fs->lock);
+	if (!ret)
+		ret = view_find(fs, buf_slice(&path), &view);
+	buf_release(&path);
+	if (!ret) {
+		*st = view.st;
+		*version = view.version;
+		if (view.kind == VIEW_DRAFT && node->ino)
+			st->st_ino = node->ino;
+		return 0;
+	}
+	pthread_mutex_lock(&fs->lock);
+	document = ret == -ENOENT ? document_find(fs, node->parent, node_name(node)) : NULL;
+	if (document && document->created) {
+		view_empty_stat(fs, document->ino, document->mode, st);
+		*version = 0;
+		ret = 0;
+	}
+	pthread_mutex_unlock(&fs->lock);
+	return ret;
+}
+
+/* A version that someone holds open, although it is not the current one any more. */
+static int old_stat(struct fs *fs, const struct node *node, struct stat *st)
+{
+	struct version *version = document_pinned(fs, node);
+
+	if (!version)
+		return -ESTALE; /* the kernel looks the name up again */
+	view_document_stat(fs, &version->st, st);
+	version_unref(version);
+	return 0;
+}
+
+static bool sees_draft(const struct node *node, struct draft *draft, const struct handle *handle,
+	pid_t thread)
+{
+	if (!draft)
+		return false;
+	if (!node->taken || (handle && handle->draft == draft))
+		return true;
+	return same_process(thread, draft->opener);
+}
+
+static int document_stat(struct fs *fs, const struct node *node, const struct handle *handle,
+	pid_t thread, struct stat *st)
+{
+	struct draft *draft = NULL;
+	enum node_state state;
+	uint64_t version = 0;
+	int ret;
+
+	pthread_mutex_lock(&fs->lock);
+	state = node->state;
+	if (node->draft)
+		draft = draft_ref(node->draft);
+	pthread_mutex_unlock(&fs->lock);
+	if (sees_draft(node, draft, handle, thread)) {
+		view_draft_stat(fs, draft, node->ino, st);
+		ret = 0;
+	} else if (state == NODE_OLD) {
+		ret = old_stat(fs, node, st);
+	} else {
+		ret = committed_stat(fs, node, st, &version);
+		if (ret == -ENOENT || (!ret && state == NODE_CURRENT && version != node->version))
+			ret = old_stat(fs, node, st);
+	}
+	draft_unref(draft);
+	return ret;
+}
+
+static int scratch_node_stat(struct fs *fs, const struct node *node, const struct handle *handle,
+	struct stat *st)
+{
+	struct stat found;
+	uint64_t version;
+	int fd;
+
+	if (handle && handle->fd >= 0)
+		fd = handle->fd;
+	else {
+		int ret = committed_stat(fs, node, st, &version);
+
+		if (ret != -ENOENT)
+			return ret;
+		fd = node->fd; /* unlinked, and open somewhere */
+	}
+	if (fd < 0 || fstat(fd, &found))
+		return -ENOENT;
+	view_scratch_stat(fs, &found, st);
+	return 0;
+}
+
+int ops_stat(struct fs *fs, const struct node *node, const struct handle *handle, pid_t thread,
+	struct stat *st, double *timeout)
+{
+	uint64_t version;
+
+	*timeout = 0;
+	switch ((enum node_kind)node->kind) {
+	case NODE_DOCUMENT:
+		if (node->state == NODE_CURRENT && node->version)
+			*timeout = VIEW_LONG_S;
+		return document_stat(fs, node, handle, thread, st);
+	case NODE_SCRATCH:
+		*timeout = VIEW_LONG_S;
+		return scratch_node_stat(fs, node, handle, st);
+	case NODE_DIRECTORY:
+		*timeout = TIMEOUT_DIRECTORY_S;
+		break;
+	case NODE_CONTROL:
+		break;
+	}
+	return committed_stat(fs, node, st, &version);
+}
+
+void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct stat st;
+	double timeout;
+	int ret = ops_stat(fs, node_of(fs, ino), handle_of(fi), thread_of(req), &st, &timeout);
+
+	if (ret)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_attr(req, &st, timeout);
+}
+
+void ops_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct fs *fs = fs_of(req);
+	struct statvfs st;
+
+	(void)ino;
+	if (fstatvfs(fs->trees[TREE_SCRATCH].root, &st)) {
+		fuse_reply_err(req, errno);
+		return;
+	}
+	st.f_namemax = PATH_NAME_MAX;
+	fuse_reply_statfs(req, &st);
+}
+
+/* ---- extended attributes ---- */
+
+static const char XATTR_NAMES[] = "user.ourofs.key\0user.ourofs.type\0user.ourofs.source";
+
+static void reply_xattr(fuse_req_t req, struct slice value, size_t size)
+{
+	if (!size)
+		fuse_reply_xattr(req, value.len);
+	else if (size < value.len)
+		fuse_reply_err(req, ERANGE);
+	else
+		fuse_reply_buf(req, value.ptr, value.len);
+}
+
+static int describe(struct fs *fs, const struct node *node, struct buf *key, const char **type)
+{
+	struct buf path = BUF_INIT;
+	int ret = node->kind == NODE_DOCUMENT || node->kind == NODE_DIRECTORY
+			  ? fs_path(fs, node, NULL, &path)
+			  : -ENODATA;
+
+	if (!ret)
+		ret = memory_describe(fs->memory, buf_slice(&path), key, type);
+	buf_release(&path);
+	return ret == -ENOENT || ret == -EINVAL ? -ENODATA : ret;
+}
+
+void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct fs *fs = fs_of(req);
+	struct buf key = BUF_INIT;
+	const char *type = "";
+	int ret = -ENODATA;
+
+	/* The kernel asks for security.capability before writes: that must be cheap. */
+	if (!strncmp(name, "user.ourofs.", 12))
+		ret = describe(fs, node_of(fs, ino), &key, &type);
+	if (ret)
+		fuse_reply_err(req, -ret);
+	else if (!strcmp(name, "user.ourofs.key"))
+		reply_xattr(req, buf_slice(&key), size);
+	else if (!strcmp(name, "user.ourofs.type"))
+		reply_xattr(req, slice_str(type), size);
+	else if (!strcmp(name, "user.ourofs.source"))
+		reply_xattr(req, slice_str("edn"), size);
+	else
+		fuse_reply_err(req, ENODATA);
+	buf_release(&key);
+}
+
+void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct fs *fs = fs_of(req);
+	struct buf key = BUF_INIT;
+	const char *type;
+	int ret = describe(fs, node_of(fs, ino), &key, &type);
+
+	buf_release(&key);
+	if (ret == -ENODATA)
+		reply_xattr(req, slice_str(""), size);
+	else if (ret)
+		fuse_reply_err(req, -ret);
+	else
+		reply_xattr(req, slice_of(XATTR_NAMES, sizeof(XATTR_NAMES)), size);
+}
+
+void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+	int flags)
+{
+	(void)ino;
+	(void)name;
+	(void)value;
+	(void)size;
+	(void)flags;
+	fuse_reply_err(req, EOPNOTSUPP);
+}
+
+void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	(void)ino;
+	(void)name;
+	fuse_reply_err(req, EOPNOTSUPP);
+}

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening: which node and which draft a handle gets. See document.h for the rules. */
+#include "ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "control.h"
+#include "path.h"
+
+static bool wants_to_write(int flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+}
+
+/* ---- documents: with fs->lock held ---- */
+
+enum admission { ADMIT_READER, ADMIT_WRITER, TAKE_OVER, REFUSE };
+
+static enum admission admit_writer(const struct node *node, const struct document *document,
+	const struct expectation *expectation, bool others_expected)
+{
+	if (expectation && expectation->own == node)
+		return ADMIT_WRITER; /* came back by the name, as told */
+	if (expectation && expectation->refused == node && !expectation->looked_up)
+		return ADMIT_WRITER; /* came back without a name: a magic link */
+	if (node->state == NODE_CURRENT && !node->handles && !document->handles && !others_expected)
+		return TAKE_OVER;
+	return REFUSE;
+}
+
+static enum admission admit_reader(const struct node *node, const struct expectation *expectation)
+{
+	if (node->state == NODE_CURRENT)
+		return ADMIT_READER;
+	if (expectation && expectation->refused == node && !expectation->looked_up)
+		return ADMIT_READER; /* a magic link */
+	return REFUSE;
+}
+
+/* A second handle of a node that has a draft shares it; a first one makes it. */
+static int give_draft(struct fs *fs, struct handle *handle, struct node *node, pid_t thread,
+	enum admission admission)
+{
+	if (!node->draft)
+		node->draft = draft_new(thread);
+	if (!node->draft)
+		return -ENOMEM;
+	handle->draft = draft_ref(node->draft);
+	handle->writable = true; /* O_RDONLY|O_TRUNC changes it, too */
+	node->draft->handles++;
+	if (node->state != NODE_WRITER)
+		node->taken = true;
+	if (admission == TAKE_OVER || node->state == NODE_CURRENT)
+		node_unhash(&fs->nodes, node);
+	node->state = NODE_WRITER;
+	return 0;
+}
+
+/* The bytes that a new draft begins with. No lock held. */
+static int load_base(struct fs *fs, struct node *node, struct document *document,
+	struct draft *draft, bool truncate)
+{
+	struct buf path = BUF_INIT;
+	struct buf bytes = BUF_INIT;
+	struct memory_stat st = {0};
+	int ret;
+
+	pthread_mutex_lock(&fs->lock);
+	ret = document_path(fs, document, &path);
+	st.mode = document->mode;
+	pthread_mutex_unlock(&fs->lock);
+	if (!ret && truncate)
+		ret = memory_stat(fs->memory, buf_slice(&path), &st);
+	else if (!ret)
+		ret = memory_read(fs->memory, buf_slice(&path), &st, &bytes, NULL);
+	if (ret == -ENOENT && !node->version)
+		ret = 0; /* an empty file that was never saved */
+	buf_release(&path);
+	if (ret) {
+		buf_release(&bytes);
+		return ret == -ENOENT ? -ESTALE : ret;
+	}
+	pthread_mutex_lock(&draft->lock);
+	buf_release(&draft->bytes);
+	draft->bytes = bytes;
+	draft->mode = st.mode;
+	draft->written = st.mtime;
+	if (truncate) {
+		clock_gettime(CLOCK_REALTIME, &draft->written);
+		draft->dirty = true;
+		draft->only_truncated = true;
+		draft->judged = false;
+	}
+	pthread_mutex_unlock(&draft->lock);
+	return 0;
+}
+
+/* An empty file that stands in scratch: its document says so while it is open. */
+static void note_empty(struct fs *fs, struct document *document, const struct node *node)
+{
+	struct buf path = BUF_INIT;
+	struct stat st;
+
+	if (node->version || document->created || document_path(fs, document, &path)) {
+		buf_release(&path);
+		return;
+	}
+	if (!scratch_stat(&fs->trees[TREE_SCRATCH], buf_slice(&path), &st)) {
+		document->created = true;
+		document->on_disk = true;
+		document->mode = st.st_mode & 07777;
+		document->ino = memory_new_ino(fs->memory);
+	}
+	buf_release(&path);
+}
+
+/* Returns 0, or -ESTALE when the kernel has to look the name up again. With fs->lock held. */
+static int admit(struct fs *fs, struct node *node, struct handle *handle, bool write, pid_t thread,
+	bool *fresh)
+{
+	struct document *document = document_get(fs, node->parent, node_name(node));
+	struct expectation *expectation;
+	enum admission admission;
+	int ret = 0;
+
+	if (!document)
+		return -ENOMEM;
+	while (document->committing)
+		pthread_cond_wait(&fs->published, &fs->lock);
+	expectation = expectation_of_node(fs, thread, node);
+	if (write)
+		admission = admit_writer(node, document, expectation,
+			expectation_of_document(fs, 0, document) != NULL);
+	else
+		admission = admit_reader(node, expectation);
+	if (expectation)
+		expectation_drop(fs, expectation);
+	*fresh = !node->draft;
+	if (admission == REFUSE)
+		ret = expectation_add(fs, thread, document, node, write);
+	else if (admission != ADMIT_READER)
+		ret = give_draft(fs, handle, node, thread, admission);
+	if (!ret && admission != REFUSE) {
+		note_empty(fs, document, node);
+		if (!node->version && document->ino)
+			node->ino = document->ino;
+		handle_attach(handle, node, document);
+	}
+	document_unref(fs, document);
+	return !ret && admission == REFUSE ? -ESTALE : ret;
+}
+
+/* Reading a draft through a magic link: the reader shares what the writer has. */
+static void share_draft(struct fs *fs, struct handle *handle)
+{
+	pthread_mutex_lock(&fs->lock);
+	if (handle->node->draft && handle->node->state == NODE_WRITER && !handle->node->taken)
+		handle->draft = draft_ref(handle->node->draft);
+	pthread_mutex_unlock(&fs->lock);
+}
+
+static int open_document(struct fs *fs, fuse_req_t req, struct node *node, struct handle *handle,
+	struct fuse_file_info *fi)
+{
+	bool write = wants_to_write(fi->flags);
+	bool fresh;
+	int ret;
+
+	pthread_mutex_lock(&fs->lock);
+	ret = admit(fs, node, handle, write, thread_of(req), &fresh);
+	if (!ret && !write) {
+		fi->keep_cache = !node->cold && node->state == NODE_CURRENT;
+		node->cold = false;
+	}
+	pthread_mutex_unlock(&fs->lock);
+	if (ret)
+		return ret;
+	if (!write) {
+		fi->noflush = 1;
+		share_draft(fs, handle);
+		return 0;
+	}
+	fi->direct_io = 1;
+	if (fresh && node->taken && node->handles > 1)
+		ret = document_pin(fs, handle->document, node); /* readers keep what they opened */
+	if (fresh && !ret)
+		ret = load_base(fs, node, handle->document, handle->draft, fi->flags & O_TRUNC);
+	else if (!ret && (fi->flags & O_TRUNC))
+		ret = draft_truncate(handle->draft, thread_of(req), 0, fs->options->doc_max_bytes);
+	if (!ret && node->taken)
+		(void)fuse_lowlevel_notify_inval_inode(fs->session, ino_of(fs, node), -1, 0);
+	return ret;
+}
+
+/* ---- scratch and control files ---- */
+
+static int open_scratch(struct fs *fs, struct node *node, struct handle *handle, int flags)
+{
+	struct buf path = BUF_INIT;
+	struct scratch *tree;
+	struct slice rel;
+	int ret = fs_path(fs, node, NULL, &path);
+
+	if (ret)
+		return ret;
+	(void)view_is_scratch(fs, buf_slice(&path), &tree, &rel);
+	if (wants_to_write(flags) && view_is_read_only(buf_slice(&path)))
+		ret = -EROFS;
+	else if (node->state == NODE_OLD)
+		ret = -ESTALE; /* renamed away or unlinked: what has the name now? */
+	else
+		/* Writers read, too: the kernel fills up pages it was given in part. */
+		ret = scratch_openfile(tree, rel,
+			(flags & O_ACCMODE) == O_RDONLY ? flags & ~O_CREAT
+							: (flags & (O_TRUNC | O_APPEND)) | O_RDWR,
+			0);
+	if (ret == -EACCES && (flags & O_ACCMODE) == O_WRONLY)
+		ret = scratch_openfile(tree, rel, flags & ~O_CREAT, 0);
+	buf_release(&path);
+	if (ret < 0)
+		return ret == -ENOENT ? -ESTALE : ret;
+	handle->fd = ret;
+	pthread_mutex_lock(&fs->lock);
+	handle_attach(handle, node, NULL);
+	if (node->fd < 0)
+		node->fd = handle->fd;
+	pthread_mutex_unlock(&fs->lock);
+	return 0;
+}
+
+static int open_control(struct fs *fs, struct node *node, struct handle *handle,
+	struct fuse_file_info *fi)
+{
+	int ret = 0;
+
+	if (handle->writable && !control_is_writable(node->control))
+		return -EACCES;
+	if (handle->readable)
+		ret = control_read(fs, node->control, &handle->snapshot);
+	if (ret)
+		return ret;
+	fi->direct_io = 1;
+	pthread_mutex_lock(&fs->lock);
+	handle_attach(handle, node, NULL);
+	pthread_mutex_unlock(&fs->lock);
+	return 0;
+}
+
+static enum handle_kind handle_kind_of(const struct node *node)
+{
+	switch ((enum node_kind)node->kind) {
+	case NODE_SCRATCH:
+		return HANDLE_SCRATCH;
+	case NODE_CONTROL:
+		return HANDLE_CONTROL;
+	case NODE_DIRECTORY:
+	case NODE_DOCUMENT:
+		break;
+	}
+	return HANDLE_DOCUMENT;
+}
+
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct node *node = node_of(fs, ino);
+	struct handle *handle = handle_new(handle_kind_of(node), fi->flags);
+	int ret = -ENOMEM;
+
+	if (handle) {
+		switch (handle->kind) {
+		case HANDLE_SCRATCH:
+			ret = open_scratch(fs, node, handle, fi->flags);
+			break;
+		case HANDLE_CONTROL:
+			ret = open_control(fs, node, handle, fi);
+			break;
+		case HANDLE_DOCUMENT:
+		case HANDLE_DIRECTORY:
+			ret = node->kind == NODE_DIRECTORY
+				      ? -EISDIR
+				      : open_document(fs, req, node, handle, fi);
+			break;
+		}
+	}
+	fi->fh = (uintptr_t)handle;
+	if (ret) {
+		if (handle)
+			ops_close(fs, handle);
+		fuse_reply_err(req, -ret);
+	} else if (fuse_reply_open(req, fi)) {
+		ops_close(fs, handle); /* interrupted: no RELEASE will come */
+	}
+}
+
+/* ---- create ---- */
+
+/* Makes a document that nobody has saved yet, or a writer's own node of one that came meanwhile. */
+static int create_document(struct fs *fs, struct node *parent, const char *name, struct slice path,
+	mode_t mode, struct handle *handle, pid_t thread, int flags, struct fuse_entry_param *entry)
+{
+	struct view view;
+	struct err reason = {0};
+	struct document *document;
+	struct node *node = NULL;
+	int found = view_find(fs, path, &view);
+	int ret = found && found != -ENOENT ? found : 0;
+
+	if (!ret && found)
+		ret = ops_explain(fs, path, memory_may_create(fs->memory, path, &reason), &reason);
+	if (!ret && !found && (flags & O_EXCL))
+		ret = -EEXIST;
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&fs->lock);
+	document = document_get(fs, parent, slice_str(name));
+	if (document && found && document->created && (flags & O_EXCL))
+		ret = -EEXIST;
+	if (document && !ret)
+		node = node_new(parent, slice_str(name), NODE_DOCUMENT);
+	if (!ret && !node)
+		ret = -ENOMEM;
+	if (!ret && found && !document->created) {
+		document->created = true;
+		document->mode = mode & 07777;
+		document->ino = memory_new_ino(fs->memory);
+	}
+	if (!ret) {
+		node->state = NODE_WRITER;
+		node->version = found ? 0 : view.version;
+		note_empty(fs, document, node);
+		node->ino = node->version ? view.st.st_ino : document->ino;
+		ret = give_draft(fs, handle, node, thread, ADMIT_WRITER);
+		handle_attach(handle, node, document);
+	}
+	pthread_mutex_unlock(&fs->lock);
+	if (!ret)
+		ret = load_base(fs, node, document, handle->draft, flags & O_TRUNC && !found);
+	pthread_mutex_lock(&fs->lock);
+	if (!ret) {
+		clock_gettime(CLOCK_REALTIME, &handle->draft->written);
+		node->lookups++;
+		entry->ino = ino_of(fs, node);
+	}
+	if (node)
+		node_unref(&fs->nodes, node);
+	document_unref(fs, document);
+	pthread_mutex_unlock(&fs->lock);
+	if (!ret)
+		view_draft_stat(fs, handle->draft, node->ino, &entry->attr);
+	return ret;
+}
+
+static int create_scratch(struct fs *fs, struct node *parent, const char *name, struct slice path,
+	mode_t mode, struct handle *handle, int flags, struct fuse_entry_param *entry)
+{
+	struct scratch *tree;
+	struct slice rel;
+	struct node *node;
+	int ret;
+
+	(void)view_is_scratch(fs, path, &tree, &rel);
+	ret = scratch_openfile(tree, rel,
+		(flags & (O_EXCL | O_TRUNC | O_APPEND)) | O_CREAT | O_RDWR, mode & 07777);
+	if (ret < 0)
+		return ret;
+	handle->fd = ret;
+	ret = ops_enter(fs, parent, slice_str(name), 0, entry);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&fs->lock);
+	node = node_of(fs, entry->ino);
+	handle_attach(handle, node, NULL);
+	if (node->fd < 0)
+		node->fd = handle->fd;
+	pthread_mutex_unlock(&fs->lock);
+	return 0;
+}
+
+void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct node *directory = node_of(fs, parent);
+	struct fuse_entry_param entry = {0};
+	struct buf path = BUF_INIT;
+	struct scratch *tree;
+	struct slice rel;
+	struct handle *handle = NULL;
+	int ret = fs_path(fs, directory, name, &path);
+	bool scratch = !ret && view_is_scratch(fs, buf_slice(&path), &tree, &rel);
+
+	if (!ret && strlen(name) > PATH_NAME_MAX)
+		ret = -ENAMETOOLONG;
+	else if (!ret && view_is_read_only(buf_slice(&path)))
+		ret = -EROFS;
+	else if (!ret && view_is_reserved(buf_slice(&path)))
+		ret = -EPERM;
+	if (!ret) {
+		handle = handle_new(scratch ? HANDLE_SCRATCH : HANDLE_DOCUMENT, fi->flags);
+		ret = handle ? 0 : -ENOMEM;
+	}
+	if (!ret && scratch)
+		ret = create_scratch(fs, directory, name, buf_slice(&path), mode, handle, fi->flags,
+			&entry);
+	else if (!ret)
+		ret = create_document(fs, directory, name, buf_slice(&path), mode, handle,
+			thread_of(req), fi->flags, &entry);
+	buf_release(&path);
+	fi->fh = (uintptr_t)handle;
+	fi->direct_io = !scratch;
+	if (ret) {
+		if (handle)
+			ops_close(fs, handle);
+		fuse_reply_err(req, -ret);
+	} else if (fuse_reply_create(req, &entry, fi)) {
+		ops_close(fs, handle);
+		pthread_mutex_lock(&fs->lock);
+		node_forget(&fs->nodes, node_of(fs, entry.ino), 1);
+		pthread_mutex_unlock(&fs->lock);
+	}
+}

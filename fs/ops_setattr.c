@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/* truncate, chmod, chown, utimens. */
+#include "ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+struct change {
+	struct fs *fs;
+	struct node *node;
+	struct handle *handle; /* the one it came by, or NULL */
+	pid_t thread;
+	struct memory_attributes attributes;
+	struct document *stale; /* the name's cache entry is out of date; referenced */
+};
+
+static struct timespec now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_REALTIME, &time);
+	return time;
+}
+
+static void read_request(struct change *change, const struct stat *attr, int to_set)
+{
+	change->attributes.has_mode = to_set & FUSE_SET_ATTR_MODE;
+	change->attributes.mode = attr->st_mode & 07777;
+	change->attributes.has_mtime = to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW);
+	change->attributes.mtime = to_set & FUSE_SET_ATTR_MTIME_NOW ? now() : attr->st_mtim;
+}
+
+/* The draft that this caller's changes belong to; referenced, or NULL. */
+static struct draft *draft_of(const struct change *change)
+{
+	struct draft *draft = NULL;
+
+	pthread_mutex_lock(&change->fs->lock);
+	if (change->node->draft)
+		draft = draft_ref(change->node->draft);
+	pthread_mutex_unlock(&change->fs->lock);
+	if (draft && change->node->taken && !(change->handle && change->handle->draft == draft) &&
+		!same_process(change->thread, draft->opener)) {
+		draft_unref(draft);
+		draft = NULL;
+	}
+	return draft;
+}
+
+static struct document *hold_document(struct fs *fs, struct node *node)
+{
+	struct document *document;
+
+	pthread_mutex_lock(&fs->lock);
+	document = document_get(fs, node->parent, node_name(node));
+	pthread_mutex_unlock(&fs->lock);
+	return document;
+}
+
+/* truncate(2) by name is a save of its own: read, cut, commit. */
+static int truncate_committed(struct change *change, off_t size)
+{
+	struct fs *fs = change->fs;
+	struct document *document = hold_document(fs, change->node);
+	struct draft *draft = draft_new(change->thread);
+	struct verdict verdict = {.final = true};
+	struct buf path = BUF_INIT;
+	struct memory_stat st;
+	int ret = document && draft ? fs_path(fs, change->node, NULL, &path) : -ENOMEM;
+
+	if (!ret)
+		ret = memory_read(fs->memory, buf_slice(&path), &st, &draft->bytes, NULL);
+	if (ret == -ENOENT && !change->node->version) {
+		ret = size ? -EBADMSG : 0; /* an empty file stays one */
+	} else if (!ret && (off_t)draft->bytes.len != size) {
+		draft->mode = st.mode;
+		ret = draft_truncate(draft, change->thread, size, fs->options->doc_max_bytes);
+		if (!ret)
+			ret = document_judge(fs, document, draft, &verdict);
+	}
+	if (verdict.stale) {
+		change->stale = document;
+		document = NULL;
+	}
+	draft_unref(draft);
+	buf_release(&path);
+	pthread_mutex_lock(&fs->lock);
+	document_unref(fs, document);
+	pthread_mutex_unlock(&fs->lock);
+	return ret;
+}
+
+/* An empty file keeps its attributes in scratch until it is a document. */
+static int set_empty(struct fs *fs, struct slice path, const struct memory_attributes *attributes)
+{
+	int fd = scratch_openfile(&fs->trees[TREE_SCRATCH], path, O_RDONLY, 0);
+	struct timespec times[2] = {attributes->mtime, attributes->mtime};
+	int ret = 0;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	if (attributes->has_mode && fchmod(fd, attributes->mode))
+		ret = -errno;
+	if (!ret && attributes->has_mtime && futimens(fd, times))
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+static int set_committed(struct change *change)
+{
+	struct buf path = BUF_INIT;
+	int ret = fs_path(change->fs, change->node, NULL, &path);
+
+	if (!ret)
+		ret = memory_set_attributes(change->fs->memory, buf_slice(&path),
+			&change->attributes);
+	if (ret == -ENOENT && change->node->kind == NODE_DOCUMENT)
+		ret = set_empty(change->fs, buf_slice(&path), &change->attributes);
+	buf_release(&path);
+	return ret;
+}
+
+/* What a draft was told goes with its next commit; an unchanged one passes it on at once. */
+static int set_draft(struct change *change, struct draft *draft)
+{
+	bool dirty;
+
+	pthread_mutex_lock(&draft->lock);
+	dirty = draft->dirty;
+	if (change->attributes.has_mode) {
+		draft->attributes.has_mode = true;
+		draft->attributes.mode = change->attributes.mode;
+	}
+	if (change->attributes.has_mtime) {
+		draft->attributes.has_mtime = true;
+		draft->attributes.mtime = change->attributes.mtime;
+	}
+	pthread_mutex_unlock(&draft->lock);
+	return dirty ? 0 : set_committed(change);
+}
+
+static int set_document(struct change *change, const struct stat *attr, int to_set)
+{
+	struct draft *draft = draft_of(change);
+	int ret = 0;
+
+	if ((to_set & FUSE_SET_ATTR_SIZE) && draft)
+		ret = draft_truncate(draft, change->thread, attr->st_size,
+			change->fs->options->doc_max_bytes);
+	else if (to_set & FUSE_SET_ATTR_SIZE)
+		ret = truncate_committed(change, attr->st_size);
+	if (!ret && (change->attributes.has_mode || change->attributes.has_mtime))
+		ret = draft ? set_draft(change, draft) : set_committed(change);
+	draft_unref(draft);
+	return ret;
+}
+
+static int set_real(struct change *change, const struct stat *attr, int to_set)
+{
+	struct fs *fs = change->fs;
+	struct buf path = BUF_INIT;
+	struct scratch *tree;
+	struct slice rel;
+	struct timespec times[2] = {change->attributes.mtime, change->attributes.mtime};
+	bool own = change->handle && change->handle->fd >= 0;
+	int ret = fs_path(fs, change->node, NULL, &path);
+	int fd = -1;
+
+	if (ret)
+		return ret;
+	(void)view_is_scratch(fs, buf_slice(&path), &tree, &rel);
+	if (view_is_read_only(buf_slice(&path)))
+		ret = -EROFS;
+	else if (own)
+		fd = change->handle->fd;
+	else
+		fd = scratch_openfile(tree, rel, to_set & FUSE_SET_ATTR_SIZE ? O_RDWR : O_RDONLY,
+			0);
+	if (fd == -ENOENT && change->node->fd >= 0)
+		fd = fcntl(change->node->fd, F_DUPFD_CLOEXEC, 0); /* unlinked, and open */
+	if (!ret && fd < 0)
+		ret = fd;
+	if (!ret && (to_set & FUSE_SET_ATTR_SIZE))
+		ret = scratch_ftruncate(tree, fd, attr->st_size);
+	if (!ret && change->attributes.has_mode && fchmod(fd, change->attributes.mode & 01777))
+		ret = -errno;
+	if (to_set & FUSE_SET_ATTR_ATIME)
+		times[0] = attr->st_atim;
+	if (!(to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW)))
+		times[0].tv_nsec = UTIME_OMIT;
+	if (to_set & FUSE_SET_ATTR_ATIME_NOW)
+		times[0].tv_nsec = UTIME_NOW;
+	if (!change->attributes.has_mtime)
+		times[1].tv_nsec = UTIME_OMIT;
+	if (!ret && futimens(fd, times))
+		ret = -errno;
+	if (fd >= 0 && !own)
+		close(fd);
+	buf_release(&path);
+	return ret;
+}
+
+static int set_directory(struct change *change, const struct stat *attr, int to_set)
+{
+	struct buf path = BUF_INIT;
+	struct view view;
+	int ret = fs_path(change->fs, change->node, NULL, &path);
+
+	if (!ret)
+		ret = view_find(change->fs, buf_slice(&path), &view);
+	buf_release(&path);
+	if (ret)
+		return ret;
+	if (view.in_memory)
+		return set_committed(change);
+	return set_real(change, attr, to_set);
+}
+
+/* Everything belongs to the mounting user and stays so; saying it again is fine (cp -p, tar as root). */
+static bool changes_owner(const struct fs *fs, const struct stat *attr, int to_set)
+{
+	return ((to_set & FUSE_SET_ATTR_UID) && attr->st_uid != fs->options->uid) ||
+	       ((to_set & FUSE_SET_ATTR_GID) && attr->st_gid != fs->options->gid);
+}
+
+static int apply(struct change *change, const struct stat *attr, int to_set)
+{
+	switch ((enum node_kind)change->node->kind) {
+	case NODE_DOCUMENT:
+		return set_document(change, attr, to_set);
+	case NODE_SCRATCH:
+		return set_real(change, attr, to_set);
+	case NODE_DIRECTORY:
+		return set_directory(change, attr, to_set);
+	case NODE_CONTROL:
+		break;
+	}
+	/* `echo x > .mode` truncates first; touch and chmod are not for control files. */
+	return to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_MTIME) ? -EPERM : 0;
+}
+
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+	struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct change change = {
+		.fs = fs,
+		.node = node_of(fs, ino),
+		.handle = handle_of(fi),
+		.thread = thread_of(req),
+	};
+	struct notice_answer answer = {.kind = NOTICE_ATTRIBUTES, .req = req};
+	struct buf name = BUF_INIT;
+	fuse_ino_t parent = 0;
+	int ret;
+
+	read_request(&change, attr, to_set);
+	ret = changes_owner(fs, attr, to_set) ? -EPERM : apply(&change, attr, to_set);
+	if (!ret && change.stale) {
+		/* The node's version is superseded: its attributes are asked for by name. */
+		struct fuse_entry_param entry;
+
+		pthread_mutex_lock(&fs->lock);
+		parent = ino_of(fs, change.stale->parent);
+		buf_add(&name, change.stale->name, change.stale->name_len);
+		pthread_mutex_unlock(&fs->lock);
+		ret = ops_enter(fs, change.stale->parent, buf_slice(&name), 0, &entry);
+		answer.st = entry.attr;
+		if (!ret) {
+			pthread_mutex_lock(&fs->lock);
+			node_forget(&fs->nodes, node_of(fs, entry.ino), 1);
+			pthread_mutex_unlock(&fs->lock);
+		}
+	} else if (!ret) {
+		ret = ops_stat(fs, change.node, change.handle, change.thread, &answer.st,
+			&answer.timeout);
+	}
+	if (ret)
+		fuse_reply_err(req, -ret);
+	else if (change.stale)
+		notifier_entry(fs->notifier, parent, buf_slice(&name), &answer);
+	else
+		fuse_reply_attr(req, &answer.st, answer.timeout);
+	buf_release(&name);
+	pthread_mutex_lock(&fs->lock);
+	document_unref(fs, change.stale);
+	pthread_mutex_unlock(&fs->lock);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_STATE_H
+#define OUROFS_STATE_H
+
+#include <pthread.h>
+#include <time.h>
+
+#include "document.h"
+#include "draft.h"
+#include "fs.h"
+#include "locks.h"
+#include "node.h"
+#include "notify.h"
+#include "refusals.h"
+#include "scratch.h"
+
+/*
+ * What the operations share.
+ *
+ * Lock order, outermost first:
+ *	document.commit > draft.lock > fs->lock > inside the memory, scratch, refusals, notifier, locks
+ * No lock is held while a request is answered, and fs->lock is never held over the disk.
+ */
+enum fs_tree { TREE_SCRATCH, TREE_REJECTED, TREE_CONFLICTS, TREE_COUNT };
+
+struct fs {
+	const struct options *options;
+	struct memory *memory;
+	struct fuse_session *session;
+	struct notifier *notifier;
+	struct locks *locks;
+	struct refusals *refusals;
+	struct scratch trees[TREE_COUNT];
+	struct timespec started; /* wall clock */
+	pthread_mutex_t lock;
+	pthread_cond_t published;         /* a commit of some document ended */
+	struct node_table nodes;          /* guarded by lock */
+	struct document_table documents;  /* guarded by lock */
+	struct expectation *expectations; /* guarded by lock */
+	struct slow_write *slow;          /* control writes under way; guarded by lock */
+	unsigned slow_threads;            /* guarded by lock; published tells when one ends */
+};
+
+enum handle_kind { HANDLE_DOCUMENT, HANDLE_SCRATCH, HANDLE_DIRECTORY, HANDLE_CONTROL };
+
+struct listing;
+
+/* One open file or directory; what fi->fh points to. Freed by RELEASE, after which no request has it. */
+struct handle {
+	enum handle_kind kind;
+	bool readable;
+	bool writable;
+	bool append;
+	struct node *node;         /* referenced */
+	struct document *document; /* HANDLE_DOCUMENT; referenced */
+	struct handle *next;       /* of the same document; guarded by fs->lock */
+	struct draft *draft;       /* writers; referenced */
+	int fd;                    /* HANDLE_SCRATCH, else -1 */
+	struct listing *listing;   /* HANDLE_DIRECTORY */
+	struct buf snapshot;       /* HANDLE_CONTROL: what read returns */
+	pthread_mutex_t lock;      /* HANDLE_DIRECTORY: guards listing */
+};
+
+static inline struct fs *fs_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static inline struct handle *handle_of(const struct fuse_file_info *fi)
+{
+	return fi ? (struct handle *)(uintptr_t)fi->fh : NULL; /* libfuse's fh is an integer */
+}
+
+static inline struct node *node_of(struct fs *fs, fuse_ino_t ino)
+{
+	return ino == FUSE_ROOT_ID ? fs->nodes.root : (struct node *)(uintptr_t)ino;
+}
+
+static inline fuse_ino_t ino_of(const struct fs *fs, const struct node *node)
+{
+	return node == fs->nodes.root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
+}
+
+static inline pid_t thread_of(fuse_req_t req)
+{
+	return fuse_req_ctx(req)->pid;
+}
+
+struct handle *handle_new(enum handle_kind kind, int flags);
+/* With fs->lock held: counts it where it belongs. document may be NULL. */
+void handle_attach(struct handle *handle, struct node *node, struct document *document);
+/* Takes the node's lookups of handles with it. */
+void handle_free(struct fs *fs, struct handle *handle);
+
+/* Path of a node, or of a child of it; takes fs->lock. */
+int fs_path(struct fs *fs, const struct node *node, const char *child, struct buf *path);
+
+#endif
