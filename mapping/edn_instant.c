@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+#include "edn_token.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/*
+ * #inst as clojure.instant reads it (java.util.Date: milliseconds, and GregorianCalendar, so Julian before
+ * 1582-10-15) and as pr-str prints it: in UTC. Where that print could not be read back (a year past 9999
+ * or before 0, the 29th of February of a Julian leap year) the text has the smallest offset that can.
+ */
+struct instant {
+	int year;
+	int month;
+	int day;
+	int hour;
+	int minute;
+	int second;
+	int ms;
+	int offset; /* minutes */
+};
+
+enum { MINUTE_MS = 60000, HOUR_MS = 3600000, DAY_MS = 86400000 };
+enum { CUTOVER_DAY = -141427 }; /* 1582-10-15, in days since 1970-01-01 */
+
+static bool two_digits(const char **at, const char *end, char before, int *value)
+{
+	const char *p = *at;
+
+	if (end - p < 3 || p[0] != before || p[1] < '0' || p[1] > '9' || p[2] < '0' || p[2] > '9')
+		return false;
+	*value = (p[1] - '0') * 10 + (p[2] - '0');
+	*at = p + 3;
+	return true;
+}
+
+/* [.digits], cut to milliseconds */
+static const char *fraction(const char *at, const char *end, int *ms)
+{
+	int unit = 100;
+	const char *p = at + 1;
+
+	if (at == end || *at != '.' || p == end || *p < '0' || *p > '9')
+		return at;
+	for (*ms = 0; p < end && *p >= '0' && *p <= '9'; p++, unit /= 10)
+		*ms += (*p - '0') * unit;
+	return p;
+}
+
+/* Nothing, Z, or +hh:mm */
+static bool zone(const char *at, const char *end, int *offset)
+{
+	int hours;
+	int minutes;
+	int sign;
+
+	*offset = 0;
+	if (at == end || (*at == 'Z' && at + 1 == end))
+		return true;
+	sign = *at == '-' ? -1 : 1;
+	if (!two_digits(&at, end, sign < 0 ? '-' : '+', &hours) ||
+		!two_digits(&at, end, ':', &minutes) || at != end || hours > 23 || minutes > 59)
+		return false;
+	*offset = sign * (hours * 60 + minutes);
+	return true;
+}
+
+static bool parse(struct slice text, struct instant *t)
+{
+	static const char BEFORE[] = "--T::";
+	int *const fields[] = {&t->month, &t->day, &t->hour, &t->minute, &t->second};
+	static const int DEFAULTS[] = {1, 1, 0, 0, 0};
+	const char *end = text.ptr + text.len;
+	const char *ends[7];
+	int count = 0;
+	int i;
+
+	if (text.len < 4)
+		return false;
+	for (i = 0; i < 4; i++) {
+		if (text.ptr[i] < '0' || text.ptr[i] > '9')
+			return false;
+		t->year = t->year * 10 + (text.ptr[i] - '0');
+	}
+	ends[0] = text.ptr + 4;
+	for (count = 0; count < 5; count++) {
+		ends[count + 1] = ends[count];
+		if (!two_digits(&ends[count + 1], end, BEFORE[count], fields[count]))
+			break;
+	}
+	if (count == 5 && zone(fraction(ends[5], end, &t->ms), end, &t->offset))
+		return true;
+	/* What looked like a month or day may be the offset: 2020-01:00. */
+	for (t->ms = 0; count >= 0 && !zone(ends[count], end, &t->offset); count--)
+		if (count)
+			*fields[count - 1] = DEFAULTS[count - 1];
+	return count >= 0;
+}
+
+static bool is_leap(int year)
+{
+	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+static bool is_date(int year, int month, int day)
+{
+	static const int DAYS[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+
+	return year >= 0 && year <= 9999 && month >= 1 && month <= 12 && day >= 1 &&
+	       day <= DAYS[month - 1] + (month == 2 && is_leap(year));
+}
+
+static bool validate(const struct instant *t)
+{
+	return is_date(t->year, t->month, t->day) && t->hour <= 23 && t->minute <= 59 &&
+	       t->second <= (t->minute == 59 ? 60 : 59);
+}
+
+/* Days since 1970-01-01; years begin in March, so that the leap day is the last. */
+static int64_t days_of(int64_t year, int month, int day, bool julian)
+{
+	int64_t y = year + 4800 - (month <= 2);
+	int64_t m = month + (month <= 2 ? 9 : -3);
+	int64_t days = day - 1 + (153 * m + 2) / 5 + 365 * y + y / 4;
+
+	return julian ? days - 2472670 : days - y / 100 + y / 400 - 2472632;
+}
+
+static int64_t epoch_ms(const struct instant *t)
+{
+	int64_t days = days_of(t->year, t->month, t->day, false);
+
+	if (days < CUTOVER_DAY) /* the ten days that never were count as Julian */
+		days = days_of(t->year, t->month, t->day, true);
+	return days * DAY_MS + t->hour * (int64_t)HOUR_MS + t->minute * (int64_t)MINUTE_MS +
+	       t->second * 1000 + t->ms - t->offset * (int64_t)MINUTE_MS;
+}
+
+/* The fields of a time that is not before year -4800. */
+static void split(int64_t ms, int offset, struct instant *t)
+{
+	int64_t local = ms + offset * (int64_t)MINUTE_MS;
+	int64_t days = local / DAY_MS - (local % DAY_MS < 0);
+	int64_t rest = local - days * DAY_MS;
+	bool julian = days < CUTOVER_DAY;
+	int64_t n = days + (julian ? 2472670 : 2472632);
+	int64_t y = 0;
+	int64_t m;
+
+	if (!julian) {
+		y = n / 146097 * 400;
+		n %= 146097;
+		y += (n / 36524 == 4 ? 3 : n / 36524) * 100;
+		n -= (n / 36524 == 4 ? 3 : n / 36524) * 36524;
+	}
+	y += n / 1461 * 4;
+	n %= 1461;
+	y += n / 365 == 4 ? 3 : n / 365;
+	n -= (n / 365 == 4 ? 3 : n / 365) * 365;
+	m = (5 * n + 2) / 153;
+	t->day = (int)(n - (153 * m + 2) / 5) + 1;
+	t->month = (int)(m < 10 ? m + 3 : m - 9);
+	t->year = (int)(y - 4800 + (m >= 10));
+	t->hour = (int)(rest / HOUR_MS);
+	t->minute = (int)(rest / MINUTE_MS % 60);
+	t->second = (int)(rest / 1000 % 60);
+	t->ms = (int)(rest % 1000);
+	t->offset = offset;
+}
+
+/* False: no offset brings the time into what can be read (the last leap second of the year 9999). */
+static bool find_readable(int64_t ms, struct instant *t)
+{
+	int minutes;
+
+	for (minutes = 0; minutes < 24 * 60; minutes++) {
+		split(ms, minutes, t);
+		if (is_date(t->year, t->month, t->day))
+			return true;
+		split(ms, -minutes, t);
+		if (is_date(t->year, t->month, t->day))
+			return true;
+	}
+	return false;
+}
+
+int edn_read_instant(const struct edn_source *src, const char *at, struct arena *arena,
+	const struct edn *from, struct edn *value)
+{
+	struct instant given = {.month = 1, .day = 1};
+	struct instant shown;
+	char text[128];
+	int len;
+
+	if (from->type != EDN_STRING)
+		return edn_fail(src, at, "#inst needs a string");
+	if (!parse(edn_text(from), &given) || !validate(&given))
+		return edn_fail(src, at, "not a date and time: %.*s",
+			from->count < 40 ? (int)from->count : 0, from->text);
+	if (!find_readable(epoch_ms(&given), &shown))
+		shown = given;
+	len = snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03d%c%02d:%02d",
+		shown.year, shown.month, shown.day, shown.hour, shown.minute, shown.second,
+		shown.ms, shown.offset > 0 ? '+' : '-', abs(shown.offset) / 60,
+		abs(shown.offset) % 60);
+	*value = (struct edn){.type = EDN_STRING,
+		.count = (uint32_t)len,
+		.text = arena_copy(arena, text, (size_t)len)};
+	return value->text ? 0 : err_set(src->err, -ENOMEM, "out of memory");
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+#include "edn_reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+void edn_reader_init(struct edn_reader *r, struct slice text, unsigned max_depth, struct err *err)
+{
+	*r = (struct edn_reader){
+		.src = {text.ptr, text.ptr + text.len, err},
+		.max_depth = max_depth,
+		.seed = edn_hash_seed(text.ptr),
+	};
+}
+
+void edn_reader_release(struct edn_reader *r)
+{
+	free(r->stack);
+	r->stack = NULL;
+	edn_unique_release(&r->unique);
+}
+
+int edn_reader_enter(struct edn_reader *r, const char *at)
+{
+	if (r->depth >= r->max_depth)
+		return edn_fail(&r->src, at, "nested deeper than %u levels", r->max_depth);
+	r->depth++;
+	return 0;
+}
+
+static int no_memory(const struct edn_reader *r)
+{
+	return err_set(r->src.err, -ENOMEM, "out of memory");
+}
+
+static int push(struct edn_reader *r, const struct edn_key *item)
+{
+	if (r->count == r->cap) {
+		size_t cap = r->cap ? r->cap * 2 : 64;
+		struct edn_key *grown = realloc(r->stack, cap * sizeof(*grown));
+
+		if (!grown)
+			return no_memory(r);
+		r->stack = grown;
+		r->cap = cap;
+	}
+	r->stack[r->count++] = *item;
+	return 0;
+}
+
+static bool is_discard(const struct edn_reader *r, const char *at)
+{
+	return *at == '#' && at + 1 < r->src.end && at[1] == '_';
+}
+
+/* To where a form begins, or a closing delimiter, or the end of the text. */
+static int skip_to_form(struct edn_reader *r, const char **at)
+{
+	int ret = edn_skip_blank(&r->src, at);
+
+	while (!ret && *at < r->src.end && is_discard(r, *at)) {
+		struct edn_key discarded;
+
+		ret = edn_reader_enter(r, *at);
+		if (ret)
+			return ret;
+		*at += 2;
+		ret = edn_reader_form(r, at, false, &discarded);
+		edn_reader_leave(r);
+		if (!ret)
+			ret = edn_skip_blank(&r->src, at);
+	}
+	return ret;
+}
+
+static char closing(enum edn_type type)
+{
+	return type == EDN_LIST ? ')' : type == EDN_VECTOR ? ']' : '}';
+}
+
+static bool is_closing(char c)
+{
+	return c == ')' || c == ']' || c == '}';
+}
+
+int edn_fail_closing(const struct edn_source *src, const char *at, const char *open, uint8_t type)
+{
+	struct slice text = slice_of(src->start, (size_t)(src->end - src->start));
+	const char *name = edn_type_name(type);
+	unsigned line;
+	unsigned column;
+
+	utf8_position(text, (size_t)(open - src->start), &line, &column);
+	if (at == src->end)
+		return edn_fail_cut(src, at, "the text ends inside the %s that begins at %u:%u",
+			name, line, column);
+	return edn_fail(src, at, "unmatched %c: the %s that begins at %u:%u needs %c", *at, name,
+		line, column, closing(type));
+}
+
+/* All items of the collection, onto the stack. */
+static int read_items(struct edn_reader *r, const char **at, enum edn_type type, bool hashed)
+{
+	const char *open = *at;
+	size_t base = r->count;
+	struct edn_key item;
+	int ret;
+
+	*at += 1;
+	for (;;) {
+		bool compared = type == EDN_SET || (type == EDN_MAP && !((r->count - base) & 1));
+
+		ret = skip_to_form(r, at);
+		if (ret)
+			return ret;
+		if (*at < r->src.end && **at == closing(type)) {
+			*at += 1;
+			return 0;
+		}
+		if (*at == r->src.end || is_closing(**at))
+			return edn_fail_closing(&r->src, *at, open, type);
+		ret = edn_reader_form(r, at, hashed || compared, &item);
+		if (ret)
+			return ret;
+		ret = push(r, &item);
+		if (ret)
+			return ret;
+	}
+}
+
+static int resolve_keys(struct edn_reader *r, struct slice prefix, size_t base)
+{
+	size_t i;
+
+	for (i = base; i < r->count; i += 2) {
+		struct edn_key *key = &r->stack[i];
+		const char *at = r->src.start + key->offset;
+		int ret = edn_resolve_key(r->arena, prefix, &key->value);
+
+		if (ret == -ENOMEM)
+			return no_memory(r);
+		if (ret)
+			return edn_fail(&r->src, at, "a symbol that no text can stand for");
+		if (key->value.type == EDN_KEYWORD || key->value.type == EDN_SYMBOL) {
+			key->hash = edn_hash_leaf(&key->value, r->seed);
+			r->lenient |= key->value.lenient;
+		}
+	}
+	return 0;
+}
+
+static int check_unique(struct edn_reader *r, enum edn_type type, size_t base)
+{
+	size_t stride = type == EDN_MAP ? 2 : 1;
+	const struct edn_key *second;
+	int found = edn_find_duplicate(&r->unique, r->stack + base, (r->count - base) / stride,
+		stride, &second);
+
+	if (found < 0)
+		return no_memory(r);
+	if (!found)
+		return 0;
+	return edn_fail(&r->src, r->src.start + second->offset,
+		type == EDN_MAP ? "a key that is in the map already"
+				: "an element that is in the set already");
+}
+
+/* The stack from base on becomes the value. */
+static int finish(struct edn_reader *r, enum edn_type type, size_t base, bool hashed,
+	struct edn_key *form)
+{
+	size_t count = r->count - base;
+	struct edn *items = arena_alloc(r->arena, count * sizeof(*items));
+	uint64_t sum = 0;
+	size_t i;
+
+	if (!items)
+		return no_memory(r);
+	for (i = 0; i < count; i++)
+		items[i] = r->stack[base + i].value;
+	for (i = 0; hashed && i < count; i++) {
+		uint64_t item = r->stack[base + i].hash;
+
+		if (type == EDN_MAP)
+			item = edn_hash_entry(item, r->stack[base + ++i].hash);
+		sum = edn_hash_add(type, sum, item);
+	}
+	r->count = base;
+	form->hash = edn_hash_end(type, sum, r->seed);
+	form->value = (struct edn){.type = type,
+		.count = (uint32_t)(type == EDN_MAP ? count / 2 : count),
+		.items = items};
+	return 0;
+}
+
+int edn_read_collection(struct edn_reader *r, const char **at, enum edn_type type,
+	struct slice prefix, bool hashed, struct edn_key *form)
+{
+	size_t base = r->count;
+	int ret = edn_reader_enter(r, *at);
+
+	if (!ret)
+		ret = read_items(r, at, type, hashed);
+	if (ret)
+		return ret;
+	edn_reader_leave(r);
+	if (type == EDN_MAP && ((r->count - base) & 1))
+		return edn_fail(&r->src, *at - 1, "the last key of the map has no value");
+	if (prefix.len)
+		ret = resolve_keys(r, prefix, base);
+	if (!ret && (type == EDN_MAP || type == EDN_SET))
+		ret = check_unique(r, type, base);
+	return ret ? ret : finish(r, type, base, hashed, form);
+}
+
+static int read_atom(struct edn_reader *r, const char **at, bool hashed, struct edn_key *form)
+{
+	const struct edn_source *src = &r->src;
+	int ret;
+
+	if (**at == '"')
+		ret = edn_read_string(src, at, r->arena, &form->value);
+	else if (**at == '\\')
+		ret = edn_read_char(src, at, &form->value);
+	else if (edn_starts_number(*at, src->end))
+		ret = edn_read_number(src, at, r->arena, &form->value);
+	else
+		ret = edn_read_word(src, at, &form->value);
+	if (ret)
+		return ret;
+	r->lenient |= form->value.lenient;
+	if (hashed)
+		form->hash = edn_hash_leaf(&form->value, r->seed);
+	return 0;
+}
+
+int edn_reader_form(struct edn_reader *r, const char **at, bool hashed, struct edn_key *form)
+{
+	struct slice none = {NULL, 0};
+	int ret = skip_to_form(r, at);
+
+	if (ret)
+		return ret;
+	if (*at == r->src.end)
+		return edn_fail_cut(&r->src, *at, "the text ends where a form should be");
+	*form = (struct edn_key){.offset = (uint32_t)(*at - r->src.start)};
+	switch (**at) {
+	case '(':
+		return edn_read_collection(r, at, EDN_LIST, none, hashed, form);
+	case '[':
+		return edn_read_collection(r, at, EDN_VECTOR, none, hashed, form);
+	case '{':
+		return edn_read_collection(r, at, EDN_MAP, none, hashed, form);
+	case ')':
+	case ']':
+	case '}':
+		return edn_fail(&r->src, *at, "unmatched %c", **at);
+	case '#':
+		return edn_read_dispatch(r, at, hashed, form);
+	case '^':
+		return edn_read_meta(r, at, hashed, form);
+	default:
+		return read_atom(r, at, hashed, form);
+	}
+}
+
+int edn_read(struct arena *arena, struct slice text, unsigned max_depth, struct edn *value,
+	size_t *end, struct err *err)
+{
+	const char *at = text.ptr;
+	struct edn_reader reader;
+	struct edn_key form;
+	int ret;
+
+	if (text.len > UINT32_MAX)
+		return err_set(err, -EOVERFLOW, "a text of 4 GiB or more");
+	edn_reader_init(&reader, text, max_depth, err);
+	reader.arena = arena;
+	ret = edn_reader_form(&reader, &at, false, &form);
+	edn_reader_release(&reader);
+	if (ret)
+		return ret;
+	*value = form.value;
+	if (end)
+		*end = (size_t)(at - text.ptr);
+	return 0;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_EDN_READER_H
+#define OUROFS_EDN_READER_H
+
+#include "edn_hash.h"
+#include "edn_token.h"
+
+/*
+ * The reader below edn_read, which the scanner calls for keys that it can't compare as text. Internal to the
+ * edn_*.c files. Recursion is bounded by max_depth: collections, tags, discards, metadata, #: and ## each
+ * count one level.
+ */
+struct edn_reader {
+	struct edn_source src;
+	struct arena *arena;
+	unsigned depth;
+	unsigned max_depth;
+	uint64_t seed;
+	bool lenient;          /* some token was read by leniency */
+	struct edn_key *stack; /* items of the collections that are still open */
+	size_t count;
+	size_t cap;
+	struct edn_unique unique;
+};
+
+void edn_reader_init(struct edn_reader *r, struct slice text, unsigned max_depth, struct err *err);
+void edn_reader_release(struct edn_reader *r);
+
+/*
+ * Reads a form from *at on, past white space, comments and discards. form->offset is where it begins,
+ * behind its metadata; form->hash is only set where hashed is true.
+ */
+int edn_reader_form(struct edn_reader *r, const char **at, bool hashed, struct edn_key *form);
+
+int edn_reader_enter(struct edn_reader *r, const char *at);
+static inline void edn_reader_leave(struct edn_reader *r)
+{
+	r->depth--;
+}
+
+/* The forms that begin with # or ^ : edn_dispatch.c */
+int edn_read_dispatch(struct edn_reader *r, const char **at, bool hashed, struct edn_key *form);
+int edn_read_meta(struct edn_reader *r, const char **at, bool hashed, struct edn_key *form);
+
+/* May this hold metadata? May it be metadata? */
+bool edn_takes_meta(uint8_t type);
+bool edn_is_meta(uint8_t type);
+
+/* Does a tag begin with this character, the one behind a #? */
+bool edn_starts_tag(const char *at, const char *end);
+
+/* The symbol behind #:, with `at` at the colon; then `at` is at the brace. */
+int edn_read_prefix(struct edn_reader *r, const char **at, struct slice *prefix);
+/* What a key of #:prefix{} becomes. lenient: the key's flag; 0, or 1 for a symbol that can't be said. */
+int edn_resolve_key(struct arena *arena, struct slice prefix, struct edn *key);
+
+/* { to }, [ to ] and so on, `at` at the opening one. prefix: of a map, or empty. edn_read.c */
+int edn_read_collection(struct edn_reader *r, const char **at, enum edn_type type,
+	struct slice prefix, bool hashed, struct edn_key *form);
+
+/* Errors about the collection that opens at `open`, found at `at`. */
+int edn_fail_closing(const struct edn_source *src, const char *at, const char *open, uint8_t type);
+
+const char *edn_type_name(uint8_t type);
+
+#endif
