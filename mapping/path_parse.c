@@ -18,6 +18,8 @@ struct walk {
 	bool cut;     /* some directory so far is cut: only existing keys tell what it is */
 };
 
+static const char NO_KEYWORD[] = "no keyword has a text like this directory";
+
 /* Reasons are built only where they are returned, so this settles the kind as well. */
 static int settle(struct walk *walk, enum path_kind kind)
 {
@@ -113,6 +115,16 @@ static bool add_directory(struct walk *walk, struct slice name)
 
 /* ---- the last name ---- */
 
+/* Only existing keys tell what it is; but what is known of the keyword must be one token. */
+static int finish_cut(struct walk *walk, enum path_kind otherwise)
+{
+	if (buf_error(&walk->place->key))
+		return -ENOMEM;
+	if (walk->place->key.len == 1 || edn_is_lenient_keyword(keyword_so_far(walk)))
+		return settle(walk, PATH_CUT);
+	return otherwise == PATH_NONE ? none(walk, NO_KEYWORD) : settle(walk, otherwise);
+}
+
 static int finish_directory(struct walk *walk, struct slice name)
 {
 	struct path_place *place = walk->place;
@@ -121,7 +133,7 @@ static int finish_directory(struct walk *walk, struct slice name)
 	if (walk->foreign || !add_directory(walk, name))
 		return settle(walk, PATH_SCRATCH);
 	if (walk->cut)
-		return settle(walk, PATH_CUT);
+		return finish_cut(walk, PATH_SCRATCH);
 	if (buf_error(&place->key))
 		return -ENOMEM;
 	keyword = keyword_so_far(walk);
@@ -192,7 +204,7 @@ static int finish_member(struct walk *walk, const struct schema_row *row, struct
 
 	place->lenient = !edn_is_keyword(keyword_so_far(walk));
 	if (place->lenient && !edn_is_lenient_keyword(keyword_so_far(walk)))
-		return none(walk, "no keyword has a text like this directory");
+		return none(walk, NO_KEYWORD);
 	ret = path_mark_read(arena, plain, text, &member, walk->reason);
 	if (ret < 0)
 		return ret == -ENOMEM ? ret : none(walk, NULL);
@@ -219,13 +231,13 @@ static int finish_document(struct walk *walk, struct slice name)
 	int ret;
 
 	if (walk->foreign)
-		return none(walk, "no keyword has a text like this directory");
+		return none(walk, NO_KEYWORD);
 	if (path_name_is_cut(name))
-		return settle(walk, PATH_CUT);
+		return finish_cut(walk, PATH_NONE);
 	if (path_name_read_file(stem, decoded, &text.len, walk->reason) < 0)
 		return none(walk, NULL);
 	if (walk->cut)
-		return settle(walk, PATH_CUT);
+		return finish_cut(walk, PATH_NONE);
 	if (buf_error(&walk->place->key))
 		return -ENOMEM;
 	if (!root)
