@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_internal.h"
+
+#include <errno.h>
+
+#include "json.h"
+
+/*
+ * An entry's slot in the ednfile: what was found out about a value that has no pending record.
+ * Zero whenever the value or its record changes.
+ */
+#define SLOT_KNOWN  ((uint64_t)1 << 63)
+#define SLOT_RECORD ((uint64_t)1 << 62) /* saved's record speaks of this value */
+#define SLOT_SIZED  ((uint64_t)1 << 61)
+#define SLOT_SIZE   (SLOT_SIZED - 1)
+
+struct slice memory_keyword(struct slice key)
+{
+	if (key.len < 2 || key.ptr[0] != ':')
+		return slice_of("", 0);
+	return slice_of(key.ptr + 1, key.len - 1);
+}
+
+int memory_id_path(const struct memory *m, struct entity_id id, bool directory, struct buf *path)
+{
+	const struct schema *schema = m->options.schema;
+	const struct schema_row *row;
+	int ret;
+
+	ret = path_of_key_text(schema, id.key, directory || id.member.ptr, path);
+	if (ret || !id.member.ptr)
+		return ret;
+	row = schema_collection(schema, memory_keyword(id.key));
+	if (!row)
+		return -EINVAL;
+	buf_add_char(path, '/');
+	return path_of_member_text(row->member, id.member, path);
+}
+
+uint64_t memory_default_ino(struct memory *m, struct slice name)
+{
+	for (uint64_t seed = 1;; seed++) {
+		uint64_t ino = hash64(name.ptr, name.len, seed) | INO_HASHED;
+
+		if (!table_get(&m->exiles, slice_of(&ino, sizeof(ino))))
+			return ino;
+	}
+}
+
+uint64_t memory_directory_ino(struct memory *m, const struct tree_node *node)
+{
+	struct buf name = BUF_INIT;
+	uint64_t ino = __atomic_load_n(&node->ino, __ATOMIC_RELAXED);
+
+	if (!node->parent)
+		return INO_ROOT;
+	if (ino)
+		return ino;
+	buf_add_char(&name, 'P');
+	tree_path(node, &name);
+	ino = memory_default_ino(m, buf_slice(&name));
+	buf_release(&name);
+	return ino;
+}
+
+mode_t memory_directory_mode(const struct memory *m, const struct tree_node *node)
+{
+	mode_t mode = m->default_mode;
+
+	return node->dir->has_mode ? node->dir->mode : mode | (mode & 0444) >> 2;
+}
+
+/* ---- finding ---- */
+
+int doc_id(struct memory *m, struct tree_node *node, struct doc *doc)
+{
+	struct buf path = BUF_INIT;
+	int ret;
+
+	doc->node = node;
+	if (node->id) {
+		doc->id = node->parent->dir->keyed
+				  ? (struct entity_id){tree_id(node->parent), tree_id(node)}
+				  : (struct entity_id){.key = tree_id(node)};
+	} else {
+		tree_path(node, &path);
+		ret = buf_error(&path);
+		if (!ret)
+			ret = path_parse(m->options.schema, buf_slice(&path), &doc->place, NULL);
+		buf_release(&path);
+		if (ret)
+			return ret;
+		doc->id = (struct entity_id){.key = buf_slice(&doc->place.key)};
+		if (doc->place.kind == PATH_MEMBER)
+			doc->id.member = buf_slice(&doc->place.member);
+	}
+	entity_id_name(&doc->name, doc->id);
+	return buf_error(&doc->name);
+}
+
+int doc_find(struct memory *m, struct slice path, struct doc *doc)
+{
+	struct tree_node *node = tree_find(m->tree, path);
+
+	if (!node)
+		return -ENOENT;
+	return node->dir ? -EISDIR : doc_id(m, node, doc);
+}
+
+void doc_release(struct doc *doc)
+{
+	saved_read_end(&doc->reader);
+	path_place_release(&doc->place);
+	buf_release(&doc->name);
+	*doc = DOC_INIT;
+}
+
+/* ---- loading ---- */
+
+static int identity_of_text(struct slice text, struct hash128 *identity)
+{
+	struct arena arena = ARENA_INIT;
+	struct edn value;
+	int ret = edn_read(&arena, text, EDN_LOAD_DEPTH, &value, NULL, NULL);
+
+	if (!ret)
+		*identity = edn_identity(&value);
+	arena_release(&arena);
+	return ret;
+}
+
+static bool same_hash(struct hash128 a, struct hash128 b)
+{
+	return a.high == b.high && a.low == b.low;
+}
+
+static bool has_identity(const struct saved_record *record)
+{
+	return record->identity.high || record->identity.low;
+}
+
+/* Does the record speak of the value that stands in the file now? */
+static int record_is_current(struct slice text, const struct saved_record *record)
+{
+	struct hash128 identity;
+	int ret;
+
+	if (same_hash(hash128(text.ptr, text.len), record->text_hash))
+		return 1;
+	if (!has_identity(record))
+		return 0;
+	ret = identity_of_text(text, &identity);
+	return ret == -ENOMEM ? ret : !ret && same_hash(identity, record->identity);
+}
+
+static void set_defaults(struct memory *m, struct doc *doc, bool found)
+{
+	if (!found) {
+		doc->record = (struct saved_record){.mode = m->default_mode};
+		doc->record.ino = memory_default_ino(m, buf_slice(&doc->name));
+	}
+	if (!doc->has_record) {
+		doc->record.has_bytes = false;
+		doc->record.bytes = slice_of(NULL, 0);
+		doc->record.has_mtime = false;
+		doc->record.text_hash = (struct hash128){0, 0};
+		doc->record.identity = (struct hash128){0, 0};
+	}
+	if (!doc->record.has_mtime)
+		doc->record.mtime = m->first_seen;
+	if (!doc->record.version)
+		doc->record.version = 1;
+	__atomic_store_n(&doc->node->ino, doc->record.ino, __ATOMIC_RELAXED);
+}
+
+static int load_saved(struct memory *m, struct doc *doc)
+{
+	uint64_t slot = __atomic_load_n(doc->item.slot, __ATOMIC_ACQUIRE);
+	int ret = saved_read_begin(m->saved, &doc->reader);
+	bool found;
+
+	if (ret)
+		return ret;
+	ret = saved_get(&doc->reader, buf_slice(&doc->name), &doc->record);
+	if (ret && ret != -ENOENT)
+		return ret;
+	found = !ret;
+	if (!found) {
+		doc->has_record = false;
+	} else if (slot & SLOT_KNOWN) {
+		doc->has_record = slot & SLOT_RECORD;
+	} else {
+		ret = record_is_current(doc->item.text, &doc->record);
+		if (ret < 0)
+			return ret;
+		doc->has_record = ret;
+		__atomic_fetch_or(doc->item.slot, SLOT_KNOWN | (ret ? SLOT_RECORD : 0),
+			__ATOMIC_RELEASE);
+	}
+	set_defaults(m, doc, found);
+	return 0;
+}
+
+int doc_load(struct memory *m, struct doc *doc)
+{
+	struct pending *pending = table_get(&m->overlay, buf_slice(&doc->name));
+	int ret = ednfile_get(m->file, doc->id.key, doc->id.member, &doc->item);
+
+	if (ret)
+		return ret;
+	if (!pending || pending->deleted)
+		return load_saved(m, doc);
+	doc->record = pending->saved;
+	doc->has_record = true;
+	set_defaults(m, doc, true);
+	return 0;
+}
+
+int doc_identity(struct doc *doc)
+{
+	struct slice text = doc->item.text;
+
+	doc->record.text_hash = hash128(text.ptr, text.len);
+	return has_identity(&doc->record) ? 0 : identity_of_text(text, &doc->record.identity);
+}
+
+/* ---- showing ---- */
+
+int doc_bytes(struct memory *m, struct doc *doc, struct buf *out)
+{
+	struct arena arena = ARENA_INIT;
+	struct edn value;
+	int ret;
+
+	(void)m;
+	if (doc->record.has_bytes) {
+		buf_add_slice(out, doc->record.bytes);
+		return buf_error(out);
+	}
+	ret = edn_read(&arena, doc->item.text, EDN_LOAD_DEPTH, &value, NULL, NULL);
+	if (!ret)
+		json_print_document(out, &value);
+	arena_release(&arena);
+	return ret == -EBADMSG ? -EIO : ret ? ret : buf_error(out);
+}
+
+int doc_size(struct memory *m, struct doc *doc, uint64_t *size)
+{
+	uint64_t slot = __atomic_load_n(doc->item.slot, __ATOMIC_ACQUIRE);
+	struct buf bytes = BUF_INIT;
+	int ret;
+
+	if (doc->record.has_bytes) {
+		*size = doc->record.bytes.len;
+		return 0;
+	}
+	if (slot & SLOT_SIZED) {
+		*size = slot & SLOT_SIZE;
+		return 0;
+	}
+	ret = doc_bytes(m, doc, &bytes);
+	*size = bytes.len;
+	if (!ret)
+		__atomic_fetch_or(doc->item.slot, SLOT_SIZED | bytes.len, __ATOMIC_RELEASE);
+	buf_release(&bytes);
+	return ret;
+}
+
+void doc_stat(const struct doc *doc, struct memory_stat *st)
+{
+	*st = (struct memory_stat){.kind = MEMORY_DOCUMENT,
+		.mode = doc->record.mode,
+		.ino = doc->record.ino,
+		.version = doc->record.version,
+		.mtime = doc->record.mtime};
+}

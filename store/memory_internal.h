@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_MEMORY_INTERNAL_H
+#define OUROFS_MEMORY_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "change.h"
+#include "ednfile.h"
+#include "journal.h"
+#include "memory.h"
+#include "path.h"
+#include "store_dir.h"
+#include "table.h"
+#include "tree.h"
+
+/*
+ * What memory_*.c share.
+ *
+ * ednfile holds every value, pending changes included; tree says which of its entries exist; the overlay
+ * holds what is known of documents beside their value until saved has it durably; saved has the rest.
+ *
+ * Deleted documents stay in the ednfile as ghosts until the next rewrite, so that one that is
+ * written again meanwhile keeps its place; the tree no longer knows them.
+ *
+ * Lock order: memory.lock, then saved's locks, then the journal's, then work.mutex.
+ */
+
+/* A document as pending: immutable, counted. */
+struct pending {
+	atomic_uint references;
+	uint64_t sequence; /* of the last journal record that speaks of it */
+	bool deleted;
+	struct saved_record saved; /* bytes point behind */
+	char bytes[];
+};
+
+/* A value in the file before our first change to it since: what outside changes are judged by. */
+struct base {
+	bool exists;
+	size_t len;
+	char text[];
+};
+
+struct work {
+	pthread_t thread;
+	bool running;
+	pthread_mutex_t mutex; /* guards what follows */
+	pthread_cond_t wake;
+	pthread_cond_t done;
+	bool closing;
+	bool dirty;
+	int64_t dirty_ms;      /* monotonic: the first change that no attempt has included */
+	int64_t not_before_ms; /* monotonic: earliest next attempt, unless someone waits */
+	unsigned backoff_ms;
+	uint64_t asked; /* tickets of memory_sync */
+	uint64_t answered;
+	struct err result; /* of the last attempt */
+	/* for health */
+	uint64_t rewrites;
+	struct timespec last_rewrite;
+	double last_rewrite_ms;
+	uint64_t outside_changes;
+};
+
+struct memory {
+	struct memory_options options;
+	char *edn_path;
+	char *store_path;
+	struct store_dir dir;
+	struct saved *saved;
+	struct journal *journal; /* NULL: read-only */
+
+	pthread_rwlock_t lock; /* guards what follows */
+	struct ednfile *file;
+	struct tree *tree;
+	struct table overlay; /* entity_id_name -> struct pending */
+	struct table bases;   /* entity_id_name -> struct base: changed since the snapshot */
+	struct table bases_in_flight; /* the same for the rewrite that is under way */
+	struct table ghosts;          /* entity_id_name -> itself */
+	struct table dirty_dirs;      /* path -> itself: directories whose attributes saved lacks */
+	struct table exiles;          /* 8 bytes: default inode numbers that moved away -> itself */
+	uint64_t sequence;            /* last applied */
+	uint64_t edn_sequence;        /* last that changed memory.edn's content */
+	uint64_t edn_written;         /* last that memory.edn on disk holds */
+	uint64_t changes;             /* that memory.edn lacks */
+	uint64_t changes_in_flight;
+	uint64_t next_ino;
+	uint64_t version;
+	bool rewrite_wanted; /* memory.edn on disk is not what it should be, whoever did it */
+	int broken;          /* applying failed half-way: changes are refused until a remount */
+	mode_t default_mode;
+	struct timespec first_seen; /* mtime of what was never saved here */
+
+	uint64_t watermark; /* the worker's: what saved says memory.edn holds */
+	struct work work;
+};
+
+enum { INO_ROOT = 1, INO_FIRST = 1024 };
+#define INO_HASHED ((uint64_t)1 << 63)
+
+/* ---- memory_doc.c: one document as it stands ---- */
+
+struct doc {
+	struct tree_node *node;
+	struct entity_id id;
+	struct path_place place; /* owns id's text unless the tree does */
+	struct buf name;         /* entity_id_name */
+	struct ednfile_item item;
+	struct saved_reader reader; /* keeps record.bytes */
+	struct saved_record record; /* with defaults where nothing is saved */
+	bool has_record;            /* something is saved or pending for this very value */
+};
+#define DOC_INIT ((struct doc){0})
+
+/* All under memory.lock. doc_find: -ENOENT, -EISDIR. doc_load fills item and record. */
+int doc_id(struct memory *m, struct tree_node *node, struct doc *doc);
+int doc_find(struct memory *m, struct slice path, struct doc *doc);
+int doc_load(struct memory *m, struct doc *doc);
+void doc_release(struct doc *doc);
+/* What memory_read returns, appended. */
+int doc_bytes(struct memory *m, struct doc *doc, struct buf *out);
+int doc_size(struct memory *m, struct doc *doc, uint64_t *size);
+/* Sees to it that record.identity is the value's. */
+int doc_identity(struct doc *doc);
+void doc_stat(const struct doc *doc, struct memory_stat *st);
+
+uint64_t memory_default_ino(struct memory *m, struct slice name);
+uint64_t memory_directory_ino(struct memory *m, const struct tree_node *node);
+mode_t memory_directory_mode(const struct memory *m, const struct tree_node *node);
+int memory_id_path(const struct memory *m, struct entity_id id, bool directory, struct buf *path);
+/* The keyword's text of a canonical key, empty for keys of other types. */
+struct slice memory_keyword(struct slice key);
+
+/* ---- memory_apply.c: the only place where the memory's state changes ---- */
+
+/* Under the writer's lock: journals the changes as one record and applies them. */
+int memory_commit(struct memory *m, const struct change *changes, size_t count, struct timespec now,
+	struct err *err);
+/* The same with encoded changes. */
+int memory_commit_payload(struct memory *m, const struct buf *payload, struct timespec now,
+	struct err *err);
+/* Applies what the journal says. */
+int memory_replay(void *memory, const struct journal_record *record, struct err *err);
+int memory_exile(struct memory *m, uint64_t ino);
+int memory_flush_ghosts(struct memory *m);
+int memory_set_pending(struct memory *m, struct slice name, const struct saved_record *saved,
+	bool deleted, uint64_t sequence);
+void memory_drop_pending(void *pending);
+/* The tree's entry of an id; when NULL: no directory's mtime changes. */
+int memory_add_node(struct memory *m, struct entity_id id, bool directory,
+	const struct timespec *when);
+void memory_remove_node(struct memory *m, struct entity_id id, bool directory,
+	const struct timespec *when);
+void memory_note_dir(void *memory, struct slice path);
+struct timespec memory_now(void);
+
+/* ---- memory_target.c: a path that is to be written ---- */
+
+struct target {
+	struct doc doc; /* id; loaded where the document exists */
+	bool exists;
+};
+#define TARGET_INIT ((struct target){DOC_INIT, false})
+
+/* Under memory.lock. May a document be, or come to be, at path? */
+int target_resolve(struct memory *m, struct slice path, struct target *target, struct err *err);
+/* Under the writer's lock: is the new key free by Clojure's =? -EEXIST. */
+int target_check_free(struct memory *m, const struct target *target, struct err *err);
+/* May this value stand there? A map where a collection belongs: -EISDIR. */
+int target_check_value(struct memory *m, const struct target *target, bool is_map, struct err *err);
+static inline void target_release(struct target *target)
+{
+	doc_release(&target->doc);
+}
+
+/* ---- memory_worker.c, memory_merge.c ---- */
+
+int memory_worker_start(struct memory *m, struct err *err);
+void memory_worker_stop(struct memory *m, struct err *err);
+void memory_signal(struct memory *m);
+/* Takes over what someone else did to memory.edn. On the worker's thread, without locks. */
+int memory_merge(struct memory *m, struct err *err);
+/* memory_load.c: every document and directory of memory.edn becomes a node; then what saved knows. */
+int memory_load_tree(struct memory *m, struct err *err);
+int memory_load_saved(struct memory *m, uint64_t *watermark, struct err *err);
+/* How memory.edn looked when it was last ours, as a note in saved. */
+struct memory_file_note {
+	uint64_t device, ino, size;
+	int64_t seconds, nanoseconds;
+};
+int memory_stat_file(const struct memory *m, struct memory_file_note *note);
+/* Keeps a value that lost as STORE/conflicts/<path>. */
+int memory_keep_conflict(struct memory *m, struct slice path, struct slice text);
+
+#endif

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_internal.h"
+
+#include <errno.h>
+
+#include "json.h"
+
+/* A save on its way: parsed and judged outside the writer's lock, committed inside. */
+struct save {
+	struct arena arena;
+	struct edn value;
+	struct hash128 identity;
+	struct buf text;    /* as it is to stand in memory.edn */
+	struct buf current; /* the value that stands there, where the verdict asks for it */
+	bool has_current;
+};
+
+static void save_release(struct save *save)
+{
+	arena_release(&save->arena);
+	buf_release(&save->text);
+	buf_release(&save->current);
+}
+
+static int check_writable(const struct memory *m, struct err *err)
+{
+	return m->options.read_only ? err_set(err, -EROFS, "mounted read-only") : 0;
+}
+
+/* ---- what Ouroboros could not read ---- */
+
+static unsigned depth_of(const struct edn *v)
+{
+	unsigned deepest = 0;
+	size_t count;
+
+	switch (v->type) {
+	case EDN_MAP:
+		count = 2 * (size_t)v->count;
+		break;
+	case EDN_LIST:
+	case EDN_VECTOR:
+	case EDN_SET:
+		count = v->count;
+		break;
+	case EDN_TAGGED:
+		count = 2;
+		break;
+	default:
+		return 0;
+	}
+	for (size_t i = 0; i < count; i++) {
+		unsigned depth = depth_of(&v->items[i]);
+
+		if (depth > deepest)
+			deepest = depth;
+	}
+	return deepest + 1;
+}
+
+static int each_lenient(const struct edn *v, struct table *known, bool add)
+{
+	size_t count = 0;
+	int ret = 0;
+
+	if (v->lenient) {
+		struct buf token = BUF_INIT;
+
+		edn_print(&token, v);
+		if (buf_error(&token))
+			ret = -ENOMEM;
+		else if (add)
+			ret = table_put(known, buf_slice(&token), known, NULL);
+		else if (!table_get(known, buf_slice(&token)))
+			ret = -EBADMSG;
+		buf_release(&token);
+	}
+	if (v->type == EDN_MAP)
+		count = 2 * (size_t)v->count;
+	else if (v->type == EDN_LIST || v->type == EDN_VECTOR || v->type == EDN_SET)
+		count = v->count;
+	else if (v->type == EDN_TAGGED)
+		count = 2;
+	for (size_t i = 0; i < count && !ret; i++)
+		ret = each_lenient(&v->items[i], known, add);
+	return ret;
+}
+
+/* Every token that clojure.edn can't read stands in the current value already. 0, -EBADMSG, -ENOMEM. */
+static int brings_nothing_new(const struct edn *value, const struct edn *current)
+{
+	struct table known = {0};
+	int ret = each_lenient(current, &known, true);
+
+	if (!ret)
+		ret = each_lenient(value, &known, false);
+	table_release(&known, NULL);
+	return ret;
+}
+
+/* What memory.edn holds already may be saved again, however unreadable. */
+static int judge_by_current(struct save *save, struct slice json, int verdict)
+{
+	struct edn current;
+	unsigned depth;
+	int ret;
+
+	if (!save->has_current)
+		return verdict;
+	ret = edn_read(&save->arena, buf_slice(&save->current), EDN_LOAD_DEPTH, &current, NULL,
+		NULL);
+	if (ret)
+		return ret == -ENOMEM ? ret : verdict;
+	depth = depth_of(&current);
+	ret = json_read(&save->arena, json, depth > EDN_SAVE_DEPTH ? depth : EDN_SAVE_DEPTH,
+		&save->value, NULL);
+	if (!ret)
+		ret = brings_nothing_new(&save->value, &current);
+	return ret == -EBADMSG ? verdict : ret;
+}
+
+static int parse(struct save *save, struct slice json, struct err *err)
+{
+	int ret = json_read(&save->arena, json, EDN_SAVE_DEPTH, &save->value, err);
+
+	if (!ret)
+		ret = edn_check_readable(&save->value, EDN_SAVE_DEPTH, err);
+	if (ret == -EBADMSG)
+		ret = judge_by_current(save, json, ret);
+	if (ret == -ENOMEM)
+		return err_set(err, ret, "out of memory");
+	if (ret)
+		return ret;
+	if (err)
+		*err = (struct err){0};
+	save->identity = edn_identity(&save->value);
+	edn_print(&save->text, &save->value);
+	return buf_error(&save->text) ? err_set(err, -ENOMEM, "out of memory") : 0;
+}
+
+/* The checks that need no writer's lock; the caller repeats the first two under it. */
+static int judge(struct memory *m, struct slice path, struct slice json, struct save *save,
+	struct err *err)
+{
+	struct target t = TARGET_INIT;
+	int ret;
+
+	if (json.len > m->options.doc_max_bytes)
+		return err_set(err, -EFBIG, "larger than doc_max, %zu bytes",
+			m->options.doc_max_bytes);
+	pthread_rwlock_rdlock(&m->lock);
+	ret = target_resolve(m, path, &t, err);
+	if (!ret && t.exists) {
+		/* only an unreadable value of now makes one acceptable: most need no copy */
+		save->has_current = true;
+		buf_add_slice(&save->current, t.doc.item.text);
+		ret = buf_error(&save->current);
+	}
+	pthread_rwlock_unlock(&m->lock);
+	if (!ret)
+		ret = parse(save, json, err);
+	if (!ret)
+		ret = target_check_value(m, &t, save->value.type == EDN_MAP, err);
+	target_release(&t);
+	return ret;
+}
+
+int memory_may_create(struct memory *m, struct slice path, struct err *err)
+{
+	struct path_place place = PATH_PLACE_INIT;
+	struct target t = TARGET_INIT;
+	int ret = check_writable(m, err);
+
+	if (!ret)
+		ret = path_parse(m->options.schema, path, &place, err);
+	if (ret)
+		return ret;
+	pthread_rwlock_wrlock(&m->lock);
+	if (place.kind == PATH_DIRECTORY) {
+		struct tree_node *node = tree_find(m->tree, path);
+
+		if (place.lenient && !(node && node->dir && node->dir->keyed))
+			ret = err_set(err, -EINVAL,
+				"Ouroboros could not read memory.edn with that key");
+	} else {
+		ret = target_resolve(m, path, &t, err);
+		if (!ret)
+			ret = target_check_free(m, &t, err);
+	}
+	pthread_rwlock_unlock(&m->lock);
+	target_release(&t);
+	path_place_release(&place);
+	return ret;
+}
+
+int memory_check(struct memory *m, struct slice path, struct slice json, struct err *err)
+{
+	struct save save = {0};
+	struct target t = TARGET_INIT;
+	int ret = check_writable(m, err);
+
+	if (!ret)
+		ret = judge(m, path, json, &save, err);
+	if (!ret) {
+		pthread_rwlock_wrlock(&m->lock);
+		ret = target_resolve(m, path, &t, err);
+		if (!ret)
+			ret = target_check_free(m, &t, err);
+		pthread_rwlock_unlock(&m->lock);
+		target_release(&t);
+	}
+	save_release(&save);
+	return ret;
+}
+
+/* ---- committing ---- */
+
+static int same_bytes(struct memory *m, struct doc *doc, struct slice json, bool *same)
+{
+	struct buf bytes = BUF_INIT;
+	uint64_t size;
+	int ret = doc_size(m, doc, &size);
+
+	*same = false;
+	if (ret || size != json.len)
+		return ret;
+	ret = doc_bytes(m, doc, &bytes);
+	*same = !ret && slice_equal(buf_slice(&bytes), json);
+	buf_release(&bytes);
+	return ret;
+}
+
+/* The change of an existing document: no more than there is to change. */
+static int fill_existing(struct memory *m, struct target *t, struct save *save, struct slice json,
+	struct change *c, bool *same)
+{
+	struct hash128 identity;
+	int ret = same_bytes(m, &t->doc, json, same);
+
+	if (!ret)
+		ret = doc_identity(&t->doc);
+	if (ret)
+		return ret;
+	identity = t->doc.record.identity;
+	c->saved = t->doc.record;
+	if (*same) {
+		c->kind = CHANGE_ATTRIBUTES;
+		return 0;
+	}
+	/* the same value in other clothes: memory.edn stays as it is, layout and all */
+	if (identity.high == save->identity.high && identity.low == save->identity.low) {
+		buf_reset(&save->text);
+		buf_add_slice(&save->text, t->doc.item.text);
+	}
+	return buf_error(&save->text);
+}
+
+static int commit_save(struct memory *m, struct target *t, struct save *save, struct slice json,
+	const struct memory_attributes *attributes, bool *same, struct err *err)
+{
+	struct timespec now = memory_now();
+	struct change c = {.kind = CHANGE_PUT, .id = t->doc.id};
+	int ret = 0;
+
+	*same = false;
+	if (t->exists)
+		ret = fill_existing(m, t, save, json, &c, same);
+	else
+		c.saved = (struct saved_record){.mode = m->default_mode, .ino = m->next_ino};
+	if (ret)
+		return err_set(err, ret, "%s", strerror(-ret));
+	c.saved.has_mtime = true;
+	c.saved.mtime = attributes && attributes->has_mtime ? attributes->mtime : now;
+	if (attributes && attributes->has_mode)
+		c.saved.mode = attributes->mode & 07777;
+	if (c.kind == CHANGE_PUT) {
+		c.saved.has_bytes = true;
+		c.saved.bytes = json;
+		c.saved.version = m->version + 1;
+		c.saved.identity = save->identity;
+		c.saved.text_hash = hash128(save->text.ptr, save->text.len);
+		c.text = buf_slice(&save->text);
+	}
+	return memory_commit(m, &c, 1, now, err);
+}
+
+/* st after a commit: of the very document that was committed. */
+static int stat_after(struct memory *m, struct slice path, struct memory_stat *st)
+{
+	struct doc doc = DOC_INIT;
+	int ret = doc_find(m, path, &doc);
+
+	if (!ret)
+		ret = doc_load(m, &doc);
+	if (!ret) {
+		doc_stat(&doc, st);
+		ret = doc_size(m, &doc, &st->size);
+	}
+	doc_release(&doc);
+	return ret;
+}
+
+int memory_put(struct memory *m, struct slice path, struct slice json,
+	const struct memory_attributes *attributes, struct memory_stat *st, bool *unchanged,
+	struct err *err)
+{
+	struct save save = {0};
+	struct target t = TARGET_INIT;
+	bool same = false;
+	int ret = check_writable(m, err);
+
+	if (!ret)
+		ret = judge(m, path, json, &save, err);
+	if (ret)
+		goto out;
+	pthread_rwlock_wrlock(&m->lock);
+	ret = target_resolve(m, path, &t, err);
+	if (!ret)
+		ret = target_check_value(m, &t, save.value.type == EDN_MAP, err);
+	if (!ret)
+		ret = target_check_free(m, &t, err);
+	if (!ret)
+		ret = commit_save(m, &t, &save, json, attributes, &same, err);
+	target_release(&t);
+	if (!ret && st)
+		ret = stat_after(m, path, st);
+	pthread_rwlock_unlock(&m->lock);
+	if (!ret && unchanged)
+		*unchanged = same;
+out:
+	save_release(&save);
+	return ret;
+}
+
+int memory_delete(struct memory *m, struct slice path, struct err *err)
+{
+	struct change c = {.kind = CHANGE_DELETE};
+	struct doc doc = DOC_INIT;
+	int ret = check_writable(m, err);
+
+	if (ret)
+		return ret;
+	pthread_rwlock_wrlock(&m->lock);
+	ret = doc_find(m, path, &doc);
+	c.id = doc.id;
+	if (!ret)
+		ret = memory_commit(m, &c, 1, memory_now(), err);
+	else
+		err_set(err, ret, "%s", strerror(-ret));
+	doc_release(&doc);
+	pthread_rwlock_unlock(&m->lock);
+	return ret;
+}
+
+/* ---- attributes ---- */
+
+static int set_directory(struct memory *m, struct slice path, const struct tree_node *node,
+	const struct memory_attributes *attributes)
+{
+	struct change c = {.kind = CHANGE_DIRECTORY, .id.key = path};
+
+	c.has_mode = node->dir->has_mode || attributes->has_mode;
+	c.saved.mode = attributes->has_mode ? attributes->mode & 07777 : node->dir->mode;
+	c.saved.has_mtime = node->dir->has_mtime || attributes->has_mtime;
+	c.saved.mtime = attributes->has_mtime ? attributes->mtime : node->dir->mtime;
+	c.saved.ino = memory_directory_ino(m, node);
+	return memory_commit(m, &c, 1, memory_now(), NULL);
+}
+
+static int set_document(struct memory *m, struct tree_node *node,
+	const struct memory_attributes *attributes)
+{
+	struct change c = {.kind = CHANGE_ATTRIBUTES};
+	struct doc doc = DOC_INIT;
+	int ret = doc_id(m, node, &doc);
+
+	if (!ret)
+		ret = doc_load(m, &doc);
+	if (!ret)
+		ret = doc_identity(&doc);
+	if (!ret) {
+		c.id = doc.id;
+		c.saved = doc.record;
+		if (attributes->has_mode)
+			c.saved.mode = attributes->mode & 07777;
+		if (attributes->has_mtime) {
+			c.saved.mtime = attributes->mtime;
+			c.saved.has_mtime = true;
+		}
+		ret = memory_commit(m, &c, 1, memory_now(), NULL);
+	}
+	doc_release(&doc);
+	return ret;
+}
+
+int memory_set_attributes(struct memory *m, struct slice path,
+	const struct memory_attributes *attributes)
+{
+	struct tree_node *node;
+	int ret = check_writable(m, NULL);
+
+	if (ret)
+		return ret;
+	pthread_rwlock_wrlock(&m->lock);
+	node = tree_find(m->tree, path);
+	if (!node)
+		ret = -ENOENT;
+	else if (node->dir)
+		ret = set_directory(m, path, node, attributes);
+	else
+		ret = set_document(m, node, attributes);
+	pthread_rwlock_unlock(&m->lock);
+	return ret;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static void stat_directory(struct memory *m, const struct tree_node *node, struct memory_stat *st)
+{
+	*st = (struct memory_stat){.kind = MEMORY_DIRECTORY,
+		.mode = memory_directory_mode(m, node),
+		.ino = memory_directory_ino(m, node),
+		.mtime = node->dir->has_mtime ? node->dir->mtime : m->first_seen};
+}
+
+static int stat_locked(struct memory *m, struct slice path, struct memory_stat *st)
+{
+	struct tree_node *node = tree_find(m->tree, path);
+	struct doc doc = DOC_INIT;
+	int ret;
+
+	if (!node)
+		return -ENOENT;
+	if (node->dir) {
+		stat_directory(m, node, st);
+		return 0;
+	}
+	ret = doc_id(m, node, &doc);
+	if (!ret)
+		ret = doc_load(m, &doc);
+	if (!ret) {
+		doc_stat(&doc, st);
+		ret = doc_size(m, &doc, &st->size);
+	}
+	doc_release(&doc);
+	return ret;
+}
+
+int memory_stat(struct memory *m, struct slice path, struct memory_stat *st)
+{
+	struct memory_stat found;
+	int ret;
+
+	pthread_rwlock_rdlock(&m->lock);
+	ret = stat_locked(m, path, &found);
+	pthread_rwlock_unlock(&m->lock);
+	if (!ret)
+		*st = found;
+	return ret;
+}
+
+int memory_read(struct memory *m, struct slice path, struct memory_stat *st, struct buf *bytes,
+	struct err *err)
+{
+	struct doc doc = DOC_INIT;
+	size_t before = bytes->len;
+	int ret;
+
+	pthread_rwlock_rdlock(&m->lock);
+	ret = doc_find(m, path, &doc);
+	if (!ret)
+		ret = doc_load(m, &doc);
+	if (!ret)
+		ret = doc_bytes(m, &doc, bytes);
+	if (!ret && st) {
+		doc_stat(&doc, st);
+		st->size = bytes->len - before;
+	}
+	doc_release(&doc);
+	pthread_rwlock_unlock(&m->lock);
+	if (ret)
+		err_set(err, ret, "%s", strerror(-ret));
+	return ret;
+}
+
+/* ---- listing ---- */
+
+struct row {
+	uint64_t ino;
+	enum memory_kind kind;
+	size_t len;
+};
+
+static int ino_of(struct memory *m, struct tree_node *node, uint64_t *ino)
+{
+	struct doc doc = DOC_INIT;
+	int ret;
+
+	*ino = node->dir ? memory_directory_ino(m, node)
+			 : __atomic_load_n(&node->ino, __ATOMIC_RELAXED);
+	if (*ino)
+		return 0;
+	ret = doc_id(m, node, &doc);
+	if (!ret)
+		ret = doc_load(m, &doc);
+	*ino = doc.record.ino;
+	doc_release(&doc);
+	return ret;
+}
+
+/* Rows with their names behind, so that the caller is called without a lock. */
+static int collect(struct memory *m, struct slice directory, struct buf *rows)
+{
+	struct tree_node *dir = tree_find(m->tree, directory);
+	struct tree_node **nodes;
+	size_t count;
+	int ret = 0;
+
+	if (!dir)
+		return -ENOENT;
+	if (!dir->dir)
+		return -ENOTDIR;
+	nodes = tree_sorted(dir, &count);
+	if (!nodes)
+		return -ENOMEM;
+	for (size_t i = 0; i < count && !ret; i++) {
+		struct row row = {0};
+
+		row.kind = nodes[i]->dir ? MEMORY_DIRECTORY : MEMORY_DOCUMENT;
+		row.len = nodes[i]->name_len;
+		ret = ino_of(m, nodes[i], &row.ino);
+		buf_add(rows, &row, sizeof(row));
+		buf_add(rows, nodes[i]->name, row.len);
+	}
+	free(nodes);
+	return ret ? ret : buf_error(rows);
+}
+
+int memory_list(struct memory *m, struct slice directory, memory_list_fn *fn, void *context)
+{
+	struct buf rows = BUF_INIT;
+	size_t at = 0;
+	int ret;
+
+	pthread_rwlock_rdlock(&m->lock);
+	ret = collect(m, directory, &rows);
+	pthread_rwlock_unlock(&m->lock);
+	while (!ret && at < rows.len) {
+		struct row row;
+
+		memcpy(&row, rows.ptr + at, sizeof(row));
+		at += sizeof(row);
+		ret = fn(context, slice_of(rows.ptr + at, row.len), row.kind, row.ino);
+		ret = ret < 0 ? ret : 0;
+		at += row.len;
+	}
+	buf_release(&rows);
+	return ret;
+}
+
+/* ---- describing ---- */
+
+static const char *type_of(struct memory *m, struct doc *doc)
+{
+	struct arena arena = ARENA_INIT;
+	const struct schema_row *row = schema_match(m->options.schema, memory_keyword(doc->id.key));
+	const char *type = row ? row->type : "cache";
+	struct edn key, value;
+
+	/* only a value that speaks of learnings can be one */
+	if (!row && memmem(doc->item.text.ptr, doc->item.text.len, "learning", 8) &&
+		edn_read(&arena, doc->id.key, EDN_LOAD_DEPTH, &key, NULL, NULL) == 0 &&
+		edn_read(&arena, doc->item.text, EDN_LOAD_DEPTH, &value, NULL, NULL) == 0)
+		type = schema_type(m->options.schema, &key, &value);
+	arena_release(&arena);
+	return type;
+}
+
+static int describe_directory(struct memory *m, const struct tree_node *node, struct buf *key,
+	const char **type)
+{
+	const struct schema_row *row;
+
+	if (!node->dir->keyed)
+		return -ENOENT;
+	row = schema_collection(m->options.schema, memory_keyword(tree_id(node)));
+	buf_add_slice(key, tree_id(node));
+	*type = row ? row->type : "cache";
+	return buf_error(key);
+}
+
+static int describe(struct memory *m, struct slice path, struct buf *key, const char **type)
+{
+	struct tree_node *node = tree_find(m->tree, path);
+	struct doc doc = DOC_INIT;
+	int ret;
+
+	if (!node)
+		return -ENOENT;
+	if (node->dir)
+		return describe_directory(m, node, key, type);
+	ret = doc_id(m, node, &doc);
+	if (!ret)
+		ret = ednfile_get(m->file, doc.id.key, doc.id.member, &doc.item);
+	if (!ret && doc.id.member.ptr) {
+		buf_add_char(key, '[');
+		buf_add_slice(key, doc.id.key);
+		buf_add_char(key, ' ');
+		buf_add_slice(key, doc.id.member);
+		buf_add_char(key, ']');
+	} else if (!ret) {
+		buf_add_slice(key, doc.id.key);
+	}
+	if (!ret)
+		*type = type_of(m, &doc);
+	doc_release(&doc);
+	return ret ? ret : buf_error(key);
+}
+
+int memory_describe(struct memory *m, struct slice path, struct buf *key, const char **type)
+{
+	int ret;
+
+	pthread_rwlock_rdlock(&m->lock);
+	ret = describe(m, path, key, type);
+	pthread_rwlock_unlock(&m->lock);
+	return ret;
+}
+
+/* ---- counting ---- */
+
+struct counts {
+	struct memory_type_count *rows;
+	size_t most;
+	size_t count;
+};
+
+static void count_one(struct counts *counts, const char *type)
+{
+	size_t filled = counts->count < counts->most ? counts->count : counts->most;
+
+	for (size_t i = 0; i < filled; i++) {
+		if (strcmp(counts->rows[i].type, type) == 0) {
+			counts->rows[i].entities++;
+			return;
+		}
+	}
+	if (counts->count < counts->most)
+		counts->rows[counts->count] = (struct memory_type_count){type, 1};
+	counts->count++;
+}
+
+size_t memory_count_types(struct memory *m, struct memory_type_count *rows, size_t most)
+{
+	struct counts counts = {rows, most, 0};
+	const struct tree_node *root;
+
+	pthread_rwlock_rdlock(&m->lock);
+	root = tree_root(m->tree);
+	for (struct tree_node *node = tree_next(root, root); node; node = tree_next(root, node)) {
+		struct doc doc = DOC_INIT;
+
+		if (node->dir)
+			continue;
+		if (doc_id(m, node, &doc) == 0 &&
+			ednfile_get(m->file, doc.id.key, doc.id.member, &doc.item) == 0)
+			count_one(&counts, type_of(m, &doc));
+		doc_release(&doc);
+	}
+	pthread_rwlock_unlock(&m->lock);
+	return counts.count;
+}

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_internal.h"
+
+#include <errno.h>
+
+static int fail(struct err *err, int code)
+{
+	if (code && err && !err->code)
+		err_set(err, code, "%s", strerror(-code));
+	return code;
+}
+
+static int is_map(struct slice text, bool *map)
+{
+	struct arena arena = ARENA_INIT;
+	struct edn value;
+	int ret = edn_read(&arena, text, EDN_LOAD_DEPTH, &value, NULL, NULL);
+
+	*map = !ret && value.type == EDN_MAP;
+	arena_release(&arena);
+	return ret;
+}
+
+/* May source's value stand at target? */
+static int check_move(struct memory *m, const struct doc *source, const struct target *target,
+	struct err *err)
+{
+	bool map;
+	int ret;
+
+	if (target->doc.id.member.ptr ||
+		!schema_collection(m->options.schema, memory_keyword(target->doc.id.key)))
+		return 0;
+	ret = is_map(source->item.text, &map);
+	return ret ? ret : target_check_value(m, target, map, err);
+}
+
+/* id gets all that source has: value, bytes, times, mode, inode number, version. */
+static int fill_put(struct change *c, struct doc *source, struct entity_id id)
+{
+	int ret = doc_identity(source);
+
+	*c = (struct change){
+		.kind = CHANGE_PUT, .id = id, .text = source->item.text, .saved = source->record};
+	/* what was never saved shows the time it was first seen, there as here */
+	c->saved.has_mtime = true;
+	return ret;
+}
+
+static int rename_one(struct memory *m, struct doc *from, struct target *to, unsigned flags,
+	struct err *err)
+{
+	struct change changes[2];
+	int ret;
+
+	if (from->node == to->doc.node)
+		return 0;
+	if (to->exists && (flags & MEMORY_NOREPLACE))
+		return err_set(err, -EEXIST, "the target exists");
+	ret = target_check_free(m, to, err);
+	/* asking may have moved the file's texts */
+	if (!ret)
+		ret = ednfile_get(m->file, from->id.key, from->id.member, &from->item);
+	if (!ret)
+		ret = check_move(m, from, to, err);
+	if (!ret)
+		ret = fill_put(&changes[0], from, to->doc.id);
+	if (ret)
+		return ret;
+	changes[0].from = from->id;
+	changes[1] = (struct change){.kind = CHANGE_DELETE, .id = from->id};
+	return memory_commit(m, changes, 2, memory_now(), err);
+}
+
+static int exchange(struct memory *m, struct doc *from, struct target *to, struct err *err)
+{
+	struct target back = {.doc.id = from->id, .exists = true};
+	struct change changes[2];
+	int ret;
+
+	if (!to->exists)
+		return err_set(err, -ENOENT, "there is nothing to exchange with");
+	if (from->node == to->doc.node)
+		return 0;
+	ret = check_move(m, from, to, err);
+	if (!ret)
+		ret = check_move(m, &to->doc, &back, err);
+	if (!ret)
+		ret = fill_put(&changes[0], from, to->doc.id);
+	if (!ret)
+		ret = fill_put(&changes[1], &to->doc, from->id);
+	return ret ? ret : memory_commit(m, changes, 2, memory_now(), err);
+}
+
+int memory_rename(struct memory *m, struct slice from, struct slice to, unsigned flags,
+	struct err *err)
+{
+	struct doc source = DOC_INIT;
+	struct target target = TARGET_INIT;
+	int ret;
+
+	if (m->options.read_only)
+		return err_set(err, -EROFS, "mounted read-only");
+	if ((flags & ~(unsigned)(MEMORY_NOREPLACE | MEMORY_EXCHANGE)) ||
+		flags == (MEMORY_NOREPLACE | MEMORY_EXCHANGE))
+		return err_set(err, -EINVAL, "no such way to rename");
+	pthread_rwlock_wrlock(&m->lock);
+	ret = doc_find(m, from, &source);
+	if (!ret)
+		ret = doc_load(m, &source);
+	if (!ret)
+		ret = target_resolve(m, to, &target, err);
+	if (!ret && (flags & MEMORY_EXCHANGE))
+		ret = exchange(m, &source, &target, err);
+	else if (!ret)
+		ret = rename_one(m, &source, &target, flags, err);
+	target_release(&target);
+	doc_release(&source);
+	pthread_rwlock_unlock(&m->lock);
+	return fail(err, ret);
+}
+
+/* ---- directories ---- */
+
+/* A directory's rename on its way: one record of many changes. */
+struct move {
+	struct memory *m;
+	struct slice from, to;
+	struct tree_node *top;
+	struct buf old_path, new_path; /* of the node at hand */
+	struct path_place place;       /* of new_path, directories only */
+	struct buf payload;
+	struct err *err;
+};
+
+static int set_paths(struct move *move, const struct tree_node *node)
+{
+	buf_reset(&move->old_path);
+	buf_reset(&move->new_path);
+	tree_path(node, &move->old_path);
+	if (buf_error(&move->old_path))
+		return -ENOMEM;
+	buf_add_slice(&move->new_path, move->to);
+	buf_add(&move->new_path, move->old_path.ptr + move->from.len,
+		move->old_path.len - move->from.len);
+	return buf_error(&move->new_path);
+}
+
+static int parse_directory(struct move *move, const struct tree_node *node)
+{
+	int ret = set_paths(move, node);
+
+	if (!ret)
+		ret = path_parse(move->m->options.schema, buf_slice(&move->new_path), &move->place,
+			move->err);
+	if (!ret && move->place.kind != PATH_DIRECTORY)
+		ret = err_set(move->err, -EXDEV, "no key has a path like the new one");
+	return ret;
+}
+
+static bool has_documents(const struct tree_node *node)
+{
+	const struct tree_node *child = node->dir->children;
+
+	while (child && child->dir)
+		child = child->next;
+	return child != NULL;
+}
+
+/* Collections wander whole where the new name is a collection's, too. */
+static int encode_collections(struct move *move, bool hints)
+{
+	struct tree_node *node = move->top;
+	int ret = 0;
+
+	for (; node && !ret; node = tree_next(move->top, node)) {
+		struct change c = {.kind = CHANGE_MOVE};
+
+		if (!node->dir || !node->dir->keyed)
+			continue;
+		ret = parse_directory(move, node);
+		if (ret)
+			break;
+		if (move->place.lenient || (!move->place.collection && !has_documents(node)))
+			ret = err_set(move->err, -EXDEV, "no key has a path like the new one");
+		c.id.key = buf_slice(&move->place.key);
+		c.from.key = tree_id(node);
+		if (hints) {
+			if (move->place.collection)
+				change_encode(&move->payload, &c);
+			continue;
+		}
+		c.kind = CHANGE_COLLECTION;
+		c.from.key = slice_of(NULL, 0);
+		if (move->place.collection)
+			change_encode(&move->payload, &c);
+		c.kind = CHANGE_UNKEY;
+		c.id.key = tree_id(node);
+		change_encode(&move->payload, &c);
+	}
+	return ret;
+}
+
+static int encode_document(struct move *move, struct tree_node *node)
+{
+	struct memory *m = move->m;
+	struct doc doc = DOC_INIT;
+	struct target target = TARGET_INIT;
+	struct change c;
+	int ret = set_paths(move, node);
+
+	if (!ret)
+		ret = target_resolve(m, buf_slice(&move->new_path), &target, move->err);
+	if (!ret)
+		ret = target_check_free(m, &target, move->err);
+	if (!ret)
+		ret = doc_id(m, node, &doc);
+	if (!ret)
+		ret = doc_load(m, &doc);
+	if (!ret)
+		ret = check_move(m, &doc, &target, move->err);
+	if (ret == -EINVAL || ret == -EISDIR)
+		ret = -EXDEV;
+	if (!ret)
+		ret = fill_put(&c, &doc, target.doc.id);
+	if (!ret) {
+		c.from = doc.id;
+		change_encode(&move->payload, &c);
+		c = (struct change){.kind = CHANGE_DELETE, .id = doc.id};
+		change_encode(&move->payload, &c);
+	}
+	target_release(&target);
+	doc_release(&doc);
+	return ret;
+}
+
+static int encode_documents(struct move *move)
+{
+	struct tree_node *node = move->top;
+	int ret = 0;
+
+	for (; node && !ret; node = tree_next(move->top, node)) {
+		if (!node->dir)
+			ret = encode_document(move, node);
+	}
+	return ret;
+}
+
+static int encode_directories(struct move *move)
+{
+	struct memory *m = move->m;
+	struct tree_node *node = move->top;
+	int ret = 0;
+
+	for (; node && !ret; node = tree_next(move->top, node)) {
+		struct change c = {.kind = CHANGE_DIRECTORY};
+
+		if (!node->dir)
+			continue;
+		ret = set_paths(move, node);
+		c.id.key = buf_slice(&move->new_path);
+		c.has_mode = node->dir->has_mode;
+		c.saved.mode = node->dir->mode;
+		c.saved.has_mtime = true;
+		c.saved.mtime = node->dir->has_mtime ? node->dir->mtime : m->first_seen;
+		c.saved.ino = memory_directory_ino(m, node);
+		change_encode(&move->payload, &c);
+	}
+	return ret;
+}
+
+static int check_directories(struct move *move)
+{
+	struct tree_node *there = tree_find(move->m->tree, move->to);
+	struct slice below = move->to;
+	int ret;
+
+	if (!move->top)
+		return -ENOENT;
+	if (!move->top->dir)
+		return -ENOTDIR;
+	if (!move->top->parent || move->to.len == 0)
+		return -EBUSY;
+	if (slice_starts(below, move->from) && below.len > move->from.len &&
+		below.ptr[move->from.len] == '/')
+		return err_set(move->err, -EINVAL, "a directory can't move into itself");
+	if (there && !there->dir)
+		return -ENOTDIR;
+	if (there && there->dir->child_count)
+		return -ENOTEMPTY;
+	ret = path_parse(move->m->options.schema, move->to, &move->place, move->err);
+	if (!ret && move->place.kind != PATH_DIRECTORY)
+		ret = err_set(move->err, -EINVAL, "no key has a path like the new one");
+	return ret;
+}
+
+int memory_rename_directory(struct memory *m, struct slice from, struct slice to, struct err *err)
+{
+	struct move move = {.m = m, .from = from, .to = to, .err = err};
+	int ret = 0;
+
+	if (m->options.read_only)
+		return err_set(err, -EROFS, "mounted read-only");
+	pthread_rwlock_wrlock(&m->lock);
+	move.top = tree_find(m->tree, from);
+	if (!slice_equal(from, to) || !move.top) {
+		ret = check_directories(&move);
+		if (!ret)
+			ret = encode_collections(&move, true);
+		if (!ret)
+			ret = encode_documents(&move);
+		if (!ret)
+			ret = encode_collections(&move, false);
+		if (!ret)
+			ret = encode_directories(&move);
+		if (!ret)
+			ret = memory_commit_payload(m, &move.payload, memory_now(), err);
+	}
+	pthread_rwlock_unlock(&m->lock);
+	buf_release(&move.old_path);
+	buf_release(&move.new_path);
+	buf_release(&move.payload);
+	path_place_release(&move.place);
+	return fail(err, ret);
+}
+
+int memory_remove_directory(struct memory *m, struct slice path, struct err *err)
+{
+	struct change c = {.kind = CHANGE_UNKEY};
+	struct tree_node *node;
+	int ret;
+
+	if (m->options.read_only)
+		return err_set(err, -EROFS, "mounted read-only");
+	pthread_rwlock_wrlock(&m->lock);
+	node = tree_find(m->tree, path);
+	if (!node)
+		ret = -ENOENT;
+	else if (!node->dir)
+		ret = -ENOTDIR;
+	else if (!node->parent)
+		ret = -EBUSY;
+	else if (node->dir->child_count)
+		ret = -ENOTEMPTY;
+	else {
+		c.id.key = tree_id(node);
+		ret = memory_commit(m, &c, 1, memory_now(), err);
+	}
+	pthread_rwlock_unlock(&m->lock);
+	return fail(err, ret);
+}
