@@ -39,3 +39,42 @@ def test_built_in_patterns_are_those_of_the_page():
         return 'collection, members keyword' if member == 'KEYWORD' else 'collection'
     assert said == [(pattern, shape(collection, member), kind)
                     for pattern, kind, collection, member in rows]
+
+
+def options_of_help(text):
+    """'-f', '--help' and the words of -o, from the lines of the table and the lists below it."""
+    table, *lists = text.split('options, ')[1].split('\n\n')
+    words = [word for line in table.splitlines()[1:] for word in line[4:28].split()]
+    for named in lists:
+        words += named.split(':\n')[1].split()
+    return {re.sub(r'[=*,].*', '', word) for word in words} - {'-o'}
+
+
+def options_of_page(text):
+    """What stands behind the macros Fl and Cm in the section OPTIONS."""
+    said = set()
+    for line in text.split('.Sh OPTIONS\n')[1].split('.Sh ')[0].splitlines():
+        macro = None
+        for word in line[1:].split() if line.startswith('.') else ():
+            if re.fullmatch('[A-Z][a-z]', word):
+                macro = word
+            elif macro in ('Fl', 'Cm') and re.match(r'[\w-]', word):
+                said.add('-' + word if macro == 'Fl' else word)
+    return said - {'-o'}
+
+
+def test_options_of_the_page_are_those_of_the_help(binary):
+    done = subprocess.run([str(binary('ourofs')), '-h'], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr
+    helped = options_of_help(done.stdout)
+    assert {'-f', '--help', 'store', 'noatime'} <= helped
+    assert options_of_page(plain('ourofs.1')) == helped
+
+
+def test_commands_of_the_page_are_those_of_the_help(binary):
+    done = subprocess.run([str(binary('ourofsctl')), '-h'], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr
+    helped = re.findall(r'^    (?:-\w, )?([\w-]+)', done.stdout, re.MULTILINE)
+    page = plain('ourofsctl.1')
+    assert re.findall(r'^\.It Cm ([\w-]+)$', page, re.MULTILINE) == helped[:-2]
+    assert options_of_page(page) == {'-h', '--help', '-V', '--version'}
