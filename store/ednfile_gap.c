@@ -142,7 +142,11 @@ static struct slice choose_blanks(const struct edngap_around *around, const stru
 		return here;
 	if (around->last)
 		return there;
-	if (!around->first && has_newline(there) && !has_newline(here))
+	if (around->first)
+		return here;
+	if (after->content.len && (has_newline(there) || after->first == TOKEN_COMMENT))
+		return there; /* what the next entry's comment stood off by */
+	if (has_newline(there) && !has_newline(here))
 		return there;
 	return here; /* the next entry moves to where this one stood */
 }

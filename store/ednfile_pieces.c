@@ -19,13 +19,15 @@ static bool is_blank(char c)
 bool ednpieces_need_space(enum ednpiece last, struct slice before, struct slice next)
 {
 	const char *end = before.ptr + before.len;
+	bool escaped;
 
 	if (!before.len || end == next.ptr || last == EDNPIECE_OPEN || is_terminator(next.ptr[0]))
 		return false;
+	escaped = before.len > 1 && end[-2] == '\\';
 	if (last == EDNPIECE_FORM)
-		return true;
+		return !strchr(")]}\"", end[-1]) || !end[-1] || escaped; /* "\\)" may go on */
 	/* A blank may be what a backslash names: #_\ x */
-	return !is_blank(end[-1]) || (before.len > 1 && end[-2] == '\\');
+	return !is_blank(end[-1]) || escaped;
 }
 
 static void push(struct ednpieces *pieces, struct slice text)
