@@ -140,6 +140,7 @@ struct edn_map_shape {
 	size_t close;        /* offset of the matching '}' */
 	size_t end;          /* offset behind the form (= close + 1) */
 	size_t count;        /* entries */
+	bool lenient; /* some token anywhere in the form, discards too, is read by leniency */
 };
 
 /* Called once an entry, in order. A negative return stops the scan, which returns it. */

@@ -33,7 +33,7 @@ static int no_memory(const struct edn_reader *r)
 	return err_set(r->src.err, -ENOMEM, "out of memory");
 }
 
-static int push(struct edn_reader *r, const struct edn_key *item)
+int edn_reader_push(struct edn_reader *r, const struct edn_key *item)
 {
 	if (r->count == r->cap) {
 		size_t cap = r->cap ? r->cap * 2 : 64;
@@ -53,8 +53,7 @@ static bool is_discard(const struct edn_reader *r, const char *at)
 	return *at == '#' && at + 1 < r->src.end && at[1] == '_';
 }
 
-/* To where a form begins, or a closing delimiter, or the end of the text. */
-static int skip_to_form(struct edn_reader *r, const char **at)
+int edn_skip_to_form(struct edn_reader *r, const char **at)
 {
 	int ret = edn_skip_blank(&r->src, at);
 
@@ -98,8 +97,25 @@ int edn_fail_closing(const struct edn_source *src, const char *at, const char *o
 		line, column, closing(type));
 }
 
+static int resolve_key(struct edn_reader *r, struct slice prefix, struct edn_key *key)
+{
+	int ret = edn_resolve_key(r->arena, prefix, &key->value);
+
+	if (ret == -ENOMEM)
+		return no_memory(r);
+	if (ret)
+		return edn_fail(&r->src, r->src.start + key->offset,
+			"a symbol that no text can stand for");
+	if (key->value.type < EDN_LIST) {
+		key->hash = edn_hash_leaf(&key->value, r->seed);
+		r->lenient |= key->value.lenient;
+	}
+	return 0;
+}
+
 /* All items of the collection, onto the stack. */
-static int read_items(struct edn_reader *r, const char **at, enum edn_type type, bool hashed)
+static int read_items(struct edn_reader *r, const char **at, enum edn_type type,
+	struct slice prefix, bool hashed)
 {
 	const char *open = *at;
 	size_t base = r->count;
@@ -108,9 +124,9 @@ static int read_items(struct edn_reader *r, const char **at, enum edn_type type,
 
 	*at += 1;
 	for (;;) {
-		bool compared = type == EDN_SET || (type == EDN_MAP && !((r->count - base) & 1));
+		bool key = type == EDN_MAP && !((r->count - base) & 1);
 
-		ret = skip_to_form(r, at);
+		ret = edn_skip_to_form(r, at);
 		if (ret)
 			return ret;
 		if (*at < r->src.end && **at == closing(type)) {
@@ -119,34 +135,14 @@ static int read_items(struct edn_reader *r, const char **at, enum edn_type type,
 		}
 		if (*at == r->src.end || is_closing(**at))
 			return edn_fail_closing(&r->src, *at, open, type);
-		ret = edn_reader_form(r, at, hashed || compared, &item);
-		if (ret)
-			return ret;
-		ret = push(r, &item);
+		ret = edn_reader_form(r, at, hashed || key || type == EDN_SET, &item);
+		if (!ret && key && prefix.len)
+			ret = resolve_key(r, prefix, &item);
+		if (!ret)
+			ret = edn_reader_push(r, &item);
 		if (ret)
 			return ret;
 	}
-}
-
-static int resolve_keys(struct edn_reader *r, struct slice prefix, size_t base)
-{
-	size_t i;
-
-	for (i = base; i < r->count; i += 2) {
-		struct edn_key *key = &r->stack[i];
-		const char *at = r->src.start + key->offset;
-		int ret = edn_resolve_key(r->arena, prefix, &key->value);
-
-		if (ret == -ENOMEM)
-			return no_memory(r);
-		if (ret)
-			return edn_fail(&r->src, at, "a symbol that no text can stand for");
-		if (key->value.type == EDN_KEYWORD || key->value.type == EDN_SYMBOL) {
-			key->hash = edn_hash_leaf(&key->value, r->seed);
-			r->lenient |= key->value.lenient;
-		}
-	}
-	return 0;
 }
 
 static int check_unique(struct edn_reader *r, enum edn_type type, size_t base)
@@ -200,15 +196,13 @@ int edn_read_collection(struct edn_reader *r, const char **at, enum edn_type typ
 	int ret = edn_reader_enter(r, *at);
 
 	if (!ret)
-		ret = read_items(r, at, type, hashed);
+		ret = read_items(r, at, type, prefix, hashed);
 	if (ret)
 		return ret;
 	edn_reader_leave(r);
 	if (type == EDN_MAP && ((r->count - base) & 1))
 		return edn_fail(&r->src, *at - 1, "the last key of the map has no value");
-	if (prefix.len)
-		ret = resolve_keys(r, prefix, base);
-	if (!ret && (type == EDN_MAP || type == EDN_SET))
+	if (type == EDN_MAP || type == EDN_SET)
 		ret = check_unique(r, type, base);
 	return ret ? ret : finish(r, type, base, hashed, form);
 }
@@ -237,7 +231,7 @@ static int read_atom(struct edn_reader *r, const char **at, bool hashed, struct 
 int edn_reader_form(struct edn_reader *r, const char **at, bool hashed, struct edn_key *form)
 {
 	struct slice none = {NULL, 0};
-	int ret = skip_to_form(r, at);
+	int ret = edn_skip_to_form(r, at);
 
 	if (ret)
 		return ret;

@@ -32,6 +32,9 @@ void edn_reader_release(struct edn_reader *r);
  */
 int edn_reader_form(struct edn_reader *r, const char **at, bool hashed, struct edn_key *form);
 
+/* To where a form begins, or a closing delimiter, or the end of the text. */
+int edn_skip_to_form(struct edn_reader *r, const char **at);
+
 int edn_reader_enter(struct edn_reader *r, const char *at);
 static inline void edn_reader_leave(struct edn_reader *r)
 {
@@ -51,12 +54,15 @@ bool edn_starts_tag(const char *at, const char *end);
 
 /* The symbol behind #:, with `at` at the colon; then `at` is at the brace. */
 int edn_read_prefix(struct edn_reader *r, const char **at, struct slice *prefix);
-/* What a key of #:prefix{} becomes. lenient: the key's flag; 0, or 1 for a symbol that can't be said. */
+/* What a key of #:prefix{} becomes, its flag for leniency too. 1: a symbol that no text can stand for. */
 int edn_resolve_key(struct arena *arena, struct slice prefix, struct edn *key);
 
 /* { to }, [ to ] and so on, `at` at the opening one. prefix: of a map, or empty. edn_read.c */
 int edn_read_collection(struct edn_reader *r, const char **at, enum edn_type type,
 	struct slice prefix, bool hashed, struct edn_key *form);
+
+/* Onto r->stack. */
+int edn_reader_push(struct edn_reader *r, const struct edn_key *item);
 
 /* Errors about the collection that opens at `open`, found at `at`. */
 int edn_fail_closing(const struct edn_source *src, const char *at, const char *open, uint8_t type);

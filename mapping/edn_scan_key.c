@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#include "edn_scan.h"
+
+#include <errno.h>
+
+#include "edn_compare.h"
+
+static unsigned depth_of(const struct edn *v)
+{
+	size_t count = edn_item_count(v);
+	unsigned deepest = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		unsigned depth = depth_of(&v->items[i]);
+
+		if (depth > deepest)
+			deepest = depth;
+	}
+	return v->type < EDN_LIST ? 0 : deepest + 1;
+}
+
+/* A string without escapes or a word, left as text. 0 done, 1 it is something else. */
+static int scan_plain_key(struct edn_scanner *s, struct edn_key *key)
+{
+	const struct edn_source *src = &s->reader.src;
+	const char *start = s->at;
+	bool escaped;
+	int ret;
+
+	if (*start == '"') {
+		ret = edn_skip_string(src, &s->at, &escaped);
+		if (ret)
+			return ret;
+		if (escaped) {
+			s->at = start;
+			return 1;
+		}
+		key->value = (struct edn){.type = EDN_STRING,
+			.count = (uint32_t)(s->at - start - 2),
+			.text = start + 1};
+	} else if (*start == ':' || !((edn_class_of(start) & (EDN_C_END | EDN_C_HASH)) ||
+					    edn_starts_number(start, src->end))) {
+		ret = edn_read_word(src, &s->at, &key->value);
+		if (ret)
+			return ret;
+	} else {
+		return 1;
+	}
+	key->offset = edn_scan_offset(s, start);
+	return 0;
+}
+
+static int read_key(struct edn_scanner *s, struct edn_frame *frame, struct edn_key *key)
+{
+	int ret;
+
+	s->reader.arena = frame == s->frames ? &s->kept : &s->scratch;
+	s->reader.lenient = false;
+	ret = edn_reader_form(&s->reader, &s->at, true, key);
+	if (ret)
+		return ret;
+	edn_scan_note_lenient(s, s->reader.lenient);
+	if (frame != s->frames)
+		edn_scan_note_depth(s, depth_of(&key->value));
+	return 0;
+}
+
+static bool needs_resolving(const struct edn_frame *frame, const struct edn *word)
+{
+	char first = word->count ? *word->text : ':';
+
+	return !frame->plain_prefix || word->lenient || first == ':' || first == '/' ||
+	       (first >= '0' && first <= '9') || first == '_';
+}
+
+/*
+ * Keys of #:ns{} are compared without the namespace where theirs is that of the map, so that nothing has to
+ * be put together: what edn_resolve_key makes of a key is the same for two of them if and only if this is.
+ */
+static int relate_key(struct edn_scanner *s, const struct edn_frame *frame, struct edn_key *key)
+{
+	struct slice prefix = frame->prefix;
+	struct edn resolved = key->value;
+	struct slice text;
+	int ret;
+
+	if (key->value.type != EDN_KEYWORD && key->value.type != EDN_SYMBOL)
+		return 0;
+	if (needs_resolving(frame, &key->value)) {
+		ret = edn_resolve_key(&s->scratch, prefix, &resolved);
+		if (ret == -ENOMEM)
+			return err_set(s->reader.src.err, ret, "out of memory");
+		if (ret)
+			return edn_fail(&s->reader.src, s->reader.src.start + key->offset,
+				"a symbol that no text can stand for");
+		edn_scan_note_lenient(s, resolved.lenient);
+	}
+	text = edn_text(&key->value);
+	if (text.len > 2 && text.ptr[0] == '_' && text.ptr[1] == '/')
+		text = slice_of(text.ptr + 2, text.len - 2);
+	else
+		key->relative = text.len == 1 || !memchr(text.ptr, '/', text.len);
+	if (!key->relative && text.len > prefix.len && text.ptr[prefix.len] == '/' &&
+		slice_starts(text, prefix)) {
+		text = slice_of(text.ptr + prefix.len + 1, text.len - prefix.len - 1);
+		key->relative = true;
+	}
+	key->value.text = text.ptr;
+	key->value.count = (uint32_t)text.len;
+	return 0;
+}
+
+int edn_scan_key(struct edn_scanner *s, struct edn_frame *frame, uint8_t *type, uint32_t *start)
+{
+	struct edn_key key = {0};
+	int plain = scan_plain_key(s, &key);
+	int ret = 0;
+
+	if (plain < 0)
+		return plain;
+	if (plain)
+		ret = read_key(s, frame, &key);
+	if (ret)
+		return ret;
+	*type = key.value.type;
+	*start = key.offset;
+	edn_scan_note_lenient(s, key.value.type < EDN_LIST && key.value.lenient);
+	if (frame->prefix.len) {
+		ret = relate_key(s, frame, &key);
+		if (ret)
+			return ret;
+	}
+	if (key.value.type < EDN_LIST)
+		key.hash = edn_hash_leaf(&key.value, s->reader.seed);
+	return edn_reader_push(&s->reader, &key);
+}
