@@ -27,7 +27,7 @@ struct program {
 	struct fuse_session *session;
 };
 
-/* "ourofs: FILE:LINE:COLUMN: cause", without what the cause does not have or says itself. */
+/* "ourofs: FILE:LINE:COLUMN: cause", without what the cause does not have, or the file it names. */
 static int complain(const char *file, const struct err *err)
 {
 	char text[sizeof(err->text) + 32];
@@ -35,7 +35,7 @@ static int complain(const char *file, const struct err *err)
 	err_describe(err, text, sizeof(text));
 	if (err->line)
 		log_error("%s:%s", file, text);
-	else if (!file || strstr(text, file))
+	else if (!file || text[0] == '/' || strstr(text, file))
 		log_error("%s", text);
 	else
 		log_error("%s: %s", file, text);
