@@ -165,6 +165,16 @@ static int judge(struct memory *m, struct slice path, struct slice json, struct 
 	return ret;
 }
 
+uint64_t memory_new_ino(struct memory *m)
+{
+	uint64_t ino;
+
+	pthread_rwlock_wrlock(&m->lock);
+	ino = m->next_ino++;
+	pthread_rwlock_unlock(&m->lock);
+	return ino;
+}
+
 int memory_may_create(struct memory *m, struct slice path, struct err *err)
 {
 	struct path_place place = PATH_PLACE_INIT;
@@ -266,7 +276,8 @@ static int commit_save(struct memory *m, struct target *t, struct save *save, st
 	if (t->exists)
 		ret = fill_existing(m, t, save, json, &c, same);
 	else
-		c.saved = (struct saved_record){.mode = m->default_mode, .ino = m->next_ino};
+		c.saved = (struct saved_record){.mode = m->default_mode,
+			.ino = attributes && attributes->ino ? attributes->ino : m->next_ino};
 	if (ret)
 		return err_set(err, ret, "%s", strerror(-ret));
 	c.saved.has_mtime = true;
