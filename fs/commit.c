@@ -92,21 +92,22 @@ int document_begin(struct fs *fs, struct document *document)
 	return ret;
 }
 
-void document_end(struct fs *fs, struct document *document, bool changed, struct node *keep,
-	bool *stale)
+void document_end(struct fs *fs, struct document *document, struct document_change *change)
 {
 	struct node *node;
 
 	pthread_mutex_lock(&fs->lock);
 	node = current_node(fs, document);
-	if (stale)
-		*stale = false;
-	if (changed && node && node != keep && node->kind == NODE_DOCUMENT) {
+	change->stale =
+		change->changed && node && node != change->keep && node->kind == NODE_DOCUMENT;
+	if (change->stale) {
 		node->state = NODE_OLD;
 		node_unhash(&fs->nodes, node);
-		if (stale)
-			*stale = true;
 	}
+	if (change->changed)
+		document_touch(fs, document);
+	if (change->changed && change->kill)
+		document_kill(fs, document);
 	document->committing = false;
 	pthread_cond_broadcast(&fs->published);
 	pthread_mutex_unlock(&fs->lock);
@@ -195,6 +196,7 @@ int document_judge(struct fs *fs, struct document *document, struct draft *draft
 {
 	struct buf path = BUF_INIT;
 	int ret = document_begin(fs, document);
+	struct document_change change;
 	bool dead;
 
 	verdict->stale = false;
@@ -215,7 +217,9 @@ int document_judge(struct fs *fs, struct document *document, struct draft *draft
 	pthread_mutex_unlock(&draft->lock);
 	if (!ret && !dead)
 		settled(fs, document, buf_slice(&path), verdict);
-	document_end(fs, document, !ret && !dead, verdict->node, &verdict->stale);
+	change = (struct document_change){.changed = !ret && !dead, .keep = verdict->node};
+	document_end(fs, document, &change);
+	verdict->stale = change.stale;
 	buf_release(&path);
 	return ret;
 }

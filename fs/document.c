@@ -12,8 +12,9 @@ enum { BUCKETS = 1024 };
 int document_table_init(struct document_table *table)
 {
 	table->buckets = calloc(BUCKETS, sizeof(*table->buckets));
+	table->changes = calloc(BUCKETS, sizeof(*table->changes));
 	table->bucket_count = BUCKETS;
-	return table->buckets ? 0 : -ENOMEM;
+	return table->buckets && table->changes ? 0 : -ENOMEM;
 }
 
 static void document_free(struct document *document)
@@ -27,7 +28,7 @@ void document_table_release(struct document_table *table)
 {
 	size_t i;
 
-	for (i = 0; i < table->bucket_count; i++) {
+	for (i = 0; table->buckets && i < table->bucket_count; i++) {
 		while (table->buckets[i]) {
 			struct document *document = table->buckets[i];
 
@@ -36,20 +37,38 @@ void document_table_release(struct document_table *table)
 		}
 	}
 	free(table->buckets);
+	free(table->changes);
 	*table = (struct document_table){0};
+}
+
+static size_t index_of(struct fs *fs, const struct node *parent, struct slice name)
+{
+	return hash64(name.ptr, name.len, (uint64_t)(uintptr_t)parent) &
+	       (fs->documents.bucket_count - 1);
 }
 
 static struct document **bucket_of(struct fs *fs, const struct node *parent, struct slice name)
 {
-	struct document_table *table = &fs->documents;
-
-	return &table->buckets[hash64(name.ptr, name.len, (uint64_t)(uintptr_t)parent) &
-			       (table->bucket_count - 1)];
+	return &fs->documents.buckets[index_of(fs, parent, name)];
 }
 
 static struct slice document_name(const struct document *document)
 {
 	return slice_of(document->name, document->name_len);
+}
+
+void document_touch(struct fs *fs, const struct document *document)
+{
+	fs->documents.changes[index_of(fs, document->parent, document_name(document))]++;
+}
+
+uint32_t document_settled(struct fs *fs, const struct node *parent, struct slice name)
+{
+	const struct document *document;
+
+	while ((document = document_find(fs, parent, name)) && document->committing)
+		pthread_cond_wait(&fs->published, &fs->lock);
+	return fs->documents.changes[index_of(fs, parent, name)];
 }
 
 struct document *document_find(struct fs *fs, const struct node *parent, struct slice name)
@@ -171,6 +190,16 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+void expectation_give(struct fs *fs, struct expectation *expectation, struct node *node)
+{
+	expectation->looked_up = true;
+	if (expectation->own == node)
+		return;
+	node_hold(node);
+	node_release(&fs->nodes, expectation->own);
+	expectation->own = node;
+}
+
 void expectation_drop(struct fs *fs, struct expectation *expectation)
 {
 	struct expectation **at = &fs->expectations;
@@ -179,7 +208,7 @@ void expectation_drop(struct fs *fs, struct expectation *expectation)
 		at = &(*at)->next;
 	*at = expectation->next;
 	node_unref(&fs->nodes, expectation->refused);
-	node_unref(&fs->nodes, expectation->own);
+	node_release(&fs->nodes, expectation->own);
 	document_unref(fs, expectation->document);
 	free(expectation);
 }
@@ -210,14 +239,16 @@ struct expectation *expectation_of_node(struct fs *fs, pid_t thread, const struc
 	return NULL;
 }
 
-struct expectation *expectation_of_document(struct fs *fs, pid_t thread,
-	const struct document *document)
+struct expectation *expectation_of_name(struct fs *fs, pid_t thread, const struct node *parent,
+	struct slice name)
 {
 	struct expectation *expectation;
 
 	drop_expired(fs);
 	for (expectation = fs->expectations; expectation; expectation = expectation->next)
-		if (expectation->document == document && (!thread || expectation->thread == thread))
+		if ((!thread || expectation->thread == thread) &&
+			expectation->document->parent == parent &&
+			slice_equal(document_name(expectation->document), name))
 			return expectation;
 	return NULL;
 }

@@ -18,6 +18,8 @@
  * A reader opens the current node. A writer alone takes that node over; a writer who is not alone
  * gets a node of his own: his OPEN is answered ESTALE, which makes the kernel look the name up
  * again, and that LOOKUP, known by its thread (an expectation), is answered with the new node. A
+ * reader who comes too late for a version is sent back the same way, and the version that he is given then
+ * is kept for him: the kernel tries only twice. A
  * second OPEN of the same node by the same thread with no LOOKUP between comes through a magic link
  * (/proc/self/fd/N), which has no name to look up: it is accepted as it is.
  *
@@ -47,6 +49,7 @@ struct document {
 
 struct document_table {
 	struct document **buckets;
+	uint32_t *changes; /* a bucket: how often the content behind one of its names changed */
 	size_t bucket_count;
 };
 
@@ -57,7 +60,7 @@ struct expectation {
 	bool looked_up;            /* the thread has come back by its name */
 	struct document *document; /* referenced */
 	struct node *refused;      /* referenced */
-	struct node *own;          /* what LOOKUP gave a writer; referenced, or NULL */
+	struct node *own;          /* what LOOKUP gave the thread: held, or NULL */
 	int64_t deadline_ms;       /* CLOCK_MONOTONIC */
 };
 
@@ -77,10 +80,13 @@ void document_kill(struct fs *fs, struct document *document);
 int document_path(struct fs *fs, struct document *document, struct buf *path);
 
 struct expectation *expectation_of_node(struct fs *fs, pid_t thread, const struct node *node);
-struct expectation *expectation_of_document(struct fs *fs, pid_t thread,
-	const struct document *document);
+/* By name, as a document may be replaced meanwhile. thread 0: anyone's. */
+struct expectation *expectation_of_name(struct fs *fs, pid_t thread, const struct node *parent,
+	struct slice name);
 int expectation_add(struct fs *fs, pid_t thread, struct document *document, struct node *refused,
 	bool write);
+/* The thread looked the name up and was given node: its OPEN of that will be let in. */
+void expectation_give(struct fs *fs, struct expectation *expectation, struct node *node);
 void expectation_drop(struct fs *fs, struct expectation *expectation);
 
 /*
@@ -89,9 +95,21 @@ void expectation_drop(struct fs *fs, struct expectation *expectation);
  * (unless it is keep). Returns -ENOMEM, -EIO ...: then nothing may be changed and end is not called.
  */
 int document_begin(struct fs *fs, struct document *document);
-/* stale (may be NULL) tells whether the kernel may still have the name with the old version. */
-void document_end(struct fs *fs, struct document *document, bool changed, struct node *keep,
-	bool *stale);
+/*
+ * stale (may be NULL) tells whether the kernel may still have the name with the old version. kill: the document is gone
+ * with this change (unlinked, replaced), in the same instant.
+ */
+struct document_change {
+	bool changed;
+	bool kill;
+	struct node *keep;
+	bool stale; /* out */
+};
+void document_end(struct fs *fs, struct document *document, struct document_change *change);
+/* With fs->lock held: the content behind the document's name is another from now on. */
+void document_touch(struct fs *fs, const struct document *document);
+/* With fs->lock held: waits until no commit of that name is under way; its count of changes. */
+uint32_t document_settled(struct fs *fs, const struct node *parent, struct slice name);
 
 /* Keeps the current bytes for those who have node open, whatever becomes of it. */
 int document_pin(struct fs *fs, struct document *document, struct node *node);

@@ -64,7 +64,8 @@ static int open_trees(struct fs *fs, struct err *err)
 		int ret = scratch_open(&fs->trees[i], fs->options->store_dir, names[i],
 			i == TREE_SCRATCH ? fs->options->scratch_max_bytes : 0, err);
 
-		if (ret)
+		/* A read-only mount makes nothing and can do without. */
+		if (ret && !fs->options->read_only)
 			return ret;
 	}
 	return 0;

@@ -24,8 +24,7 @@ struct handle *handle_new(enum handle_kind kind, int flags)
 
 void handle_attach(struct handle *handle, struct node *node, struct document *document)
 {
-	node_ref(node);
-	node->handles++;
+	node_hold(node);
 	handle->node = node;
 	if (!document)
 		return;
@@ -48,13 +47,9 @@ static void detach_from_document(struct fs *fs, struct handle *handle)
 void handle_free(struct fs *fs, struct handle *handle)
 {
 	pthread_mutex_lock(&fs->lock);
-	if (handle->node && --handle->node->handles == 0) {
-		version_unref(handle->node->pinned);
-		handle->node->pinned = NULL;
-	}
 	if (handle->document)
 		detach_from_document(fs, handle);
-	node_unref(&fs->nodes, handle->node);
+	node_release(&fs->nodes, handle->node);
 	pthread_mutex_unlock(&fs->lock);
 	draft_unref(handle->draft);
 	if (handle->fd >= 0)

@@ -196,6 +196,23 @@ void node_unref(struct node_table *table, struct node *node)
 	free_unused(table, node);
 }
 
+void node_hold(struct node *node)
+{
+	node->refs++;
+	node->handles++;
+}
+
+void node_release(struct node_table *table, struct node *node)
+{
+	if (!node)
+		return;
+	if (--node->handles == 0) {
+		version_unref(node->pinned);
+		node->pinned = NULL;
+	}
+	node_unref(table, node);
+}
+
 void node_forget(struct node_table *table, struct node *node, uint64_t lookups)
 {
 	node->lookups -= lookups < node->lookups ? lookups : node->lookups;

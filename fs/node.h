@@ -39,7 +39,7 @@ struct document;
 struct node {
 	uint64_t lookups; /* the kernel's */
 	uint32_t refs;    /* our own */
-	uint32_t handles; /* open ones, a part of refs */
+	uint32_t handles; /* open ones, and readers expected back; a part of refs */
 	uint8_t kind;     /* enum node_kind */
 	uint8_t state;    /* enum node_state */
 	bool hashed;      /* found by name */
@@ -79,6 +79,9 @@ int node_move(struct node_table *table, struct node *node, struct node *parent, 
 
 void node_ref(struct node *node);
 void node_unref(struct node_table *table, struct node *node);
+/* A handle: while there is one, a superseded version's bytes are kept. */
+void node_hold(struct node *node);
+void node_release(struct node_table *table, struct node *node);
 void node_forget(struct node_table *table, struct node *node, uint64_t lookups);
 
 /* The path from the root, without a slash in front; name (may be empty) is a child's. */

@@ -295,6 +295,7 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static int unlink_document(struct fs *fs, struct node *parent, const char *name, struct slice path)
 {
+	struct document_change change = {.kill = true};
 	struct document *document;
 	struct err reason = {0};
 	int ret;
@@ -311,11 +312,10 @@ static int unlink_document(struct fs *fs, struct node *parent, const char *name,
 		removed = scratch_unlink(&fs->trees[TREE_SCRATCH], path); /* an empty draft */
 		if (ret == -ENOENT && (!removed || document->created))
 			ret = 0;
-		document_end(fs, document, !ret, NULL, NULL);
+		change.changed = !ret;
+		document_end(fs, document, &change);
 	}
 	pthread_mutex_lock(&fs->lock);
-	if (!ret)
-		document_kill(fs, document);
 	document_unref(fs, document);
 	pthread_mutex_unlock(&fs->lock);
 	return ops_explain(fs, path, ret, &reason);

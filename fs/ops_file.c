@@ -154,23 +154,29 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, o
 
 /* ---- flush, fsync, release ---- */
 
-void ops_answer_stale(struct fs *fs, fuse_req_t req, struct document *document, bool stale,
-	int error)
+/* The kernel forgets the name of a document; the answer goes out behind that. */
+static void invalidate(struct fs *fs, struct document *document, const struct notice_answer *answer)
 {
-	const struct notice_answer answer = {.kind = NOTICE_ERROR, .req = req, .error = error};
-	fuse_ino_t parent;
 	struct buf name = BUF_INIT;
+	fuse_ino_t parent;
 
-	if (!stale) {
-		fuse_reply_err(req, error);
-		return;
-	}
 	pthread_mutex_lock(&fs->lock);
 	parent = ino_of(fs, document->parent);
 	buf_add(&name, document->name, document->name_len);
 	pthread_mutex_unlock(&fs->lock);
-	notifier_entry(fs->notifier, parent, buf_slice(&name), &answer);
+	notifier_entry(fs->notifier, parent, buf_slice(&name), answer);
 	buf_release(&name);
+}
+
+void ops_answer_stale(struct fs *fs, fuse_req_t req, struct document *document, bool stale,
+	int error)
+{
+	const struct notice_answer answer = {.kind = NOTICE_ERROR, .req = req, .error = error};
+
+	if (stale)
+		invalidate(fs, document, &answer);
+	else
+		fuse_reply_err(req, error);
 }
 
 /* A new file that is closed without content stays as an empty file. */
@@ -259,10 +265,7 @@ void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	locks_drop_posix(fs->locks, handle->node->ino, fi->lock_owner);
 	if (handle->kind == HANDLE_DOCUMENT && handle->draft && handle->writable)
 		ret = flush_document(fs, handle, thread_of(req), &stale);
-	if (stale)
-		ops_answer_stale(fs, req, handle->document, stale, -ret);
-	else
-		fuse_reply_err(req, -ret);
+	ops_answer_stale(fs, req, handle->document, stale, -ret);
 }
 
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -284,10 +287,7 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
 			ret = ops_explain(fs, slice_str(""), memory_fsync(fs->memory, &reason),
 				&reason);
 	}
-	if (verdict.stale)
-		ops_answer_stale(fs, req, handle->document, true, -ret);
-	else
-		fuse_reply_err(req, -ret);
+	ops_answer_stale(fs, req, handle->document, verdict.stale, -ret);
 }
 
 /* The last writer of a node is done: the node becomes the version it committed, or an old one. */
@@ -352,8 +352,7 @@ void ops_close(struct fs *fs, struct handle *handle)
 		else if (last)
 			(void)keep_empty(fs, document);
 		if (verdict.stale)
-			notifier_entry(fs->notifier, ino_of(fs, document->parent),
-				slice_of(document->name, document->name_len), &nothing);
+			invalidate(fs, document, &nothing);
 		withdraw_created(fs, handle);
 		retire_writer(fs, handle);
 	}

@@ -84,34 +84,23 @@ static struct node *current_node(struct fs *fs, struct node *parent, struct slic
 	return node;
 }
 
-/* With fs->lock held: the node of a writer who was sent back to look the name up. */
-static struct node *own_node(struct fs *fs, struct node *parent, struct slice name,
-	struct expectation *expectation, const struct view *view)
+/* With fs->lock held: the node of a writer who was sent back to look the name up; one reference. */
+static struct node *own_node(struct node *parent, struct slice name,
+	const struct expectation *expectation, const struct view *view)
 {
 	struct node *node = expectation->own;
 
-	(void)fs;
-	if (!node) {
-		node = node_new(parent, name, NODE_DOCUMENT);
-		if (!node)
-			return NULL;
-		node->state = NODE_WRITER;
-		node->version = view->version;
-		node->ino = view->st.st_ino;
-		expectation->own = node;
+	if (node) {
+		node_ref(node);
+		return node;
 	}
-	node_ref(node);
+	node = node_new(parent, name, NODE_DOCUMENT);
+	if (!node)
+		return NULL;
+	node->state = NODE_WRITER;
+	node->version = view->version;
+	node->ino = view->st.st_ino;
 	return node;
-}
-
-/* A commit that landed between our look at the memory and the lock: look again. */
-static bool is_out_of_date(struct fs *fs, const struct node *parent, struct slice name,
-	const struct view *view)
-{
-	const struct node *node = node_find(&fs->nodes, parent, name);
-
-	return node && view->kind == VIEW_DOCUMENT && node->kind == NODE_DOCUMENT &&
-	       node->version > view->version;
 }
 
 /* With fs->lock held. */
@@ -120,7 +109,7 @@ static int enter_found(struct fs *fs, struct node *parent, struct slice name, pi
 {
 	struct document *document = document_find(fs, parent, name);
 	struct expectation *expectation =
-		document && thread ? expectation_of_document(fs, thread, document) : NULL;
+		thread ? expectation_of_name(fs, thread, parent, name) : NULL;
 	struct node *node;
 
 	if (found == -ENOENT && document && document->created) {
@@ -130,16 +119,16 @@ static int enter_found(struct fs *fs, struct node *parent, struct slice name, pi
 		return found;
 	}
 	set_timeouts(view, path, entry);
-	if (expectation)
-		expectation->looked_up = true;
 	if (expectation && expectation->write && node_kind_of(view) == NODE_DOCUMENT) {
-		node = own_node(fs, parent, name, expectation, view);
+		node = own_node(parent, name, expectation, view);
 		entry->entry_timeout = entry->attr_timeout = 0;
 	} else {
 		node = current_node(fs, parent, name, view);
 	}
 	if (!node)
 		return -ENOMEM;
+	if (expectation)
+		expectation_give(fs, expectation, node);
 	node->lookups++;
 	entry->ino = ino_of(fs, node);
 	entry->attr = view->st;
@@ -160,21 +149,23 @@ int ops_enter(struct fs *fs, struct node *parent, struct slice name, pid_t threa
 	if (name.len > PATH_NAME_MAX)
 		return -ENAMETOOLONG;
 	pthread_mutex_lock(&fs->lock);
-	ret = node_path(parent, name, &path);
-	pthread_mutex_unlock(&fs->lock);
-	if (ret)
-		return ret;
 	do {
-		int found = view_find(fs, buf_slice(&path), &view);
+		/* What was found is true only if no commit came between; its node would be a lie. */
+		uint32_t changes = document_settled(fs, parent, name);
+		int found;
 
+		buf_reset(&path);
+		ret = node_path(parent, name, &path);
+		pthread_mutex_unlock(&fs->lock);
+		found = ret ? ret : view_find(fs, buf_slice(&path), &view);
 		*entry = (struct fuse_entry_param){0};
 		pthread_mutex_lock(&fs->lock);
-		again = !found && is_out_of_date(fs, parent, name, &view);
+		again = document_settled(fs, parent, name) != changes;
 		if (!again)
 			ret = enter_found(fs, parent, name, thread, buf_slice(&path), found, &view,
 				entry);
-		pthread_mutex_unlock(&fs->lock);
 	} while (again);
+	pthread_mutex_unlock(&fs->lock);
 	buf_release(&path);
 	return ret;
 }
@@ -251,13 +242,20 @@ static int committed_stat(struct fs *fs, const struct node *node, struct stat *s
 	return ret;
 }
 
-/* A version that someone holds open, although it is not the current one any more. */
+/*
+ * A version that is not the current one any more: as it was for those who hold it open, else as the
+ * document is now. (Not ESTALE: the kernel asks before it opens, and it comes back only once.)
+ */
 static int old_stat(struct fs *fs, const struct node *node, struct stat *st)
 {
 	struct version *version = document_pinned(fs, node);
+	uint64_t ignored;
 
-	if (!version)
-		return -ESTALE; /* the kernel looks the name up again */
+	if (!version) {
+		int ret = committed_stat(fs, node, st, &ignored);
+
+		return ret == -ENOENT ? -ESTALE : ret;
+	}
 	view_document_stat(fs, &version->st, st);
 	version_unref(version);
 	return 0;
@@ -364,7 +362,7 @@ void ops_statfs(fuse_req_t req, fuse_ino_t ino)
 	struct statvfs st;
 
 	(void)ino;
-	if (fstatvfs(fs->trees[TREE_SCRATCH].root, &st)) {
+	if (fstatvfs(fs->trees[TREE_SCRATCH].root, &st) && statvfs(fs->options->edn_path, &st)) {
 		fuse_reply_err(req, errno);
 		return;
 	}

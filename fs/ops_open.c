@@ -21,6 +21,8 @@ enum admission { ADMIT_READER, ADMIT_WRITER, TAKE_OVER, REFUSE };
 static enum admission admit_writer(const struct node *node, const struct document *document,
 	const struct expectation *expectation, bool others_expected)
 {
+	if (expectation && !expectation->write)
+		expectation = NULL;
 	if (expectation && expectation->own == node)
 		return ADMIT_WRITER; /* came back by the name, as told */
 	if (expectation && expectation->refused == node && !expectation->looked_up)
@@ -34,6 +36,8 @@ static enum admission admit_reader(const struct node *node, const struct expecta
 {
 	if (node->state == NODE_CURRENT)
 		return ADMIT_READER;
+	if (expectation && expectation->own == node && node->state == NODE_OLD)
+		return ADMIT_READER; /* came back, and was overtaken again: the version was kept */
 	if (expectation && expectation->refused == node && !expectation->looked_up)
 		return ADMIT_READER; /* a magic link */
 	return REFUSE;
@@ -120,23 +124,21 @@ static void note_empty(struct fs *fs, struct document *document, const struct no
 static int admit(struct fs *fs, struct node *node, struct handle *handle, bool write, pid_t thread,
 	bool *fresh)
 {
-	struct document *document = document_get(fs, node->parent, node_name(node));
+	struct document *document;
 	struct expectation *expectation;
 	enum admission admission;
 	int ret = 0;
 
+	(void)document_settled(fs, node->parent, node_name(node));
+	document = document_get(fs, node->parent, node_name(node));
 	if (!document)
 		return -ENOMEM;
-	while (document->committing)
-		pthread_cond_wait(&fs->published, &fs->lock);
 	expectation = expectation_of_node(fs, thread, node);
 	if (write)
 		admission = admit_writer(node, document, expectation,
-			expectation_of_document(fs, 0, document) != NULL);
+			expectation_of_name(fs, 0, node->parent, node_name(node)) != NULL);
 	else
 		admission = admit_reader(node, expectation);
-	if (expectation)
-		expectation_drop(fs, expectation);
 	*fresh = !node->draft;
 	if (admission == REFUSE)
 		ret = expectation_add(fs, thread, document, node, write);
@@ -148,6 +150,8 @@ static int admit(struct fs *fs, struct node *node, struct handle *handle, bool w
 			node->ino = document->ino;
 		handle_attach(handle, node, document);
 	}
+	if (expectation)
+		expectation_drop(fs, expectation);
 	document_unref(fs, document);
 	return !ret && admission == REFUSE ? -ESTALE : ret;
 }
@@ -171,7 +175,7 @@ static int open_document(struct fs *fs, fuse_req_t req, struct node *node, struc
 	pthread_mutex_lock(&fs->lock);
 	ret = admit(fs, node, handle, write, thread_of(req), &fresh);
 	if (!ret && !write) {
-		fi->keep_cache = !node->cold && node->state == NODE_CURRENT;
+		fi->keep_cache = !node->cold && node->state != NODE_WRITER;
 		node->cold = false;
 	}
 	pthread_mutex_unlock(&fs->lock);
@@ -315,6 +319,7 @@ static int create_document(struct fs *fs, struct node *parent, const char *name,
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&fs->lock);
+	(void)document_settled(fs, parent, slice_str(name));
 	document = document_get(fs, parent, slice_str(name));
 	if (document && found && document->created && (flags & O_EXCL))
 		ret = -EEXIST;

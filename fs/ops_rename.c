@@ -106,8 +106,6 @@ static int begin_both(struct renaming *renaming)
 	struct document *second = renaming->to.document;
 	int ret;
 
-	if (first == second)
-		return document_begin(renaming->fs, first);
 	if (first > second) {
 		struct document *swap = first;
 
@@ -118,8 +116,11 @@ static int begin_both(struct renaming *renaming)
 	if (ret)
 		return ret;
 	ret = document_begin(renaming->fs, second);
-	if (ret)
-		document_end(renaming->fs, first, false, NULL, NULL);
+	if (ret) {
+		struct document_change nothing = {0};
+
+		document_end(renaming->fs, first, &nothing);
+	}
 	return ret;
 }
 
@@ -170,8 +171,9 @@ static void follow_document(struct renaming *renaming)
 	struct memory_stat st;
 	struct node *node;
 
-	if (renaming->to.document != renaming->from.document)
-		document_kill(fs, renaming->to.document);
+	document_touch(fs, renaming->from.document);
+	document_touch(fs, renaming->to.document);
+	document_kill(fs, renaming->to.document);
 	if (document_move(fs, renaming->from.document, renaming->to.parent,
 		    slice_str(renaming->to.name)))
 		document_kill(fs, renaming->from.document);
@@ -218,6 +220,7 @@ static int rename_document(struct renaming *renaming)
 static int exchange_documents(struct renaming *renaming)
 {
 	struct fs *fs = renaming->fs;
+	struct document_change change = {0};
 	struct err reason = {0};
 	int ret = judge_open_draft(renaming, &renaming->from);
 
@@ -230,9 +233,10 @@ static int exchange_documents(struct renaming *renaming)
 		return ret;
 	ret = memory_rename(fs->memory, path_of(&renaming->from), path_of(&renaming->to),
 		MEMORY_EXCHANGE, &reason);
-	document_end(fs, renaming->from.document, !ret, NULL, NULL);
-	if (renaming->from.document != renaming->to.document)
-		document_end(fs, renaming->to.document, !ret, NULL, NULL);
+	change.changed = !ret;
+	document_end(fs, renaming->from.document, &change);
+	change.changed = !ret;
+	document_end(fs, renaming->to.document, &change);
 	renaming->stale = true; /* each name is looked up anew */
 	return ops_explain(fs, path_of(&renaming->from), ret, &reason);
 }
@@ -286,17 +290,18 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 		.mode = st->st_mode & 07777,
 		.mtime = st->st_mtim,
 	};
+	struct document_change change = {.kill = true}; /* with drafts of what is replaced */
 	int ret = document_begin(fs, renaming->to.document);
 
 	if (ret)
 		return ret;
 	ret = memory_put(fs->memory, path_of(&renaming->to), buf_slice(bytes), &attributes, NULL,
 		NULL, reason);
-	document_end(fs, renaming->to.document, !ret, NULL, NULL);
+	change.changed = !ret;
+	document_end(fs, renaming->to.document, &change);
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&fs->lock);
-	document_kill(fs, renaming->to.document); /* drafts of what it replaced */
 	forget_name(fs, &renaming->from);
 	pthread_mutex_unlock(&fs->lock);
 	renaming->stale = true;
@@ -353,6 +358,7 @@ static int document_to_scratch(struct renaming *renaming)
 	struct buf bytes = BUF_INIT;
 	struct err reason = {0};
 	struct memory_stat st;
+	struct document_change change = {.kill = true};
 	int ret = judge_open_draft(renaming, &renaming->from);
 
 	if (ret)
@@ -368,11 +374,11 @@ static int document_to_scratch(struct renaming *renaming)
 			st.mode, &st.mtime);
 	if (!ret)
 		ret = memory_delete(fs->memory, path_of(&renaming->from), &reason);
-	document_end(fs, renaming->from.document, !ret, NULL, NULL);
+	change.changed = !ret;
+	document_end(fs, renaming->from.document, &change);
 	if (!ret) {
 		refusals_left(fs->refusals, path_of(&renaming->from), buf_slice(&bytes));
 		pthread_mutex_lock(&fs->lock);
-		document_kill(fs, renaming->from.document);
 		forget_name(fs, &renaming->to);
 		pthread_mutex_unlock(&fs->lock);
 		renaming->stale = true;

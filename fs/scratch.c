@@ -34,6 +34,8 @@ static int open_beneath(int root, const char *path, int flags, mode_t mode)
 	};
 	long fd;
 
+	if (root < 0)
+		return -ENOENT; /* a read-only mount without a store */
 	do {
 		fd = syscall(SYS_openat2, root, path, &how, sizeof(how));
 	} while (fd < 0 && (errno == EINTR || errno == EAGAIN));
@@ -195,7 +197,7 @@ int scratch_stat(struct scratch *scratch, struct slice path, struct stat *st)
 	int ret;
 
 	if (!path.len)
-		return fstat(scratch->root, st) ? -errno : 0;
+		return scratch->root < 0 ? -ENOENT : fstat(scratch->root, st) ? -errno : 0;
 	dir = open_parent(scratch, path, buffer, &name);
 	if (dir < 0)
 		return dir;
