@@ -11,12 +11,31 @@ struct reader {
 	struct err *err;
 };
 
-static int refuse(const struct reader *reader, const char *what, struct slice word)
+/* word (may be NULL) is what is wrong. All is quoted: a reason is one line, whatever the text holds. */
+static int refuse(const struct reader *reader, const char *what, const struct edn *word)
 {
-	return err_set(reader->err, -EBADMSG, "mapping: row \"%.*s\": %s%s%.*s",
-		(int)(reader->pattern.len < 60 ? reader->pattern.len : 60), reader->pattern.ptr,
-		what, word.len ? ": " : "", (int)(word.len < 60 ? word.len : 60),
-		word.ptr ? word.ptr : "");
+	const struct edn pattern = {.type = EDN_STRING,
+		.count = (uint32_t)reader->pattern.len,
+		.text = reader->pattern.ptr};
+	struct buf quoted = BUF_INIT;
+	size_t split;
+
+	edn_print(&quoted, &pattern);
+	split = quoted.len;
+	if (word)
+		edn_print(&quoted, word);
+	err_set(reader->err, -EBADMSG, "mapping: row %.*s: %s%s%.*s",
+		(int)(split < 60 ? split : 60), split ? quoted.ptr : "", what, word ? ": " : "",
+		(int)(quoted.len - split < 60 ? quoted.len - split : 60),
+		quoted.len ? quoted.ptr + split : "");
+	buf_release(&quoted);
+	return -EBADMSG;
+}
+
+static int no_memory(struct err *err)
+{
+	err_set(err, -ENOMEM, "mapping: no memory");
+	return -ENOMEM;
 }
 
 static bool is_word(const struct edn *v)
@@ -43,15 +62,13 @@ static const char *keep_string(struct arena *arena, struct slice text)
 static int check_segment(const struct reader *reader, struct slice segment, bool last)
 {
 	if (segment.len == 0)
-		return refuse(reader, "a pattern has no empty segment", segment);
+		return refuse(reader, "a pattern has no empty segment", NULL);
 	if (slice_equal(segment, SLICE_LITERAL("*")))
 		return 0;
 	if (slice_equal(segment, SLICE_LITERAL("**")))
-		return last ? 0
-			    : refuse(reader, "** can only be the last segment", (struct slice){0});
+		return last ? 0 : refuse(reader, "** can only be the last segment", NULL);
 	if (memchr(segment.ptr, '*', segment.len))
-		return refuse(reader, "* stands for a whole segment, not for a part of one",
-			segment);
+		return refuse(reader, "* stands for a whole segment, not for a part of one", NULL);
 	return 0;
 }
 
@@ -60,7 +77,7 @@ static int check_pattern(const struct reader *reader)
 	struct slice rest = reader->pattern;
 
 	if (rest.len && rest.ptr[0] == ':')
-		return refuse(reader, "a pattern is written without its colon", (struct slice){0});
+		return refuse(reader, "a pattern is written without its colon", NULL);
 	for (;;) {
 		const char *slash = rest.len ? memchr(rest.ptr, '/', rest.len) : NULL;
 		size_t len = slash ? (size_t)(slash - rest.ptr) : rest.len;
@@ -74,7 +91,7 @@ static int check_pattern(const struct reader *reader)
 	}
 	if (memchr(reader->pattern.ptr, '\0', reader->pattern.len) ||
 		!edn_is_lenient_keyword(reader->pattern))
-		return refuse(reader, "no keyword can match this pattern", (struct slice){0});
+		return refuse(reader, "no keyword can match this pattern", NULL);
 	return 0;
 }
 
@@ -89,15 +106,15 @@ static int read_type(const struct reader *reader, const struct edn *v, struct sc
 	struct slice text;
 
 	if (!is_word(v))
-		return refuse(reader, ":type is not a word", (struct slice){0});
+		return refuse(reader, ":type is not a word", v);
 	text = edn_text(v);
 	if (text.len == 0 || text.len > SCHEMA_TYPE_MAX)
-		return refuse(reader, ":type is empty or too long", text);
+		return refuse(reader, ":type is empty or too long", v);
 	for (size_t i = 0; i < text.len; i++)
 		if (!is_type_char(text.ptr[i]))
-			return refuse(reader, ":type holds more than letters, digits, - _ .", text);
+			return refuse(reader, ":type holds more than letters, digits, - _ .", v);
 	row->type = keep_string(reader->arena, text);
-	return row->type ? 0 : err_set(reader->err, -ENOMEM, "mapping: no memory");
+	return row->type ? 0 : no_memory(reader->err);
 }
 
 static int read_shape(const struct reader *reader, const struct edn *v, struct schema_row *row)
@@ -105,7 +122,7 @@ static int read_shape(const struct reader *reader, const struct edn *v, struct s
 	row->collection = word_is(v, "collection");
 	if (row->collection || word_is(v, "document"))
 		return 0;
-	return refuse(reader, ":shape is neither :collection nor :document", (struct slice){0});
+	return refuse(reader, ":shape is neither :collection nor :document", v);
 }
 
 static int read_member(const struct reader *reader, const struct edn *v, struct schema_row *row)
@@ -113,7 +130,7 @@ static int read_member(const struct reader *reader, const struct edn *v, struct 
 	row->member = word_is(v, "keyword") ? SCHEMA_KEYWORD : SCHEMA_STRING;
 	if (row->member == SCHEMA_KEYWORD || word_is(v, "string"))
 		return 0;
-	return refuse(reader, ":member is neither :string nor :keyword", (struct slice){0});
+	return refuse(reader, ":member is neither :string nor :keyword", v);
 }
 
 static const struct {
@@ -129,12 +146,11 @@ static int read_option(const struct reader *reader, const struct edn *key, const
 	for (size_t i = 0; i < OPTION_COUNT; i++)
 		if (word_is(key, OPTIONS[i].name)) {
 			if (seen[i])
-				return refuse(reader, "given twice", edn_text(key));
+				return refuse(reader, "given twice", key);
 			seen[i] = true;
 			return OPTIONS[i].read(reader, v, row);
 		}
-	return refuse(reader, "a row has :type, :shape and :member, no other key",
-		is_word(key) ? edn_text(key) : (struct slice){0});
+	return refuse(reader, "a row has :type, :shape and :member, no other key", key);
 }
 
 static int read_row(const struct reader *reader, const struct edn *v, struct schema_row *row)
@@ -143,18 +159,18 @@ static int read_row(const struct reader *reader, const struct edn *v, struct sch
 	int ret;
 
 	if (v->type != EDN_MAP)
-		return refuse(reader, "a row is a map", (struct slice){0});
+		return refuse(reader, "a row is a map", NULL);
 	for (size_t i = 0; i < v->count; i++) {
 		ret = read_option(reader, &v->items[2 * i], &v->items[2 * i + 1], row, seen);
 		if (ret < 0)
 			return ret;
 	}
 	if (!seen[0])
-		return refuse(reader, ":type is missing", (struct slice){0});
+		return refuse(reader, ":type is missing", NULL);
 	if (!seen[1])
-		return refuse(reader, ":shape is missing", (struct slice){0});
+		return refuse(reader, ":shape is missing", NULL);
 	if (seen[2] && !row->collection)
-		return refuse(reader, ":member is for collections", (struct slice){0});
+		return refuse(reader, ":member is for collections", NULL);
 	return 0;
 }
 
@@ -165,8 +181,10 @@ static int add_pattern(struct arena *arena, const struct edn *key, const struct 
 	struct reader reader = {arena, {0}, err};
 	int ret;
 
-	if (key->type != EDN_STRING && key->type != EDN_KEYWORD)
-		return err_set(err, -EBADMSG, "mapping: a pattern is a string or a keyword");
+	if (key->type != EDN_STRING && key->type != EDN_KEYWORD) {
+		err_set(err, -EBADMSG, "mapping: a pattern is a string or a keyword");
+		return -EBADMSG;
+	}
 	reader.pattern = edn_text(key);
 	ret = check_pattern(&reader);
 	if (ret == 0)
@@ -175,7 +193,7 @@ static int add_pattern(struct arena *arena, const struct edn *key, const struct 
 		return ret;
 	row.pattern = keep_string(arena, reader.pattern);
 	if (!row.pattern || schema_pattern_init(to, arena, &row) < 0)
-		return err_set(err, -ENOMEM, "mapping: no memory");
+		return no_memory(err);
 	return 0;
 }
 
@@ -186,7 +204,7 @@ static int check_twice(const struct schema_pattern *patterns, size_t i, struct e
 
 	for (size_t j = 0; j < i; j++)
 		if (slice_equal(reader.pattern, slice_str(patterns[j].row.pattern)))
-			return refuse(&reader, "given twice", (struct slice){0});
+			return refuse(&reader, "given twice", NULL);
 	return 0;
 }
 
@@ -201,7 +219,7 @@ static int add_rows(struct schema *schema, const struct edn *map, struct err *er
 		return err_set(err, -EBADMSG, "mapping: more than %d rows", SCHEMA_ROWS_MAX);
 	patterns = calloc(schema->count + map->count, sizeof(*patterns));
 	if (!patterns)
-		return err_set(err, -ENOMEM, "mapping: no memory");
+		return no_memory(err);
 	for (size_t i = 0; i < map->count && ret == 0; i++) {
 		ret = add_pattern(&schema->arena, &map->items[2 * i], &map->items[2 * i + 1],
 			&patterns[i], err);
