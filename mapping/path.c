@@ -23,9 +23,13 @@ static void add_directories(struct buf *path, struct slice keyword)
 /* How much of the keyword's front is directories: the last name, its slashes escaped, follows. */
 static size_t directories_len(const struct schema *schema, struct slice keyword)
 {
-	size_t until = schema_collection_prefix(schema, keyword);
-	const char *slash = memrchr(keyword.ptr, '/', until ? until : keyword.len);
+	const char *slash;
+	size_t until;
 
+	if (keyword.len == 0 || schema_has_empty_segment(keyword))
+		return 0;
+	until = schema_collection_prefix(schema, keyword);
+	slash = memrchr(keyword.ptr, '/', until ? until : keyword.len);
 	return slash ? (size_t)(slash - keyword.ptr) : 0;
 }
 
@@ -47,7 +51,7 @@ int path_of_key(const struct schema *schema, const struct edn *key, bool directo
 		add_directories(path, keyword);
 		return buf_error(path);
 	}
-	front = schema_has_empty_segment(keyword) ? 0 : directories_len(schema, keyword);
+	front = directories_len(schema, keyword);
 	if (front == 0) {
 		add_marked_file(path, PATH_PLAIN_KEYWORD, key);
 		return buf_error(path);

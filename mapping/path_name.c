@@ -11,17 +11,34 @@ enum { ESCAPE_LEN = 3, HASH_DIGITS = 16, CLOSE_LEN = 2 + HASH_DIGITS /* "%~" and
 
 static const char DIGITS[] = "0123456789ABCDEF";
 
-static bool is_control(unsigned char c)
+/* Bytes that stand for themselves wherever they are in a name: nearly all. Without a branch. */
+static bool is_plain(unsigned char c)
 {
-	return c < 0x20 || c == 0x7f;
+	return (c >= ' ') & (c != '%') & (c != '.') & (c != '/') & (c != 0x7f);
 }
 
-/* Is the byte at i of text always an escape? (The '.' of a directory's ".json" comes on top.) */
+static bool all_plain(struct slice text)
+{
+	unsigned char other = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		other |= !is_plain((unsigned char)text.ptr[i]);
+	return !other;
+}
+
+static bool all_ascii(struct slice text)
+{
+	unsigned char seen = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		seen |= (unsigned char)text.ptr[i];
+	return seen < 0x80;
+}
+
+/* Is the byte at i of text an escape in every name? */
 static bool is_escaped(struct slice text, size_t i)
 {
-	unsigned char c = (unsigned char)text.ptr[i];
-
-	return c == '/' || c == '%' || is_control(c) || (c == '.' && i == 0);
+	return !is_plain((unsigned char)text.ptr[i]) && (text.ptr[i] != '.' || i == 0);
 }
 
 /* Where the '.' of a final ".json" stands that a directory escapes, else text.len. */
@@ -45,6 +62,8 @@ static void escape(struct buf *path, size_t start, bool directory)
 	size_t escapes = 0;
 	char *to;
 
+	if (all_plain(text))
+		return;
 	for (size_t i = 0; i < text.len; i++)
 		escapes += is_escaped(text, i) || i == dot;
 	if (escapes == 0)
@@ -139,31 +158,40 @@ static int read_escape(struct slice rest)
 	return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
+/* Must c, decoded as the text's byte at i, be an escape where rest is what stands behind it? */
+static bool must_escape(unsigned char c, size_t i, bool directory, struct slice rest)
+{
+	if (c == '.')
+		return i == 0 || (directory && slice_equal(rest, SLICE_LITERAL("json")));
+	return !is_plain(c);
+}
+
 /* Reading is exact, so that a name is the one that its text is spelled with, or none at all. */
 static int read_name(struct slice name, bool directory, char *to, size_t *to_len,
 	struct err *reason)
 {
 	size_t len = 0, next;
 
+	if (all_plain(name)) {
+		memcpy(to, name.ptr, name.len);
+		*to_len = name.len;
+		return 0;
+	}
 	for (size_t i = 0; i < name.len; i = next) {
 		bool escaped = name.ptr[i] == '%';
 		int c = (unsigned char)name.ptr[i];
-		bool dot, must;
 
+		next = i + (escaped ? ESCAPE_LEN : 1);
 		if (escaped)
 			c = read_escape(slice_of(name.ptr + i, name.len - i));
 		if (c < 0)
 			return err_set(reason, -EINVAL,
 				"%% in a name takes two upper-case hex digits (alone it is %%25)");
-		next = i + (escaped ? ESCAPE_LEN : 1);
-		dot = len == 0 ||
-		      (directory && slice_equal(slice_of(name.ptr + next, name.len - next),
-					    SLICE_LITERAL("json")));
-		must = c == '/' || c == '%' || is_control((unsigned char)c) || (c == '.' && dot);
-		if (escaped != must)
+		if (escaped != must_escape((unsigned char)c, len, directory,
+				       slice_of(name.ptr + next, name.len - next)))
 			return err_set(reason, -EINVAL,
-				must ? "%%%02X must be escaped in this name"
-				     : "%%%02X needs no escape in this name",
+				escaped ? "%%%02X needs no escape in this name"
+					: "%%%02X must be escaped in this name",
 				(unsigned)c);
 		to[len++] = (char)c;
 	}
@@ -175,7 +203,7 @@ static int read_valid(struct slice name, bool directory, char *to, size_t *len, 
 {
 	if (name.len > PATH_NAME_MAX)
 		return err_set(reason, -EINVAL, "the name is longer than %d bytes", PATH_NAME_MAX);
-	if (!utf8_is_valid(name))
+	if (!all_ascii(name) && !utf8_is_valid(name))
 		return err_set(reason, -EINVAL, "the name is not UTF-8");
 	return read_name(name, directory, to, len, reason);
 }

@@ -57,6 +57,7 @@ int schema_pattern_init(struct schema_pattern *pattern, struct arena *arena,
 	}
 	pattern->row = *row;
 	pattern->segments = segments;
+	pattern->first = row->pattern[0];
 	pattern->deep = slice_equal(segments[count - 1], SLICE_LITERAL("**"));
 	pattern->count = count - pattern->deep;
 	return 0;
@@ -105,8 +106,15 @@ void schema_free(struct schema *schema)
 
 bool schema_has_empty_segment(struct slice keyword)
 {
-	return keyword.len == 0 || keyword.ptr[0] == '/' || keyword.ptr[keyword.len - 1] == '/' ||
-	       memmem(keyword.ptr, keyword.len, "//", 2);
+	const char *at = keyword.ptr;
+	const char *end = keyword.ptr + keyword.len;
+
+	if (keyword.len == 0 || at[0] == '/' || end[-1] == '/')
+		return true;
+	while ((at = memchr(at, '/', (size_t)(end - at)))) /* never the last byte */
+		if (*++at == '/')
+			return true;
+	return false;
 }
 
 /* Length of the segment that the pattern's segment takes from rest, or 0. */
@@ -138,9 +146,14 @@ static bool pattern_matches(const struct schema_pattern *pattern, struct slice r
 /* keyword: no empty segment. */
 static const struct schema_row *first_match(const struct schema *schema, struct slice keyword)
 {
-	for (size_t i = 0; i < schema->count; i++)
-		if (pattern_matches(&schema->patterns[i], keyword))
-			return &schema->patterns[i].row;
+	for (size_t i = 0; i < schema->count; i++) {
+		const struct schema_pattern *pattern = &schema->patterns[i];
+
+		if (pattern->first != '*' && pattern->first != keyword.ptr[0])
+			continue;
+		if (pattern_matches(pattern, keyword))
+			return &pattern->row;
+	}
 	return NULL;
 }
 
@@ -162,19 +175,22 @@ const struct schema_row *schema_collection(const struct schema *schema, struct s
  */
 size_t schema_collection_prefix(const struct schema *schema, struct slice keyword)
 {
-	size_t segments = 0;
+	const char *slash = keyword.ptr;
 
 	if (schema_has_empty_segment(keyword))
 		return 0;
-	for (size_t i = 0; i < keyword.len && segments <= schema->longest; i++) {
+	for (size_t segments = 0; segments <= schema->longest; segments++) {
 		const struct schema_row *row;
+		size_t len = (size_t)(slash - keyword.ptr);
 
-		if (keyword.ptr[i] != '/')
-			continue;
-		row = first_match(schema, slice_of(keyword.ptr, i));
+		slash = memchr(keyword.ptr + len, '/', keyword.len - len);
+		if (!slash)
+			break;
+		len = (size_t)(slash - keyword.ptr);
+		row = first_match(schema, slice_of(keyword.ptr, len));
 		if (row && row->collection)
-			return i;
-		segments++;
+			return len;
+		slash++;
 	}
 	return 0;
 }

@@ -10,7 +10,8 @@ struct schema_pattern {
 	struct schema_row row;
 	const struct slice *segments; /* of row.pattern, without a final "**" */
 	size_t count;
-	bool deep; /* it ends in "**" */
+	bool deep;  /* it ends in "**" */
+	char first; /* byte of the text: most rows are told apart by it; '*' takes any */
 };
 
 struct schema {
