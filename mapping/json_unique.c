@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "edn_hash.h"
 #include "json_internal.h"
 
 #include <errno.h>
@@ -39,14 +40,6 @@ struct slot {
 	uint32_t hash;
 };
 
-static uint64_t hash_of(const struct edn *v, uint64_t seed)
-{
-	if (is_text_key(v))
-		return hash64(v->text, v->count, seed + v->type);
-	/* spread by an odd seed: whoever makes hashes that agree in some bits does not know it */
-	return edn_hash(v) * (seed | 1);
-}
-
 static int find_by_table(const struct edn *items, size_t count, size_t stride, size_t *found)
 {
 	unsigned bits = 5;
@@ -59,10 +52,9 @@ static int find_by_table(const struct edn *items, size_t count, size_t stride, s
 	slots = calloc((size_t)1 << bits, sizeof(*slots));
 	if (!slots)
 		return -ENOMEM;
-	/* addresses are random, and nobody outside sees them */
-	seed = hash64(&slots, sizeof(slots), (uint64_t)(uintptr_t)&seed);
+	seed = edn_hash_seed(slots);
 	for (size_t i = 0; i < count && !ret; i++) {
-		uint64_t hash = hash_of(&items[i * stride], seed);
+		uint64_t hash = edn_hash_value(&items[i * stride], seed);
 		size_t at = (size_t)(hash >> (64 - bits));
 
 		for (; slots[at].item; at = (at + 1) & (((size_t)1 << bits) - 1)) {
