@@ -27,9 +27,10 @@ struct path_place {
 	enum path_kind kind;
 	bool collection; /* PATH_DIRECTORY, PATH_DOCUMENT: key matches a collection pattern, so a map
 			     * under it is a directory and anything else a file */
-	bool lenient;    /* key or member holds a token that clojure.edn can't read: it may exist,
-			     * but must not be created. Of directories, only collections can be lenient */
-	struct buf key;  /* canonical EDN of the top-level key (directories: the keyword, also where
+	bool lenient; /* key or member holds what clojure.edn can't read (":a/1", an unknown tag): it
+			     * may exist, but must not be created. Of directories, only collections can
+			     * be lenient */
+	struct buf key; /* canonical EDN of the top-level key (directories: the keyword, also where
 			     * no key of that name can be a collection; empty for the root) */
 	struct buf member; /* canonical EDN of the member's key */
 };
