@@ -6,15 +6,6 @@
 
 /* The forms that begin with # and ^: sets, tags, namespaced maps, symbolic values, metadata. */
 
-const char *edn_type_name(uint8_t type)
-{
-	static const char *const NAMES[] = {"nil", "boolean", "integer", "integer", "double",
-		"decimal", "ratio", "character", "string", "symbol", "keyword", "list", "vector",
-		"map", "set", "tagged value"};
-
-	return NAMES[type];
-}
-
 bool edn_takes_meta(uint8_t type)
 {
 	return type == EDN_SYMBOL || (type >= EDN_LIST && type <= EDN_SET);
@@ -37,15 +28,13 @@ int edn_read_meta(struct edn_reader *r, const char **at, bool hashed, struct edn
 	if (ret)
 		return ret;
 	if (!edn_is_meta(form->value.type))
-		return edn_fail(&r->src, start, "metadata can't be a %s",
-			edn_type_name(form->value.type));
+		return edn_fail_meta(&r->src, start, form->value.type);
 	ret = edn_reader_form(r, at, hashed, form);
 	if (ret)
 		return ret;
 	edn_reader_leave(r);
 	if (!edn_takes_meta(form->value.type))
-		return edn_fail(&r->src, start, "a %s can't have metadata",
-			edn_type_name(form->value.type));
+		return edn_fail_takes_no_meta(&r->src, start, form->value.type);
 	return 0;
 }
 

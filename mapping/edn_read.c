@@ -82,21 +82,6 @@ static bool is_closing(char c)
 	return c == ')' || c == ']' || c == '}';
 }
 
-int edn_fail_closing(const struct edn_source *src, const char *at, const char *open, uint8_t type)
-{
-	struct slice text = slice_of(src->start, (size_t)(src->end - src->start));
-	const char *name = edn_type_name(type);
-	unsigned line;
-	unsigned column;
-
-	utf8_position(text, (size_t)(open - src->start), &line, &column);
-	if (at == src->end)
-		return edn_fail_cut(src, at, "the text ends inside the %s that begins at %u:%u",
-			name, line, column);
-	return edn_fail(src, at, "unmatched %c: the %s that begins at %u:%u needs %c", *at, name,
-		line, column, closing(type));
-}
-
 static int resolve_key(struct edn_reader *r, struct slice prefix, struct edn_key *key)
 {
 	int ret = edn_resolve_key(r->arena, prefix, &key->value);
@@ -156,9 +141,7 @@ static int check_unique(struct edn_reader *r, enum edn_type type, size_t base)
 		return no_memory(r);
 	if (!found)
 		return 0;
-	return edn_fail(&r->src, r->src.start + second->offset,
-		type == EDN_MAP ? "a key that is in the map already"
-				: "an element that is in the set already");
+	return edn_fail_duplicate(&r->src, r->src.start + second->offset, type);
 }
 
 /* The stack from base on becomes the value. */

@@ -67,6 +67,13 @@ int edn_reader_push(struct edn_reader *r, const struct edn_key *item);
 /* Errors about the collection that opens at `open`, found at `at`. */
 int edn_fail_closing(const struct edn_source *src, const char *at, const char *open, uint8_t type);
 
+/* The second of two equal keys or elements is at `at`. */
+int edn_fail_duplicate(const struct edn_source *src, const char *at, uint8_t type);
+int edn_fail_meta(const struct edn_source *src, const char *at, uint8_t type);
+int edn_fail_takes_no_meta(const struct edn_source *src, const char *at, uint8_t type);
+
+/* "list", and what stands in front of it: "a ", "an " or nothing. */
 const char *edn_type_name(uint8_t type);
+const char *edn_type_article(uint8_t type);
 
 #endif

@@ -5,17 +5,17 @@
 #include <stdlib.h>
 
 /* The first form is no map; the reader says whether it is anything. */
-static int fail_no_map(struct edn_scanner *s)
+static int fail_no_map(struct edn_scanner *s, const char *start, unsigned depth)
 {
-	const char *start = s->at;
 	struct edn_key form;
 	int ret;
 
-	s->reader.arena = &s->scratch;
+	s->at = start;
+	s->reader.depth = depth;
 	ret = edn_reader_form(&s->reader, &s->at, false, &form);
 	return ret ? ret
-		   : edn_fail(&s->reader.src, start, "the top level is a %s, not a map",
-			     edn_type_name(form.value.type));
+		   : edn_fail(&s->reader.src, start, "the top level is %s%s, not a map",
+			     edn_type_article(form.value.type), edn_type_name(form.value.type));
 }
 
 /* Past the metadata in front of the map, or nothing. */
@@ -27,14 +27,12 @@ static int skip_meta(struct edn_scanner *s, unsigned len)
 	int ret = edn_reader_enter(r, start);
 
 	s->at += len;
-	r->arena = &s->scratch;
 	if (!ret)
 		ret = edn_reader_form(r, &s->at, false, &meta);
 	if (ret)
 		return ret;
 	if (!edn_is_meta(meta.value.type))
-		return edn_fail(&r->src, start, "metadata can't be a %s",
-			edn_type_name(meta.value.type));
+		return edn_fail_meta(&r->src, start, meta.value.type);
 	return edn_skip_to_form(r, &s->at);
 }
 
@@ -42,10 +40,13 @@ static int skip_meta(struct edn_scanner *s, unsigned len)
 static int find_map(struct edn_scanner *s)
 {
 	const char *end = s->reader.src.end;
+	unsigned depth = s->reader.depth;
+	const char *start;
 	int ret;
 
 	s->reader.arena = &s->scratch;
 	ret = edn_skip_to_form(&s->reader, &s->at);
+	start = s->at;
 	while (!ret && s->at < end) {
 		const char *next = s->at + 1;
 
@@ -56,9 +57,9 @@ static int find_map(struct edn_scanner *s)
 		else if (*s->at == '#' && next < end && *next == '^')
 			ret = skip_meta(s, 2);
 		else
-			return fail_no_map(s);
+			return fail_no_map(s, start, depth);
 	}
-	return ret ? ret : fail_no_map(s);
+	return ret ? ret : fail_no_map(s, start, depth);
 }
 
 static int scan_map(struct edn_scanner *s, struct edn_map_shape *shape)

@@ -74,15 +74,13 @@ static int end_form(struct edn_scanner *s, uint8_t type, uint32_t start)
 			break;
 		case EDN_FRAME_META:
 			if (!edn_is_meta(type))
-				return edn_fail(&s->reader.src, at, "metadata can't be a %s",
-					edn_type_name(type));
+				return edn_fail_meta(&s->reader.src, at, type);
 			frame->kind = EDN_FRAME_TARGET;
 			s->hidden--;
 			return 0;
 		case EDN_FRAME_TARGET:
 			if (!edn_takes_meta(type))
-				return edn_fail(&s->reader.src, at, "a %s can't have metadata",
-					edn_type_name(type));
+				return edn_fail_takes_no_meta(&s->reader.src, at, type);
 			break;
 		case EDN_FRAME_DISCARD:
 			pop_frame(s);
@@ -107,9 +105,7 @@ static int check_unique(struct edn_scanner *s, const struct edn_frame *frame)
 		return err_set(r->src.err, -ENOMEM, "out of memory");
 	if (!found)
 		return 0;
-	return edn_fail(&r->src, r->src.start + second->offset,
-		frame->kind == EDN_MAP ? "a key that is in the map already"
-				       : "an element that is in the set already");
+	return edn_fail_duplicate(&r->src, r->src.start + second->offset, frame->kind);
 }
 
 static char closing_of(uint8_t kind)

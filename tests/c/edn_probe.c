@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Reads texts from stdin (each: its length in decimal, a newline, the bytes) and says of each, on one
+ * line, what the reader and the scanner make of it. Bytes are in hexadecimal behind an x.
+ *
+ *	ok END PRINTED CANONICAL IDENTITY READABLE SELF LENIENT | SCAN
+ *	error CODE LINE COLUMN TRUNCATED MESSAGE | SCAN
+ *
+ * SELF is "same" when the printed texts read back as the identical value, and the scanner agrees on the form as
+ * the value of a map. SCAN is
+ *
+ *	map COUNT OPEN CLOSE END LENIENT PREFIX (KEY VALUE DEPTH TYPE LENIENT)...
+ *	error CODE LINE COLUMN TRUNCATED MESSAGE
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "edn.h"
 
-/*
- * Reads texts from stdin (each: its length in decimal, a newline, the bytes) and says of each, on one
- * line, what the reader and the scanner make of it. Bytes are in hexadecimal behind an x.
- *
- *	ok END PRINTED CANONICAL IDENTITY LENIENT READABLE SELF | SCAN
- *	error CODE LINE COLUMN TRUNCATED MESSAGE | SCAN
- *
- * SELF is "same" when the printed texts read back as the identical value. SCAN is
- *
- *	map ENTRIES END PREFIX (KEY VALUE DEPTH TYPE LENIENT)...
- *	error CODE LINE COLUMN TRUNCATED MESSAGE
- */
 static void put_hex(const char *bytes, size_t len)
 {
 	putchar('x');
 	for (size_t i = 0; i < len; i++)
-		printf("%02x", (unsigned char)bytes[i]);
+		printf("%02x", (unsigned)(unsigned char)bytes[i]);
 }
 
 static void put_error(int code, const struct err *err)
@@ -34,7 +35,6 @@ static bool reads_back(const struct edn *v, struct slice text)
 {
 	struct arena arena = ARENA_INIT;
 	struct hash128 a = edn_identity(v);
-	struct hash128 b;
 	struct edn again;
 	size_t end;
 	bool same = edn_read(&arena, text, EDN_LOAD_DEPTH, &again, &end, NULL) == 0;
@@ -42,29 +42,73 @@ static bool reads_back(const struct edn *v, struct slice text)
 	same = same && end == text.len && edn_identical(v, &again) && edn_identical(&again, v);
 	same = same && edn_equal(v, &again) && edn_hash(v) == edn_hash(&again);
 	if (same) {
-		b = edn_identity(&again);
+		struct hash128 b = edn_identity(&again);
+
 		same = a.high == b.high && a.low == b.low;
 	}
 	arena_release(&arena);
 	return same;
 }
 
-static void put_value(const struct edn *v, size_t end)
+static unsigned depth_of(const struct edn *v)
+{
+	size_t count = v->type == EDN_MAP ? 2 * (size_t)v->count : v->count;
+	unsigned deepest = 0;
+
+	if (v->type < EDN_LIST)
+		return 0;
+	for (size_t i = 0; i < (v->type == EDN_TAGGED ? 2 : count); i++) {
+		unsigned depth = depth_of(&v->items[i]);
+
+		deepest = depth > deepest ? depth : deepest;
+	}
+	return deepest + 1;
+}
+
+static int keep_entry(void *context, const struct edn_map_entry *entry)
+{
+	*(struct edn_map_entry *)context = *entry;
+	return 0;
+}
+
+/* Does the scanner see the same form as the value of a map? -1, or its flag for leniency. */
+static int scan_as_value(const struct edn *v, struct slice form)
+{
+	struct buf text = BUF_INIT;
+	struct edn_map_entry entry = {0};
+	struct edn_map_shape shape;
+	bool agrees;
+
+	buf_add_str(&text, "{0 ");
+	buf_add_slice(&text, form);
+	buf_add_str(&text, "\n}");
+	agrees = edn_scan_map(buf_slice(&text), 0, EDN_LOAD_DEPTH + 1, keep_entry, &entry, &shape,
+			 NULL) == 0 &&
+		 shape.count == 1 && entry.value_type == v->type &&
+		 entry.value_depth == depth_of(v) &&
+		 entry.value.offset + entry.value.len == 3 + form.len;
+	buf_release(&text);
+	return agrees ? shape.lenient : -1;
+}
+
+static void put_value(const struct edn *v, struct slice form)
 {
 	struct hash128 identity = edn_identity(v);
 	struct buf printed = BUF_INIT;
 	struct buf canonical = BUF_INIT;
+	int lenient = scan_as_value(v, form);
 	bool same;
 
 	edn_print(&printed, v);
 	edn_print_canonical(&canonical, v);
 	same = reads_back(v, buf_slice(&printed)) && reads_back(v, buf_slice(&canonical));
-	printf("ok %zu ", end);
+	printf("ok %zu ", form.len);
 	put_hex(printed.ptr, printed.len);
 	putchar(' ');
 	put_hex(canonical.ptr, canonical.len);
-	printf(" %016" PRIx64 "%016" PRIx64 " %d %d %s", identity.high, identity.low, v->lenient,
-		edn_check_readable(v, EDN_SAVE_DEPTH, NULL) == 0, same ? "same" : "DIFFERENT");
+	printf(" %016" PRIx64 "%016" PRIx64 " %d %s %d", identity.high, identity.low,
+		edn_check_readable(v, EDN_SAVE_DEPTH, NULL) == 0,
+		same && lenient >= 0 ? "same" : "DIFFERENT", lenient);
 	buf_release(&printed);
 	buf_release(&canonical);
 }
@@ -80,15 +124,13 @@ static void put_read(struct slice text, unsigned depth)
 	if (ret)
 		put_error(ret, &err);
 	else
-		put_value(&value, end);
+		put_value(&value, slice_of(text.ptr, end));
 	arena_release(&arena);
 }
 
 static int add_entry(void *context, const struct edn_map_entry *entry)
 {
-	struct buf *out = context;
-
-	buf_add_format(out, " %zu+%zu %zu+%zu %u %u %d", entry->key.offset, entry->key.len,
+	buf_add_format(context, " %zu+%zu %zu+%zu %u %u %d", entry->key.offset, entry->key.len,
 		entry->value.offset, entry->value.len, entry->value_depth, entry->value_type,
 		entry->lenient);
 	return 0;
@@ -108,8 +150,7 @@ static void put_scan(struct slice text, unsigned depth)
 		printf("map %zu %zu %zu %zu %d ", shape.count, shape.open, shape.close, shape.end,
 			shape.lenient);
 		put_hex(shape.prefix.ptr, shape.prefix.len);
-		if (entries.len)
-			fwrite(entries.ptr, 1, entries.len, stdout);
+		fwrite(entries.ptr ? entries.ptr : "", 1, entries.len, stdout);
 	}
 	buf_release(&entries);
 }
@@ -120,8 +161,7 @@ int main(int argc, char **argv)
 	size_t len;
 
 	while (scanf("%zu", &len) == 1 && getchar() == '\n') {
-		char *bytes =
-			malloc(len + 1); /* exact, so that sanitizers see what reads past it */
+		char *bytes = malloc(len ? len : 1); /* exact: sanitizers see what reads past it */
 		struct slice text = slice_of(bytes, len);
 
 		if (!bytes || fread(bytes, 1, len, stdin) != len)
