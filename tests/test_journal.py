@@ -158,7 +158,7 @@ def test_replaying_what_memory_edn_holds_already_changes_nothing(memory, probe, 
     store = tmp_path / 'before'
     shutil.copytree(memory.store, store)
     memory.call('sync')
-    text = memory.edn.read_text()
+    entries = sorted(memory.edn.read_text().strip('{}').split(', '))
     memory.kill()
     shutil.rmtree(memory.store)
     store.rename(memory.store)
@@ -166,7 +166,7 @@ def test_replaying_what_memory_edn_holds_already_changes_nothing(memory, probe, 
     assert {path: (memory.stat(path), memory.read(path))
             for path, kind in memory.walk().items() if kind == 0} == before
     memory.call('sync')
-    assert memory.edn.read_text() == text
+    assert sorted(memory.edn.read_text().strip('{}').split(', ')) == entries
     assert not (memory.store / 'conflicts').exists()
 
 

@@ -289,7 +289,7 @@ def test_life(probe):
         pass
     One.probe = probe
     run_state_machine_as_test(One, settings=hypothesis.settings(
-        max_examples=40, stateful_step_count=30, deadline=None,
+        max_examples=25, stateful_step_count=30, deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck)))
 
 
@@ -589,6 +589,14 @@ def test_the_delay_is_kept_without_being_asked(memory):
     m.put('a.json', b'2')
     wait_until(lambda: m.edn.read_text() == '{:a 2}', 'the rewrite')
     wait_until(lambda: not list((m.store / 'journal').iterdir()), 'the journal to be trimmed')
+
+
+def test_many_threads_see_whole_documents(memory):
+    m = memory('{:presence/s {"a" [0 0]}}', delay_ms=0)
+    m.call('storm', 2000)
+    before = {path: m.read(path) for path, kind in m.walk().items() if kind == DOCUMENT}
+    m.crash()
+    assert {path: m.read(path) for path, kind in m.walk().items() if kind == DOCUMENT} == before
 
 
 def test_types_and_keys(memory):

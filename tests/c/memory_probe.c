@@ -4,6 +4,7 @@
  * separated by blanks, texts are hex behind an 'x', '-' means absent. An answer starts with the
  * return value.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -235,6 +236,93 @@ static int do_types(struct probe *p)
 	return 0;
 }
 
+struct storm {
+	struct memory *memory;
+	long long rounds;
+	unsigned seed;
+	int failed;
+};
+
+static int count_name(void *context, struct slice name, enum memory_kind kind, uint64_t ino)
+{
+	(void)name;
+	(void)kind;
+	*(unsigned *)context += ino != 0;
+	return 0;
+}
+
+/* A document is always whole: twice the same number. */
+static bool is_whole(struct slice bytes)
+{
+	int a, b;
+	char copy[64] = {0};
+
+	if (bytes.len >= sizeof(copy))
+		return false;
+	memcpy(copy, bytes.ptr, bytes.len);
+	return sscanf(copy, "[%d, %d]", &a, &b) == 2 && a == b;
+}
+
+static void *storm_thread(void *context)
+{
+	struct storm *s = context;
+	struct buf bytes = BUF_INIT;
+
+	for (long long i = 0; i < s->rounds && !s->failed; i++) {
+		unsigned dice = (unsigned)rand_r(&s->seed);
+		struct slice paths[] = {slice_str("presence/s/a.json"),
+			slice_str("presence/s/b.json"), slice_str("t/a.json"),
+			slice_str("t/b.json")};
+		struct slice one = paths[dice / 16 % 4];
+		struct slice two = paths[dice / 64 % 4];
+		struct memory_stat st;
+		char json[64];
+		int len = snprintf(json, sizeof(json), "[%u, %u]", dice & 0xffff, dice & 0xffff);
+		unsigned names = 0;
+		int ret = 0;
+
+		buf_reset(&bytes);
+		if (dice % 16 < 5)
+			ret = memory_put(s->memory, one, slice_of(json, (size_t)len), NULL, &st,
+				NULL, NULL);
+		else if (dice % 16 < 6)
+			ret = memory_delete(s->memory, one, NULL);
+		else if (dice % 16 < 8)
+			ret = memory_rename(s->memory, one, two, 0, NULL);
+		else if (dice % 16 < 9)
+			ret = memory_list(s->memory, slice_str("presence/s"), count_name, &names);
+		else if (dice % 16 < 10)
+			ret = memory_fsync(s->memory, NULL);
+		else if (dice % 16 < 11 && dice % 97 == 0)
+			ret = memory_sync(s->memory, NULL);
+		else
+			ret = memory_read(s->memory, one, &st, &bytes, NULL);
+		s->failed |= bytes.len && !is_whole(buf_slice(&bytes));
+		s->failed |= ret && ret != -2;
+	}
+	buf_release(&bytes);
+	return NULL;
+}
+
+/* Many threads at once on few documents: nobody sees anything but whole ones. */
+static int do_storm(struct probe *p)
+{
+	struct storm storms[8];
+	pthread_t threads[8];
+	int failed = 0;
+
+	for (unsigned i = 0; i < 8; i++) {
+		storms[i] = (struct storm){p->memory, number(p, 1), i + 1, 0};
+		if (pthread_create(&threads[i], NULL, storm_thread, &storms[i]))
+			return -1;
+	}
+	for (unsigned i = 0; i < 8; i++) {
+		pthread_join(threads[i], NULL);
+		failed |= storms[i].failed;
+	}
+	return failed;
+}
+
 /* Files that this process writes may grow to so many bytes: EFBIG, as a full disk would. */
 static int do_limit(struct probe *p)
 {
@@ -267,6 +355,7 @@ static const struct command {
 	{"sync", do_sync},
 	{"health", do_health},
 	{"types", do_types},
+	{"storm", do_storm},
 	{"limit", do_limit},
 };
 
@@ -284,7 +373,7 @@ static void answer(struct probe *p)
 	printf("%d", ret);
 	if (ret)
 		printf(" %s", err_describe(&p->err, reason, sizeof(reason)));
-	else
+	else if (p->out.len)
 		fwrite(p->out.ptr, 1, p->out.len, stdout);
 	putchar('\n');
 	fflush(stdout);
