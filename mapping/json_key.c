@@ -29,7 +29,7 @@ static bool is_plainly_keyword(struct slice text)
 
 bool json_is_keyword(struct slice text)
 {
-	return is_plainly_keyword(text) || edn_is_keyword(text);
+	return is_plainly_keyword(text) || (text.len && edn_is_keyword(text));
 }
 
 bool json_reads_as_keyword(struct slice text)
@@ -84,8 +84,10 @@ void json_key_print(struct buf *out, const struct edn *key)
 	const char *prefix = json_key_prefix(key);
 
 	if (prefix) {
-		buf_add_str(out, prefix);
-		buf_add_slice(out, edn_text(key));
+		if (*prefix)
+			buf_add_str(out, prefix);
+		if (key->count) /* the key "" leaves a buf without memory as it is */
+			buf_add_slice(out, edn_text(key));
 	} else {
 		buf_add_char(out, '#');
 		edn_print_canonical(out, key);
@@ -141,9 +143,9 @@ static bool is_text(struct slice text)
 	for (;;) {
 		size_t valid = utf8_valid_len(text);
 
-		text = behind(text, valid);
-		if (text.len == 0)
+		if (valid == text.len)
 			return true;
+		text = behind(text, valid);
 		if (text.len < 3 || (unsigned char)text.ptr[0] != 0xed ||
 			(text.ptr[1] & 0xe0) != 0xa0 || (text.ptr[2] & 0xc0) != 0x80)
 			return false;

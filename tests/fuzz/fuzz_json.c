@@ -87,7 +87,7 @@ static void check_key(struct slice text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct slice text = slice_of(data, size);
+	struct slice text = slice_of(size ? (const char *)data : "", size); /* data may be NULL */
 	struct arena arena = ARENA_INIT;
 	struct edn v;
 
