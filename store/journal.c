@@ -1,42 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "journal.h"
+#include "journal_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-#include "journal_format.h"
-
-struct segment {
-	uint64_t first;
-	uint64_t last; /* first - 1 while it holds no record */
-	uint64_t bytes;
-	int fd; /* -1 once it is synced and nothing more comes */
-};
-
-struct journal {
-	int dir_fd; /* of STORE/journal */
-	/* of the one writer */
-	bool torn;             /* the current segment has bytes behind its end */
-	uint64_t last_start;   /* where the record appended last begins */
-	pthread_mutex_t mutex; /* guards what follows */
-	pthread_cond_t sync_done;
-	struct segment *segments; /* ascending */
-	size_t count, cap;
-	bool current;  /* the last segment takes records */
-	uint64_t last; /* appended */
-	uint64_t synced;
-	bool dir_dirty; /* a segment was made since the last fsync of the directory */
-	bool syncing;
-	int sync_error; /* stays until a trim passes failed_last */
-	uint64_t failed_last;
-};
 
 static int add_segment(struct journal *j, struct segment segment)
 {
@@ -178,7 +150,7 @@ void journal_close(struct journal *j)
 
 /* ---- appending ---- */
 
-static int fail(struct err *err, int code, const char *what)
+int journal_fail(struct err *err, int code, const char *what)
 {
 	return err_set(err, code, "journal: %s: %s", what, strerror(-code));
 }
@@ -265,15 +237,15 @@ int journal_append(struct journal *j, struct timespec now, struct slice payload,
 	int ret;
 
 	if (payload.len > JOURNAL_PAYLOAD_MAX)
-		return fail(err, -EFBIG, "a change is too large");
+		return journal_fail(err, -EFBIG, "a change is too large");
 	ret = current_segment(j, &s);
 	if (ret)
-		return fail(err, ret, "cannot start a segment");
+		return journal_fail(err, ret, "cannot start a segment");
 	journal_encode_record(head, &record);
 	ret = write_all(s.fd, slice_of(head, sizeof(head)), payload, s.bytes);
 	if (ret) {
 		j->torn = ftruncate(s.fd, (off_t)s.bytes) != 0;
-		return fail(err, ret, "cannot append");
+		return journal_fail(err, ret, "cannot append");
 	}
 	j->last_start = s.bytes;
 	pthread_mutex_lock(&j->mutex);
@@ -313,92 +285,6 @@ int journal_rotate(struct journal *j)
 		j->current = false;
 	pthread_mutex_unlock(&j->mutex);
 	return 0;
-}
-
-/* ---- syncing ---- */
-
-/* One leader syncs all segments up to now, for everyone who waits. Called with the mutex held. */
-static void sync_as_leader(struct journal *j)
-{
-	uint64_t upto = j->last;
-	bool dir_dirty = j->dir_dirty;
-	size_t count = j->count;
-	int ret = 0;
-
-	j->syncing = true;
-	j->dir_dirty = false;
-	for (size_t i = 0; i < count; i++) {
-		int fd = j->segments[i].fd;
-
-		if (fd < 0)
-			continue;
-		/* segments are only taken from the list by trim, which waits for us */
-		pthread_mutex_unlock(&j->mutex);
-		if (fdatasync(fd) && !ret)
-			ret = -errno;
-		pthread_mutex_lock(&j->mutex);
-		if (!ret && !(j->current && i + 1 == j->count) && j->segments[i].last <= upto) {
-			close(fd);
-			j->segments[i].fd = -1;
-		}
-	}
-	pthread_mutex_unlock(&j->mutex);
-	if (!ret && dir_dirty && fsync(j->dir_fd))
-		ret = -errno;
-	pthread_mutex_lock(&j->mutex);
-	if (ret) {
-		j->sync_error = ret;
-		j->failed_last = upto;
-		j->dir_dirty |= dir_dirty;
-	} else if (j->synced < upto && upto <= j->last) {
-		j->synced = upto;
-	}
-	j->syncing = false;
-	pthread_cond_broadcast(&j->sync_done);
-}
-
-int journal_sync(struct journal *j, uint64_t sequence, struct err *err)
-{
-	int ret;
-
-	pthread_mutex_lock(&j->mutex);
-	while (!j->sync_error && j->synced < sequence && sequence <= j->last) {
-		if (j->syncing)
-			pthread_cond_wait(&j->sync_done, &j->mutex);
-		else
-			sync_as_leader(j);
-	}
-	ret = j->synced < sequence ? j->sync_error : 0;
-	pthread_mutex_unlock(&j->mutex);
-	return ret ? fail(err, ret, "cannot sync") : 0;
-}
-
-int journal_trim(struct journal *j, uint64_t watermark)
-{
-	char name[JOURNAL_NAME_SIZE];
-	int ret = 0;
-
-	pthread_mutex_lock(&j->mutex);
-	while (j->syncing)
-		pthread_cond_wait(&j->sync_done, &j->mutex);
-	while (j->count > (j->current ? 1U : 0U) && j->segments[0].last <= watermark) {
-		journal_segment_name(name, j->segments[0].first);
-		if (unlinkat(j->dir_fd, name, 0) && errno != ENOENT) {
-			ret = -errno;
-			break;
-		}
-		if (j->segments[0].fd >= 0)
-			close(j->segments[0].fd);
-		j->count--;
-		memmove(j->segments, j->segments + 1, j->count * sizeof(*j->segments));
-	}
-	/* what is durable elsewhere needs no sync here */
-	if (j->synced < watermark && watermark <= j->last)
-		j->synced = watermark;
-	if (j->sync_error && j->failed_last <= watermark)
-		j->sync_error = 0;
-	pthread_mutex_unlock(&j->mutex);
-	return ret;
 }
 
 uint64_t journal_last(const struct journal *j)

@@ -58,7 +58,8 @@ int memory_read(struct memory *memory, struct slice path, struct memory_stat *st
 	struct err *err);
 
 struct memory_attributes {
-	uint64_t ino; /* memory_put of a new document: its number, from memory_new_ino; 0: chosen here */
+	uint64_t
+		ino; /* memory_put of a new document: its number, from memory_new_ino; 0: chosen here */
 	bool has_mode;
 	bool has_mtime;
 	mode_t mode;

@@ -1,77 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_internal.h"
+#include "memory_apply.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* One journal record being applied, live or in a replay. */
-struct apply {
-	struct memory *m;
-	struct timespec when;
-	uint64_t sequence;
-	bool replay;
-	bool edn_changed;
-	struct buf name; /* entity_id_name of the change at hand */
-	struct err *err;
-};
-
-struct timespec memory_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now;
-}
-
-/* ---- the tables ---- */
-
-void memory_note_dir(void *memory, struct slice path)
-{
-	struct memory *m = memory;
-
-	/* for lack of memory a directory's mtime may get lost in a remount, nothing else */
-	table_put(&m->dirty_dirs, path, m, NULL);
-}
-
-int memory_exile(struct memory *m, uint64_t ino)
-{
-	struct slice key = slice_of(&ino, sizeof(ino));
-
-	return table_get(&m->exiles, key) ? 0 : table_put(&m->exiles, key, m, NULL);
-}
-
-void memory_drop_pending(void *pending)
-{
-	struct pending *p = pending;
-
-	if (p && atomic_fetch_sub(&p->references, 1) == 1)
-		free(p);
-}
-
-int memory_set_pending(struct memory *m, struct slice name, const struct saved_record *saved,
-	bool deleted, uint64_t sequence)
-{
-	size_t len = saved->has_bytes ? saved->bytes.len : 0;
-	struct pending *p = malloc(sizeof(*p) + len);
-	void *old;
-
-	if (!p)
-		return -ENOMEM;
-	atomic_init(&p->references, 1);
-	p->sequence = sequence;
-	p->deleted = deleted;
-	p->saved = *saved;
-	p->saved.bytes = slice_of(p->bytes, len);
-	if (len)
-		memcpy(p->bytes, saved->bytes.ptr, len);
-	if (table_put(&m->overlay, name, p, &old)) {
-		free(p);
-		return -ENOMEM;
-	}
-	memory_drop_pending(old);
-	return 0;
-}
 
 static void reset_slot(struct memory *m, struct entity_id id)
 {
@@ -83,28 +15,8 @@ static void reset_slot(struct memory *m, struct entity_id id)
 
 /* ---- memory.edn ---- */
 
-int memory_flush_ghosts(struct memory *m)
-{
-	struct slice name;
-	size_t at = 0;
-	void *value;
-
-	while (table_next(&m->ghosts, &at, &name, &value)) {
-		struct entity_id id;
-		int ret;
-
-		if (!entity_id_of_name(name, &id))
-			continue;
-		ret = ednfile_delete(m->file, id.key, id.member);
-		if (ret && ret != -ENOENT && ret != -ENOTDIR)
-			return ret;
-	}
-	table_release(&m->ghosts, NULL);
-	return 0;
-}
-
 /* Remembers what stands in the file before our first change to it. */
-static int note_base(struct apply *a, const struct change *c)
+int apply_note_base(struct apply *a, const struct change *c)
 {
 	struct memory *m = a->m;
 	bool key_only = c->kind == CHANGE_COLLECTION || c->kind == CHANGE_UNKEY;
@@ -223,59 +135,6 @@ static int put_text(struct apply *a, const struct change *c)
 	return 0;
 }
 
-/* ---- the tree ---- */
-
-int memory_add_node(struct memory *m, struct entity_id id, bool directory,
-	const struct timespec *when)
-{
-	struct buf path = BUF_INIT;
-	struct buf dir = BUF_INIT;
-	struct slice none = slice_of(NULL, 0);
-	bool cut;
-	int ret;
-
-	ret = memory_id_path(m, id, directory, &path);
-	if (!ret && id.member.ptr) {
-		ret = memory_id_path(m, (struct entity_id){.key = id.key}, true, &dir);
-		if (!ret)
-			ret = tree_add_collection(m->tree, buf_slice(&dir), id.key, when);
-	}
-	if (!ret)
-		ret = buf_error(&path);
-	cut = !ret && path.len && memmem(path.ptr, path.len, "%~", 2);
-	if (!ret && directory)
-		ret = tree_add_collection(m->tree, buf_slice(&path), id.key, when);
-	else if (!ret)
-		ret = tree_add_document(m->tree, buf_slice(&path),
-			!cut            ? none
-			: id.member.ptr ? id.member
-					: id.key,
-			when);
-	buf_release(&dir);
-	buf_release(&path);
-	return ret;
-}
-
-static struct tree_node *find_node(struct memory *m, struct entity_id id, bool directory)
-{
-	struct buf path = BUF_INIT;
-	struct tree_node *node = NULL;
-
-	if (memory_id_path(m, id, directory, &path) == 0)
-		node = tree_find(m->tree, buf_slice(&path));
-	buf_release(&path);
-	return node && !node->dir == !directory ? node : NULL;
-}
-
-void memory_remove_node(struct memory *m, struct entity_id id, bool directory,
-	const struct timespec *when)
-{
-	struct tree_node *node = find_node(m, id, directory);
-
-	if (node)
-		tree_remove(m->tree, node, when);
-}
-
 /* ---- one change each ---- */
 
 static void count_up(struct memory *m, const struct saved_record *saved, struct slice name)
@@ -304,7 +163,7 @@ static int apply_put(struct apply *a, const struct change *c)
 		return ret;
 	count_up(m, &c->saved, buf_slice(&a->name));
 	reset_slot(m, c->id);
-	node = find_node(m, c->id, false);
+	node = memory_find_node(m, c->id, false);
 	if (node)
 		node->ino = c->saved.ino;
 	return 0;
@@ -315,7 +174,7 @@ static int apply_attributes(struct apply *a, const struct change *c)
 	struct memory *m = a->m;
 	struct saved_record saved = c->saved;
 	struct doc doc = DOC_INIT;
-	struct tree_node *node = find_node(m, c->id, false);
+	struct tree_node *node = memory_find_node(m, c->id, false);
 	int ret;
 
 	if (!node)
@@ -401,7 +260,7 @@ static int apply_collection(struct apply *a, const struct change *c)
 static int apply_unkey(struct apply *a, const struct change *c)
 {
 	struct memory *m = a->m;
-	struct tree_node *node = find_node(m, c->id, true);
+	struct tree_node *node = memory_find_node(m, c->id, true);
 	int ret;
 
 	/* a member that no record deleted: someone else's, in a replay */
@@ -443,7 +302,7 @@ static int apply_directory(struct apply *a, const struct change *c)
 	return 0;
 }
 
-static int apply_change(struct apply *a, const struct change *c)
+int apply_change(struct apply *a, const struct change *c)
 {
 	switch (c->kind) {
 	case CHANGE_PUT:
@@ -462,126 +321,4 @@ static int apply_change(struct apply *a, const struct change *c)
 		return apply_directory(a, c);
 	}
 	return -EBADMSG;
-}
-
-/*
- * In a replay over a file that another writer changed, a value can be in the way of ours: a key that is a
- * collection here and a document there, or one that Clojure's = takes for ours. Ours is what
- * was acknowledged; what stood there is kept as a conflict.
- */
-static int make_way(struct apply *a, const struct change *c, int ret)
-{
-	struct memory *m = a->m;
-	struct buf path = BUF_INIT;
-
-	if (ret == -EEXIST) {
-		/* which key it is nobody can tell: ours is kept beside */
-		if (memory_id_path(m, c->id, false, &path) == 0)
-			ret = memory_keep_conflict(m, buf_slice(&path), c->text);
-		buf_release(&path);
-	}
-	return ret;
-}
-
-/* How many changes were applied is told even on failure. */
-static int apply_payload(struct apply *a, struct slice payload, size_t *applied)
-{
-	struct slice rest = payload;
-	struct change c;
-	int ret = 0;
-
-	*applied = 0;
-	while (rest.len && !ret) {
-		ret = change_decode(&rest, &c);
-		if (!ret)
-			ret = note_base(a, &c);
-	}
-	rest = payload;
-	while (rest.len && !ret) {
-		ret = change_decode(&rest, &c);
-		if (ret)
-			break;
-		buf_reset(&a->name);
-		entity_id_name(&a->name, c.id);
-		ret = buf_error(&a->name) ? -ENOMEM : apply_change(a, &c);
-		if (ret && a->replay && c.kind == CHANGE_PUT)
-			ret = make_way(a, &c, ret);
-		*applied += !ret;
-	}
-	return ret;
-}
-
-static void finish(struct apply *a)
-{
-	struct memory *m = a->m;
-
-	m->sequence = a->sequence;
-	if (a->edn_changed) {
-		m->edn_sequence = a->sequence;
-		m->changes++;
-	}
-}
-
-int memory_commit_payload(struct memory *m, const struct buf *payload, struct timespec now,
-	struct err *err)
-{
-	struct apply a = {.m = m, .when = now, .err = err};
-	size_t applied;
-	int ret = m->broken;
-
-	if (ret)
-		return err_set(err, ret, "an earlier change was cut short: mount again");
-	ret = buf_error(payload);
-	if (!ret)
-		ret = journal_append(m->journal, now, buf_slice(payload), &a.sequence, err);
-	if (ret)
-		goto out;
-	ret = apply_payload(&a, buf_slice(payload), &applied);
-	if (!ret) {
-		finish(&a);
-		memory_signal(m);
-	} else if (applied == 0 && !a.edn_changed && journal_retract(m->journal) == 0) {
-		/* nothing happened */
-	} else {
-		/* the journal has all of it: the next mount applies it whole */
-		m->broken = -EIO;
-	}
-out:
-	if (ret && err && !err->code)
-		err_set(err, ret, "%s", strerror(-ret));
-	buf_release(&a.name);
-	return ret;
-}
-
-int memory_commit(struct memory *m, const struct change *changes, size_t count, struct timespec now,
-	struct err *err)
-{
-	struct buf payload = BUF_INIT;
-	int ret;
-
-	for (size_t i = 0; i < count; i++)
-		change_encode(&payload, &changes[i]);
-	ret = memory_commit_payload(m, &payload, now, err);
-	buf_release(&payload);
-	return ret;
-}
-
-int memory_replay(void *memory, const struct journal_record *record, struct err *err)
-{
-	struct memory *m = memory;
-	struct apply a = {.m = m,
-		.when = record->time,
-		.sequence = record->sequence,
-		.replay = true,
-		.err = err};
-	size_t applied;
-	int ret = apply_payload(&a, record->payload, &applied);
-
-	if (!ret)
-		finish(&a);
-	else if (err && !err->code)
-		err_set(err, ret, "journal record %llu: %s", (unsigned long long)record->sequence,
-			strerror(-ret));
-	buf_release(&a.name);
-	return ret;
 }

@@ -132,7 +132,7 @@ int memory_id_path(const struct memory *m, struct entity_id id, bool directory, 
 /* The keyword's text of a canonical key, empty for keys of other types. */
 struct slice memory_keyword(struct slice key);
 
-/* ---- memory_apply.c: the only place where the memory's state changes ---- */
+/* ---- memory_commit.c, memory_tables.c: where the memory's state changes ---- */
 
 /* Under the writer's lock: journals the changes as one record and applies them. */
 int memory_commit(struct memory *m, const struct change *changes, size_t count, struct timespec now,
@@ -152,6 +152,7 @@ int memory_add_node(struct memory *m, struct entity_id id, bool directory,
 	const struct timespec *when);
 void memory_remove_node(struct memory *m, struct entity_id id, bool directory,
 	const struct timespec *when);
+struct tree_node *memory_find_node(struct memory *m, struct entity_id id, bool directory);
 void memory_note_dir(void *memory, struct slice path);
 struct timespec memory_now(void);
 
@@ -174,7 +175,24 @@ static inline void target_release(struct target *target)
 	doc_release(&target->doc);
 }
 
-/* ---- memory_worker.c, memory_merge.c ---- */
+/* ---- memory_judge.c: may these bytes be saved? ---- */
+
+/* A save on its way: parsed and judged outside the writer's lock, committed inside. */
+struct save {
+	struct arena arena;
+	struct edn value;
+	struct hash128 identity;
+	struct buf text;    /* as it is to stand in memory.edn */
+	struct buf current; /* the value that stands there, where the verdict asks for it */
+	bool has_current;
+};
+
+/* The checks that need no writer's lock; the caller repeats those of the place under it. */
+int save_judge(struct memory *m, struct slice path, struct slice json, struct save *save,
+	struct err *err);
+void save_release(struct save *save);
+
+/* ---- memory_worker.c, memory_merge.c, memory_conflict.c ---- */
 
 int memory_worker_start(struct memory *m, struct err *err);
 void memory_worker_stop(struct memory *m, struct err *err);
@@ -192,5 +210,7 @@ struct memory_file_note {
 int memory_stat_file(const struct memory *m, struct memory_file_note *note);
 /* Keeps a value that lost as STORE/conflicts/<path>. */
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text);
+/* Moves memory.edn to memory.edn.bad-<time>; copy: leaves it there as well. */
+int memory_set_aside(struct memory *m, bool copy, struct err *err);
 
 #endif

@@ -28,8 +28,15 @@ struct probe {
 static void add_hex(struct buf *out, struct slice text)
 {
 	buf_add_str(out, " x");
-	for (size_t i = 0; i < text.len; i++)
-		buf_add_format(out, "%02x", (unsigned char)text.ptr[i]);
+	for (size_t i = 0; i < text.len; i++) {
+		buf_add_char(out, "0123456789abcdef"[(unsigned char)text.ptr[i] >> 4]);
+		buf_add_char(out, "0123456789abcdef"[text.ptr[i] & 15]);
+	}
+}
+
+static int digit(char c)
+{
+	return c <= '9' ? c - '0' : c - 'a' + 10;
 }
 
 static void decode_word(struct probe *p, const char *word)
@@ -39,11 +46,8 @@ static void decode_word(struct probe *p, const char *word)
 	buf_reset(to);
 	p->absent[p->count] = strcmp(word, "-") == 0;
 	if (word[0] == 'x') {
-		for (word++; word[0] && word[1]; word += 2) {
-			char pair[3] = {word[0], word[1], 0};
-
-			buf_add_char(to, (char)strtoul(pair, NULL, 16));
-		}
+		for (word++; word[0] && word[1]; word += 2)
+			buf_add_char(to, (char)(digit(word[0]) << 4 | digit(word[1])));
 	} else {
 		buf_add_str(to, word);
 	}

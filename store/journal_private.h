@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_JOURNAL_PRIVATE_H
+#define OUROFS_JOURNAL_PRIVATE_H
+
+#include <pthread.h>
+
+#include "journal_format.h"
+
+struct segment {
+	uint64_t first;
+	uint64_t last; /* first - 1 while it holds no record */
+	uint64_t bytes;
+	int fd; /* -1 once it is synced and nothing more comes */
+};
+
+struct journal {
+	int dir_fd; /* of STORE/journal */
+	/* of the one writer */
+	bool torn;             /* the current segment has bytes behind its end */
+	uint64_t last_start;   /* where the record appended last begins */
+	pthread_mutex_t mutex; /* guards what follows */
+	pthread_cond_t sync_done;
+	struct segment *segments; /* ascending */
+	size_t count, cap;
+	bool current;  /* the last segment takes records */
+	uint64_t last; /* appended */
+	uint64_t synced;
+	bool dir_dirty; /* a segment was made since the last fsync of the directory */
+	bool syncing;
+	int sync_error; /* stays until a trim passes failed_last */
+	uint64_t failed_last;
+};
+
+int journal_fail(struct err *err, int code, const char *what);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_MEMORY_APPLY_H
+#define OUROFS_MEMORY_APPLY_H
+
+#include "memory_internal.h"
+
+/* One journal record being applied, live or in a replay. */
+struct apply {
+	struct memory *m;
+	struct timespec when;
+	uint64_t sequence;
+	bool replay;
+	bool edn_changed;
+	struct buf name; /* entity_id_name of the change at hand */
+	struct err *err;
+};
+
+/* Remembers what stands in the file before the change. 0 or -ENOMEM. */
+int apply_note_base(struct apply *a, const struct change *c);
+/* a->name is that of c. Errors: -ENOMEM, -EEXIST (an equal key), -EBADMSG. */
+int apply_change(struct apply *a, const struct change *c);
+
+#endif

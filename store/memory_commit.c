@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_apply.h"
+
+#include <errno.h>
+#include <string.h>
+
+/*
+ * In a replay over a file that another writer changed, a value can be in the way of ours: a key that is a
+ * collection here and a document there, or one that Clojure's = takes for ours. Ours is what
+ * was acknowledged; what stood there is kept as a conflict.
+ */
+static int make_way(struct apply *a, const struct change *c, int ret)
+{
+	struct memory *m = a->m;
+	struct buf path = BUF_INIT;
+
+	if (ret == -EEXIST) {
+		/* which key it is nobody can tell: ours is kept beside */
+		if (memory_id_path(m, c->id, false, &path) == 0)
+			ret = memory_keep_conflict(m, buf_slice(&path), c->text);
+		buf_release(&path);
+	}
+	return ret;
+}
+
+/* How many changes were applied is told even on failure. */
+static int apply_payload(struct apply *a, struct slice payload, size_t *applied)
+{
+	struct slice rest = payload;
+	struct change c;
+	int ret = 0;
+
+	*applied = 0;
+	while (rest.len && !ret) {
+		ret = change_decode(&rest, &c);
+		if (!ret)
+			ret = apply_note_base(a, &c);
+	}
+	rest = payload;
+	while (rest.len && !ret) {
+		ret = change_decode(&rest, &c);
+		if (ret)
+			break;
+		buf_reset(&a->name);
+		entity_id_name(&a->name, c.id);
+		ret = buf_error(&a->name) ? -ENOMEM : apply_change(a, &c);
+		if (ret && a->replay && c.kind == CHANGE_PUT)
+			ret = make_way(a, &c, ret);
+		*applied += !ret;
+	}
+	return ret;
+}
+
+static void finish(struct apply *a)
+{
+	struct memory *m = a->m;
+
+	m->sequence = a->sequence;
+	if (a->edn_changed) {
+		m->edn_sequence = a->sequence;
+		m->changes++;
+	}
+}
+
+int memory_commit_payload(struct memory *m, const struct buf *payload, struct timespec now,
+	struct err *err)
+{
+	struct apply a = {.m = m, .when = now, .err = err};
+	size_t applied;
+	int ret = m->broken;
+
+	if (ret)
+		return err_set(err, ret, "an earlier change was cut short: mount again");
+	ret = buf_error(payload);
+	if (!ret)
+		ret = journal_append(m->journal, now, buf_slice(payload), &a.sequence, err);
+	if (ret)
+		goto out;
+	ret = apply_payload(&a, buf_slice(payload), &applied);
+	if (!ret) {
+		finish(&a);
+		memory_signal(m);
+	} else if (applied == 0 && !a.edn_changed && journal_retract(m->journal) == 0) {
+		/* nothing happened */
+	} else {
+		/* the journal has all of it: the next mount applies it whole */
+		m->broken = -EIO;
+	}
+out:
+	if (ret && err && !err->code)
+		err_set(err, ret, "%s", strerror(-ret));
+	buf_release(&a.name);
+	return ret;
+}
+
+int memory_commit(struct memory *m, const struct change *changes, size_t count, struct timespec now,
+	struct err *err)
+{
+	struct buf payload = BUF_INIT;
+	int ret;
+
+	for (size_t i = 0; i < count; i++)
+		change_encode(&payload, &changes[i]);
+	ret = memory_commit_payload(m, &payload, now, err);
+	buf_release(&payload);
+	return ret;
+}
+
+int memory_replay(void *memory, const struct journal_record *record, struct err *err)
+{
+	struct memory *m = memory;
+	struct apply a = {.m = m,
+		.when = record->time,
+		.sequence = record->sequence,
+		.replay = true,
+		.err = err};
+	size_t applied;
+	int ret = apply_payload(&a, record->payload, &applied);
+
+	if (!ret)
+		finish(&a);
+	else if (err && !err->code)
+		err_set(err, ret, "journal record %llu: %s", (unsigned long long)record->sequence,
+			strerror(-ret));
+	buf_release(&a.name);
+	return ret;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct timespec memory_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now;
+}
+
+/* ---- the tables ---- */
+
+void memory_note_dir(void *memory, struct slice path)
+{
+	struct memory *m = memory;
+
+	/* for lack of memory a directory's mtime may get lost in a remount, nothing else */
+	table_put(&m->dirty_dirs, path, m, NULL);
+}
+
+int memory_exile(struct memory *m, uint64_t ino)
+{
+	struct slice key = slice_of(&ino, sizeof(ino));
+
+	return table_get(&m->exiles, key) ? 0 : table_put(&m->exiles, key, m, NULL);
+}
+
+void memory_drop_pending(void *pending)
+{
+	struct pending *p = pending;
+
+	if (p && atomic_fetch_sub(&p->references, 1) == 1)
+		free(p);
+}
+
+int memory_set_pending(struct memory *m, struct slice name, const struct saved_record *saved,
+	bool deleted, uint64_t sequence)
+{
+	size_t len = saved->has_bytes ? saved->bytes.len : 0;
+	struct pending *p = malloc(sizeof(*p) + len);
+	void *old;
+
+	if (!p)
+		return -ENOMEM;
+	atomic_init(&p->references, 1);
+	p->sequence = sequence;
+	p->deleted = deleted;
+	p->saved = *saved;
+	p->saved.bytes = slice_of(p->bytes, len);
+	if (len)
+		memcpy(p->bytes, saved->bytes.ptr, len);
+	if (table_put(&m->overlay, name, p, &old)) {
+		free(p);
+		return -ENOMEM;
+	}
+	memory_drop_pending(old);
+	return 0;
+}
+
+/* ---- ghosts ---- */
+
+int memory_flush_ghosts(struct memory *m)
+{
+	struct slice name;
+	size_t at = 0;
+	void *value;
+
+	while (table_next(&m->ghosts, &at, &name, &value)) {
+		struct entity_id id;
+		int ret;
+
+		if (!entity_id_of_name(name, &id))
+			continue;
+		ret = ednfile_delete(m->file, id.key, id.member);
+		if (ret && ret != -ENOENT && ret != -ENOTDIR)
+			return ret;
+	}
+	table_release(&m->ghosts, NULL);
+	return 0;
+}
+
+/* ---- the tree ---- */
+
+int memory_add_node(struct memory *m, struct entity_id id, bool directory,
+	const struct timespec *when)
+{
+	struct buf path = BUF_INIT;
+	struct buf dir = BUF_INIT;
+	struct slice none = slice_of(NULL, 0);
+	bool cut;
+	int ret;
+
+	ret = memory_id_path(m, id, directory, &path);
+	if (!ret && id.member.ptr) {
+		ret = memory_id_path(m, (struct entity_id){.key = id.key}, true, &dir);
+		if (!ret)
+			ret = tree_add_collection(m->tree, buf_slice(&dir), id.key, when);
+	}
+	if (!ret)
+		ret = buf_error(&path);
+	cut = !ret && path.len && memmem(path.ptr, path.len, "%~", 2);
+	if (!ret && directory)
+		ret = tree_add_collection(m->tree, buf_slice(&path), id.key, when);
+	else if (!ret)
+		ret = tree_add_document(m->tree, buf_slice(&path),
+			!cut            ? none
+			: id.member.ptr ? id.member
+					: id.key,
+			when);
+	buf_release(&dir);
+	buf_release(&path);
+	return ret;
+}
+
+struct tree_node *memory_find_node(struct memory *m, struct entity_id id, bool directory)
+{
+	struct buf path = BUF_INIT;
+	struct tree_node *node = NULL;
+
+	if (memory_id_path(m, id, directory, &path) == 0)
+		node = tree_find(m->tree, buf_slice(&path));
+	buf_release(&path);
+	return node && !node->dir == !directory ? node : NULL;
+}
+
+void memory_remove_node(struct memory *m, struct entity_id id, bool directory,
+	const struct timespec *when)
+{
+	struct tree_node *node = memory_find_node(m, id, directory);
+
+	if (node)
+		tree_remove(m->tree, node, when);
+}
