@@ -81,6 +81,17 @@ bool ednfile_changed_outside(const struct ednfile *file)
 
 /* ---- paths ---- */
 
+/* The buf's bytes as a C string of the caller's. */
+static int take_string(struct buf *text, char **out)
+{
+	int ret = buf_cstr(text) ? 0 : -ENOMEM;
+
+	if (ret)
+		buf_release(text);
+	*out = text->ptr;
+	return ret;
+}
+
 /* The directory's real path and the last name. */
 static int absolute_path(const char *path, char **out)
 {
@@ -104,8 +115,7 @@ static int absolute_path(const char *path, char **out)
 		buf_add_str(&full, real);
 	buf_add_char(&full, '/');
 	buf_add_str(&full, name);
-	*out = buf_cstr(&full) ? full.ptr : NULL;
-	ret = buf_error(&full);
+	ret = take_string(&full, out);
 out:
 	free(real);
 	free(parent);
@@ -126,20 +136,20 @@ static int read_link(const char *path, char **out)
 	if (text[0] != '/')
 		buf_add(&full, path, (size_t)(strrchr(path, '/') + 1 - path));
 	buf_add(&full, text, (size_t)len);
-	*out = buf_cstr(&full) ? full.ptr : NULL;
-	return buf_error(&full);
+	return take_string(&full, out);
 }
 
 int ednfile_resolve(const char *path, char **absolute, char **target, struct err *err)
 {
 	char *at = NULL;
-	char *next;
 	int ret = absolute_path(path, &at);
 
 	*absolute = !ret ? strdup(at) : NULL;
 	if (!ret && !*absolute)
 		ret = -ENOMEM;
 	for (int links = 0; !ret; links++) {
+		char *next = NULL;
+
 		ret = links < LINKS_MAX ? read_link(at, &next) : -ELOOP;
 		if (ret == -EINVAL || ret == -ENOENT) {
 			*target = at;
@@ -148,10 +158,9 @@ int ednfile_resolve(const char *path, char **absolute, char **target, struct err
 		if (ret)
 			break;
 		free(at);
-		ret = absolute_path(next, &at);
+		at = NULL;
+		ret = next ? absolute_path(next, &at) : -ENOMEM;
 		free(next);
-		if (ret)
-			at = NULL;
 	}
 	free(at);
 	free(*absolute);

@@ -351,6 +351,16 @@ def test_mode_and_attributes_are_kept(probe, file):
     assert os.getxattr(file, 'user.note') == b'kept'
 
 
+def test_a_file_that_was_removed_comes_back_as_it_was(probe, file):
+    file.write_text('{:a 1}')
+    file.chmod(0o644)
+    probe.open(file)
+    file.unlink()
+    probe.do('rewrite')
+    assert file.read_text() == '{:a 1}'
+    assert file.stat().st_mode & 0o7777 == 0o644
+
+
 @pytest.mark.parametrize('there', [True, False])
 def test_a_symbolic_link_is_written_through(probe, tmp_path, there):
     (tmp_path / 'real').mkdir()
