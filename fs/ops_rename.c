@@ -214,7 +214,7 @@ static int rename_document(struct renaming *renaming)
 		ops_keep_parent(fs, path_of(&renaming->from));
 	}
 	buf_release(&before);
-	return ops_explain(fs, path_of(&renaming->from), ret, &reason);
+	return ops_explain(fs, path_of(&renaming->to), ret, &reason);
 }
 
 static int exchange_documents(struct renaming *renaming)
@@ -238,7 +238,7 @@ static int exchange_documents(struct renaming *renaming)
 	change.changed = !ret;
 	document_end(fs, renaming->to.document, &change);
 	renaming->stale = true; /* each name is looked up anew */
-	return ops_explain(fs, path_of(&renaming->from), ret, &reason);
+	return ops_explain(fs, path_of(&renaming->to), ret, &reason);
 }
 
 /* A new file without content gets another name; where a document stands it would empty that. */
@@ -265,7 +265,7 @@ static int rename_draft(struct renaming *renaming)
 	if (ret == -ENOENT && renaming->from.document->created && !renaming->to.scratch)
 		ret = 0; /* open for its first save: only the name is there as yet */
 	if (ret)
-		return ops_explain(fs, path_of(&renaming->from), ret, &reason);
+		return ops_explain(fs, path_of(&renaming->to), ret, &reason);
 	pthread_mutex_lock(&fs->lock);
 	if (renaming->to.document)
 		follow_document(renaming);
@@ -385,7 +385,7 @@ static int document_to_scratch(struct renaming *renaming)
 		ops_keep_parent(fs, path_of(&renaming->from));
 	}
 	buf_release(&bytes);
-	return ops_explain(fs, path_of(&renaming->from), ret, &reason);
+	return ops_explain(fs, path_of(&renaming->to), ret, &reason);
 }
 
 static int rename_scratch(struct renaming *renaming)
@@ -438,8 +438,10 @@ static int rename_directory(struct renaming *renaming)
 	if (renaming->flags & RENAME_EXCHANGE)
 		return -EINVAL;
 	if (slice_ends(path_of(&renaming->to), SLICE_LITERAL(".json")) &&
-		!view_below_dot(path_of(&renaming->to)))
-		return -EINVAL;
+		!view_below_dot(path_of(&renaming->to))) {
+		err_set(&reason, -EINVAL, "a directory's name can't end in .json");
+		return ops_explain(fs, path_of(&renaming->to), -EINVAL, &reason);
+	}
 	/* Below a dot directory *.json are scratch files, elsewhere documents: mv copies. */
 	if (in_dot(path_of(&renaming->from)) != in_dot(path_of(&renaming->to)))
 		return -EXDEV;
@@ -451,7 +453,7 @@ static int rename_directory(struct renaming *renaming)
 	if (!ret && renaming->from.view.in_scratch)
 		ret = scratch_rename(tree, path_of(&renaming->from), path_of(&renaming->to), 0);
 	if (ret)
-		return ops_explain(fs, path_of(&renaming->from), ret, &reason);
+		return ops_explain(fs, path_of(&renaming->to), ret, &reason);
 	ops_keep_parent(fs, path_of(&renaming->from));
 	pthread_mutex_lock(&fs->lock);
 	move_node(renaming);
