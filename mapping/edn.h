@@ -18,6 +18,15 @@
  * characters make unreadable (":a/1") are read and flagged. Unlike Clojure, no input overflows a
  * stack: nesting is bounded by max_depth, and nothing here recurses deeper than that bound.
  *
+ * Where Clojure loses or can't say something, ourofs doesn't follow:
+ * - malformed UTF-8 is an error (Clojure reads U+FFFD, and the bytes are gone);
+ * - a lone surrogate in a string is printed as an escape, where pr-str writes a question mark; an instant that
+ *   pr-str prints unreadably (year 10000, year 0) is printed with an offset, a decimal likewise (10E+2147483647M);
+ * - in #:ns{}, a symbol _/nil or _/-1 is an error (its print would be no symbol), and :_/b/c is :b/c;
+ * - maps with NaN among their keys are equal to maps like them, so a set can't hold two;
+ * - ratios, and integers in other bases than ten, have at most 4096 digits (arithmetic is quadratic).
+ * Two tagged values are equal when tag and value are.
+ *
  * Values are immutable, live in the arena given to the reader, and may point into the text that was
  * read: arena and text must outlive them. Any thread may read them.
  */
@@ -90,12 +99,13 @@ struct hash128 edn_identity(const struct edn *v);
 bool edn_equal(const struct edn *a, const struct edn *b);
 uint64_t edn_hash(const struct edn *v); /* equal values, equal hashes */
 
-/* The value of a key in a map (by edn_equal), or NULL. */
+/* The value of a key in a map (by edn_equal), or NULL. Looks at every entry. */
 const struct edn *edn_map_get(const struct edn *map, const struct edn *key);
 
 /*
- * The first thing anywhere in v that would make clojure.edn/read-string fail on the printed text:
- * a lenient token, or nesting deeper than max_depth. 0, or -EBADMSG with the cause.
+ * The first thing anywhere in v that would make clojure.edn/read-string (without :default) fail on the
+ * printed text: a lenient token, a tag other than inst and uuid, a lone surrogate as a character, or
+ * nesting deeper than max_depth. 0, or -EBADMSG with the cause.
  */
 int edn_check_readable(const struct edn *v, unsigned max_depth, struct err *err);
 

@@ -72,10 +72,11 @@ static void put_plain(struct buf *out, const struct decimal *d)
 	buf_add(out, d->digits + before, d->count - (size_t)before);
 }
 
-/* BigDecimal.toString */
+/* BigDecimal.toString, but with all digits before the E where its exponent could not be read back. */
 static void put(struct buf *out, const struct decimal *d)
 {
 	int64_t adjusted = (int64_t)d->count - 1 - d->scale;
+	size_t whole = adjusted > INT32_MAX ? d->count : 1;
 
 	if (d->negative)
 		buf_add_str(out, "-");
@@ -83,13 +84,12 @@ static void put(struct buf *out, const struct decimal *d)
 		put_plain(out, d);
 		return;
 	}
-	buf_add(out, d->digits, 1);
-	if (d->count > 1) {
+	buf_add(out, d->digits, whole);
+	if (d->count > whole) {
 		buf_add_str(out, ".");
-		buf_add(out, d->digits + 1, d->count - 1);
+		buf_add(out, d->digits + whole, d->count - whole);
 	}
-	if (adjusted)
-		buf_add_format(out, "E%+lld", (long long)adjusted);
+	buf_add_format(out, "E%+lld", (long long)(whole > 1 ? -d->scale : adjusted));
 }
 
 int edn_decimal(struct arena *arena, struct slice text, bool negative, struct edn *value)

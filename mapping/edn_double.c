@@ -85,7 +85,8 @@ static void print_plain(struct buf *out, const struct digits *d)
 	int whole = d->exponent < 0 ? 0 : d->exponent;
 	int have = d->count < whole ? d->count : whole;
 
-	buf_add(out, d->digit, (size_t)have);
+	if (whole)
+		buf_add(out, d->digit, (size_t)have);
 	add_zeros(out, whole ? whole - have : 1);
 	buf_add_char(out, '.');
 	add_zeros(out, -d->exponent);

@@ -13,9 +13,55 @@ uint64_t edn_hash_seed(const void *text)
 			    (uint64_t)now.tv_nsec << 40 ^ (uint64_t)now.tv_sec);
 }
 
+static uint64_t load(const char *at)
+{
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+/* Up to eight bytes as a word that no other text of this length gives. */
+static uint64_t load_short(const char *at, size_t len)
+{
+	uint32_t low;
+	uint32_t high;
+
+	if (len >= 4) {
+		memcpy(&low, at, sizeof(low));
+		memcpy(&high, at + len - 4, sizeof(high));
+		return (uint64_t)high << 32 | low;
+	}
+	if (len == 0)
+		return 0;
+	return (uint64_t)(unsigned char)at[0] << 16 | (uint64_t)(unsigned char)at[len / 2] << 8 |
+	       (unsigned char)at[len - 1];
+}
+
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+	__extension__ unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/*
+ * Most words are shorter than 17 bytes, which hash64, made for the disk, has to take by pieces of any length;
+ * here the last piece may overlap the one before.
+ */
 uint64_t edn_hash_text(enum edn_type type, struct slice text, uint64_t seed)
 {
-	return hash64(text.ptr, text.len, seed + (uint64_t)type * 0x9e3779b97f4a7c15u);
+	const char *at = text.ptr;
+	size_t left = text.len;
+	uint64_t h = seed + (uint64_t)type * 0x9e3779b97f4a7c15u;
+
+	for (; left > 16; left -= 16, at += 16)
+		h = fold(load(at) ^ seed, load(at + 8) ^ h ^ 0x8bb84b93962eacc9u);
+	if (left > 8)
+		h = fold(load(at) ^ seed, load(at + left - 8) ^ h ^ 0x8bb84b93962eacc9u);
+	else
+		h = fold(load_short(at, left) ^ seed, h ^ 0x4b33a62ed433d4a3u);
+	return fold(h ^ text.len, seed ^ 0x2d358dccaa6c78a5u);
 }
 
 static uint64_t hash_word(enum edn_type type, uint64_t word, uint64_t seed)

@@ -33,18 +33,15 @@ static int no_memory(const struct edn_reader *r)
 	return err_set(r->src.err, -ENOMEM, "out of memory");
 }
 
-int edn_reader_push(struct edn_reader *r, const struct edn_key *item)
+int edn_reader_grow(struct edn_reader *r)
 {
-	if (r->count == r->cap) {
-		size_t cap = r->cap ? r->cap * 2 : 64;
-		struct edn_key *grown = realloc(r->stack, cap * sizeof(*grown));
+	size_t cap = r->cap ? r->cap * 2 : 64;
+	struct edn_key *grown = realloc(r->stack, cap * sizeof(*grown));
 
-		if (!grown)
-			return no_memory(r);
-		r->stack = grown;
-		r->cap = cap;
-	}
-	r->stack[r->count++] = *item;
+	if (!grown)
+		return no_memory(r);
+	r->stack = grown;
+	r->cap = cap;
 	return 0;
 }
 
@@ -134,9 +131,12 @@ static int check_unique(struct edn_reader *r, enum edn_type type, size_t base)
 {
 	size_t stride = type == EDN_MAP ? 2 : 1;
 	const struct edn_key *second;
-	int found = edn_find_duplicate(&r->unique, r->stack + base, (r->count - base) / stride,
-		stride, &second);
+	int found;
 
+	if (r->count - base <= stride)
+		return 0;
+	found = edn_find_duplicate(&r->unique, r->stack + base, (r->count - base) / stride, stride,
+		&second);
 	if (found < 0)
 		return no_memory(r);
 	if (!found)

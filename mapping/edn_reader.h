@@ -62,7 +62,15 @@ int edn_read_collection(struct edn_reader *r, const char **at, enum edn_type typ
 	struct slice prefix, bool hashed, struct edn_key *form);
 
 /* Onto r->stack. */
-int edn_reader_push(struct edn_reader *r, const struct edn_key *item);
+int edn_reader_grow(struct edn_reader *r);
+static inline int edn_reader_push(struct edn_reader *r, const struct edn_key *item)
+{
+	int ret = r->count == r->cap ? edn_reader_grow(r) : 0;
+
+	if (!ret)
+		r->stack[r->count++] = *item;
+	return ret;
+}
 
 /* Errors about the collection that opens at `open`, found at `at`. */
 int edn_fail_closing(const struct edn_source *src, const char *at, const char *open, uint8_t type);

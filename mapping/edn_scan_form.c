@@ -98,9 +98,12 @@ static int check_unique(struct edn_scanner *s, const struct edn_frame *frame)
 {
 	struct edn_reader *r = &s->reader;
 	const struct edn_key *second;
-	int found = edn_find_duplicate(&r->unique, r->stack + frame->keys, r->count - frame->keys,
-		1, &second);
+	int found;
 
+	if (r->count - frame->keys < 2)
+		return 0;
+	found = edn_find_duplicate(&r->unique, r->stack + frame->keys, r->count - frame->keys, 1,
+		&second);
 	if (found < 0)
 		return err_set(r->src.err, -ENOMEM, "out of memory");
 	if (!found)
@@ -222,8 +225,11 @@ static int scan_tagged(struct edn_scanner *s)
 	const char *start = s->at;
 	const char *end = start + 1;
 	struct edn tag;
-	int ret = edn_read_word(&s->reader.src, &end, &tag);
+	int ret;
 
+	if (s->reader.depth == s->reader.max_depth)
+		return read_value(s); /* too deep: what the reader says first */
+	ret = edn_read_word(&s->reader.src, &end, &tag);
 	if (ret)
 		return ret;
 	if (tag.type == EDN_SYMBOL && !slice_equal(edn_text(&tag), SLICE_LITERAL("inst")) &&

@@ -113,10 +113,12 @@ static int relate_key(struct edn_scanner *s, const struct edn_frame *frame, stru
 
 int edn_scan_key(struct edn_scanner *s, struct edn_frame *frame, uint8_t *type, uint32_t *start)
 {
-	struct edn_key key = {0};
-	int plain = scan_plain_key(s, &key);
+	struct edn_key key;
+	int plain;
 	int ret = 0;
 
+	key.relative = false;
+	plain = scan_plain_key(s, &key);
 	if (plain < 0)
 		return plain;
 	if (plain)

@@ -153,7 +153,7 @@ int edn_skip_blank(const struct edn_source *src, const char **at)
 				return ret;
 		} else if (edn_class_of(p) & EDN_C_HIGH) {
 			const char *next = p;
-			bool space;
+			bool space = false;
 
 			ret = skip_high(src, &next, &space);
 			if (ret)
@@ -169,10 +169,10 @@ int edn_skip_blank(const struct edn_source *src, const char **at)
 	return 0;
 }
 
-int edn_skip_token(const struct edn_source *src, const char **at, uint8_t stop, uint8_t *seen)
+int edn_skip_any_token(const struct edn_source *src, const char **at, uint8_t stop, uint8_t *seen)
 {
 	const char *p = *at;
-	uint8_t all = 0;
+	uint8_t all = *seen;
 
 	while (p < src->end) {
 		uint8_t class = edn_class_of(p);
@@ -181,7 +181,7 @@ int edn_skip_token(const struct edn_source *src, const char **at, uint8_t stop, 
 			break;
 		if (class & EDN_C_HIGH) {
 			const char *next = p;
-			bool space;
+			bool space = false;
 			int ret = skip_high(src, &next, &space);
 
 			if (ret)

@@ -70,8 +70,29 @@ int edn_digit(uint32_t code, unsigned base);
 
 /* Past white space, commas and comments. */
 int edn_skip_blank(const struct edn_source *src, const char **at);
+/* edn_skip_token from where a character is not ASCII; *seen: the classes met so far. */
+int edn_skip_any_token(const struct edn_source *src, const char **at, uint8_t stop, uint8_t *seen);
+
 /* Past what ends at a byte of class `stop` or at white space; *seen: the classes met. */
-int edn_skip_token(const struct edn_source *src, const char **at, uint8_t stop, uint8_t *seen);
+static inline int edn_skip_token(const struct edn_source *src, const char **at, uint8_t stop,
+	uint8_t *seen)
+{
+	const char *p = *at;
+	uint8_t all = 0;
+
+	for (; p < src->end; p++) {
+		uint8_t class = edn_class_of(p);
+
+		if (class & (stop | EDN_C_HIGH))
+			break;
+		all |= class;
+	}
+	*at = p;
+	*seen = all;
+	if (p == src->end || (edn_class_of(p) & stop))
+		return 0;
+	return edn_skip_any_token(src, at, stop, seen);
+}
 
 /* Does a number begin here? Judges a sign by what follows it. */
 bool edn_starts_number(const char *at, const char *end);
