@@ -301,6 +301,7 @@ int main(int argc, char **argv)
 		waitpid(pids[i], &status, 0);
 		bad |= status;
 	}
+	free(room);
 	printf("%lu looks, %lu saves\n", shared->checks, shared->saves);
 	return bad || shared->failed ? 1 : 0;
 }
