@@ -7,21 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
-static int check_directory(const char *path, struct err *err)
+static int explain(const char *path, int code, struct err *err)
 {
-	struct stat st;
-
-	if (stat(path, &st) == 0)
-		return S_ISDIR(st.st_mode) ? 0
-					   : err_set(err, -ENOTDIR, "%s: not a directory", path);
-	if (errno == ENOTCONN || errno == ECONNABORTED)
+	if (code == ENOTCONN || code == ECONNABORTED)
 		return err_set(err, -ENOTCONN,
 			"a mount is left here whose daemon is gone: `fusermount3 -u -z %s` mends "
 			"it",
 			path);
-	return err_set(err, -errno, "%s: %s", path, strerror(errno));
+	return err_set(err, -code, "%s: %s", path, strerror(code));
+}
+
+/* A dead mount's attributes may still be in the kernel's cache, so stat alone does not tell. */
+static int check_directory(const char *path, struct err *err)
+{
+	struct stat st;
+	struct statfs fs;
+
+	if (stat(path, &st) || statfs(path, &fs))
+		return explain(path, errno, err);
+	return S_ISDIR(st.st_mode) ? 0 : err_set(err, -ENOTDIR, "%s: not a directory", path);
 }
 
 /* A directory that may not be read counts as empty: whether to mount there is for fusermount3. */
@@ -32,7 +39,7 @@ static int check_empty(const char *path, struct err *err)
 	int ret = 0;
 
 	if (!dir)
-		return 0;
+		return errno == EACCES ? 0 : explain(path, errno, err);
 	while (!ret && (entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			ret = err_set(err, -ENOTEMPTY,
@@ -58,7 +65,7 @@ static int check_outside(const struct options *options, struct err *err)
 	int ret = 0;
 
 	if (!mountpoint)
-		return err_set(err, -errno, "%s: %s", options->mountpoint, strerror(errno));
+		return explain(options->mountpoint, errno, err);
 	for (size_t i = 0; !ret && i < sizeof(files) / sizeof(*files); i++)
 		if (is_below(files[i], mountpoint))
 			ret = err_set(err, -EINVAL, "%s: lies below the mountpoint", files[i]);

@@ -1,0 +1,391 @@
+# SPDX-License-Identifier: MIT
+"""The command line of ourofs, and the life of its daemon from the fork to the last write."""
+import os
+import pathlib
+import re
+import signal
+import stat
+import subprocess
+
+import pytest
+from conftest import BOUND_S, is_mounted, wait_until
+
+TEXT = '{:config {:a 1}}'
+SAVED = b'{"a": 2}\n'
+
+
+@pytest.fixture
+def place(disk):
+    """A memory and an empty directory to mount on."""
+    (disk / 'memory.edn').write_text(TEXT)
+    (disk / 'mnt').mkdir()
+    yield disk
+    if is_mounted(disk / 'mnt'):
+        subprocess.run(['fusermount3', '-u', '-z', str(disk / 'mnt')], timeout=BOUND_S)
+
+
+@pytest.fixture
+def ourofs(binary, place):
+    def run(*args):
+        return subprocess.run([str(binary('ourofs')), *args], cwd=place, text=True,
+                              capture_output=True, timeout=BOUND_S)
+    return run
+
+
+def mount_of(path):
+    """(mount options, type, source, options of the file system) as the kernel has them."""
+    for line in pathlib.Path('/proc/self/mountinfo').read_text().splitlines():
+        fields, more = (part.split(' ') for part in line.split(' - '))
+        if unescape(fields[4]) == str(path):
+            return fields[5].split(','), more[0], unescape(more[1]), more[2].split(',')
+    return pytest.fail(f'{path} is not mounted')
+
+
+def unescape(text):
+    return re.sub(r'\\([0-7]{3})', lambda m: chr(int(m[1], 8)), text)
+
+
+def end_of(pid):
+    """Waits for the end of a process that is no child of ours, and of all its threads."""
+    def gone():
+        try:
+            tasks = [task.read_text() for task in pathlib.Path(f'/proc/{pid}/task').glob('*/stat')]
+        except (FileNotFoundError, ProcessLookupError):
+            return False  # one has just ended: look again
+        return all(task.rpartition(')')[2].startswith(' Z ') for task in tasks)
+    wait_until(gone, f'the end of {pid}')
+
+
+def daemon_of(store):
+    return int((store / 'lock').read_text())
+
+
+def unmount(place, store='memory.eav'):
+    pid = daemon_of(place / store)
+    subprocess.run(['fusermount3', '-u', str(place / 'mnt')], check=True, timeout=BOUND_S)
+    end_of(pid)
+
+
+# ---- words ----
+
+@pytest.mark.parametrize('args', [['-h'], ['--help'], ['memory.edn', '--help', 'nowhere', '-x']])
+def test_help(ourofs, args):
+    done = ourofs(*args)
+    assert done.returncode == 0
+    assert done.stdout.startswith('usage: ourofs [options] MEMORY.EDN MOUNTPOINT\n')
+    assert '-o scratch_max=SIZE' in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert done.stderr == ''
+
+
+@pytest.mark.parametrize('args', [['-V'], ['--version']])
+def test_version(ourofs, args):
+    done = ourofs(*args)
+    assert done.returncode == 0
+    assert re.fullmatch(r'ourofs \d+\.\d+\.\d+\nlibfuse \d+\.\d+\.\d+\n', done.stdout)
+    assert done.stderr == ''
+
+
+@pytest.mark.parametrize('args, reason', [
+    ([], 'MEMORY.EDN is missing'),
+    (['memory.edn'], 'MOUNTPOINT is missing'),
+    (['', 'mnt'], 'MEMORY.EDN is empty'),
+    (['memory.edn', 'mnt', 'more'], "unexpected argument 'more'"),
+    (['memory.edn', 'mnt', '--', '-f'], "unexpected argument '-f'"),
+    (['-x'], "unknown option '-x'"),
+    (['-fx'], "unknown option '-x'"),
+    (['--foo'], "unknown option '--foo'"),
+    (['--debug'], "unknown option '--debug'"),
+    (['memory.edn', 'mnt', '-o'], "option '-o' needs a value"),
+    (['-o', 'foo'], "unknown option '-o foo'"),
+    (['-o', 'ro,foo=1'], "unknown option '-o foo=1'"),
+    (['-o', 'r'], "unknown option '-o r'"),
+    (['-o', 'help'], "unknown option '-o help'"),
+    (['-o', 'ro=1'], "option 'ro' takes no value"),
+    (['-o', 'uid'], "option 'uid' needs a value"),
+    (['-o', 'store='], "option 'store=' needs a value"),
+    (['-o', 'uid=root'], "option 'uid=root': a numeric id is expected"),
+    (['-o', 'gid=4294967295'], "option 'gid=4294967295': a numeric id is expected"),
+    (['-o', 'uid=-1'], "option 'uid=-1': a numeric id is expected"),
+    (['-o', 'umask=8'], 'octal permission bits'),
+    (['-o', 'umask=1000'], 'octal permission bits'),
+    (['-o', 'edn_delay=1s'], 'a number up to 3600000 is expected'),
+    (['-o', 'edn_delay=99999999999999999999999'], 'a number up to 3600000 is expected'),
+    (['-o', 'doc_max=1T'], 'a size is expected'),
+    (['-o', 'doc_max=K'], 'a size is expected'),
+    (['-o', 'doc_max=0'], 'the size is out of range'),
+    (['-o', 'doc_max=9000000000G'], 'the size is out of range'),
+    (['-o', 'max_threads=0'], 'at least 1 is expected'),
+    (['-o', 'control=maybe'], "'listed' or 'hidden' is expected"),
+    (['-o', 'mode=dual-write'],
+     "mode 'dual-write' needs the EAV store, which this version does not have"),
+    (['-o', 'mode=sideways'], "unknown mode 'sideways'"),
+    (['nowhere/memory.edn', 'mnt'], '/nowhere/memory.edn: No such file or directory'),
+    (['memory.edn', 'mnt', '-o', 'store=nowhere/x'], '/nowhere/x: No such file or directory'),
+])
+def test_usage_errors(ourofs, place, args, reason):
+    done = ourofs(*args)
+    assert done.returncode == 1
+    assert done.stdout == ''
+    assert re.fullmatch(r'ourofs: .* \(see `ourofs --help`\)\n', done.stderr)
+    assert reason in done.stderr
+    assert sorted(path.name for path in place.iterdir()) == ['memory.edn', 'mnt']
+
+
+def test_a_long_option_is_no_overflow(ourofs):
+    for word in ('x' * 100000, 'store=' + 'x' * 100000, 'x,' * 50000):
+        done = ourofs('memory.edn', 'mnt', '-o', word)
+        assert done.returncode == 1
+        assert done.stderr.startswith('ourofs: ') and len(done.stderr) < 300
+
+
+# ---- what is checked before anything is touched ----
+
+def refused(done, reason):
+    assert done.returncode == 1
+    assert done.stdout == ''
+    assert done.stderr.startswith('ourofs: ') and done.stderr.count('\n') == 1
+    assert reason in done.stderr
+
+
+@pytest.mark.parametrize('front', [[], ['-f']])
+def test_mountpoints_that_can_not_be(ourofs, place, front):
+    refused(ourofs(*front, 'memory.edn', 'nowhere'), '/nowhere: No such file or directory')
+    refused(ourofs(*front, 'memory.edn', 'memory.edn'), '/memory.edn: not a directory')
+    (place / 'mnt' / '.hidden').write_text('')
+    refused(ourofs(*front, 'memory.edn', 'mnt'), '/mnt: not empty')
+    refused(ourofs(*front, 'mnt/memory.edn', 'mnt', '-o', 'nonempty'),
+            '/mnt/memory.edn: lies below the mountpoint')
+    refused(ourofs(*front, 'memory.edn', 'mnt', '-o', 'nonempty,store=mnt/store'),
+            '/mnt/store: lies below the mountpoint')
+    (place / 'link').symlink_to('mnt')
+    refused(ourofs(*front, 'link/memory.edn', 'mnt', '-o', 'nonempty'), 'below the mountpoint')
+    assert not (place / 'memory.eav').exists()
+
+
+def test_nonempty_mounts_over_what_is_there(ourofs, place):
+    (place / 'mnt' / 'below').write_text('')
+    assert ourofs('memory.edn', 'mnt', '-o', 'nonempty').returncode == 0
+    assert sorted(os.listdir(place / 'mnt')) == ['config.json']
+    unmount(place)
+    assert os.listdir(place / 'mnt') == ['below']
+
+
+def test_a_stale_mount_is_named(ourofs, place):
+    assert ourofs('memory.edn', 'mnt').returncode == 0
+    pid = daemon_of(place / 'memory.eav')
+    os.kill(pid, signal.SIGKILL)
+    end_of(pid)
+    advice = f'`fusermount3 -u -z {place}/mnt` mends it'
+    refused(ourofs('memory.edn', 'mnt'), advice)
+    subprocess.run(advice.split('`')[1].split(' '), check=True, timeout=BOUND_S)
+    assert ourofs('memory.edn', 'mnt').returncode == 0
+    unmount(place)
+
+
+@pytest.mark.parametrize('front', [[], ['-f']])
+def test_a_broken_memory_is_never_mounted(ourofs, place, front):
+    (place / 'memory.edn').write_text('{:a 1\n :b #{1 1}}')
+    refused(ourofs(*front, 'memory.edn', 'mnt'), f'ourofs: {place}/memory.edn:2:')
+    assert not is_mounted(place / 'mnt')
+    assert (place / 'memory.edn').read_text() == '{:a 1\n :b #{1 1}}'
+
+
+def test_a_memory_has_one_daemon(ourofs, place):
+    assert ourofs('memory.edn', 'mnt').returncode == 0
+    (place / 'other').mkdir()
+    (place / 'link.edn').symlink_to('memory.edn')
+    for name in ('memory.edn', 'link.edn'):
+        refused(ourofs(name, 'other'), str(daemon_of(place / 'memory.eav')))
+    assert not is_mounted(place / 'other')
+    unmount(place)
+
+
+def test_mapping_errors_have_a_place(ourofs, place):
+    (place / 'mapping.edn').write_text('[1\n}')
+    refused(ourofs('memory.edn', 'mnt', '-o', 'mapping=mapping.edn'), f'{place}/mapping.edn:2:')
+    refused(ourofs('memory.edn', 'mnt', '-o', 'mapping=absent.edn'),
+            f'{place}/absent.edn: No such file or directory')
+    refused(ourofs('memory.edn', 'mnt', '-o', 'mapping=mnt'), f'{place}/mnt: Is a directory')
+
+
+# ---- the daemon ----
+
+def test_background(ourofs, place):
+    done = ourofs('memory.edn', 'mnt')  # returns: the daemon has let go of these pipes
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+    pid = daemon_of(place / 'memory.eav')
+    assert os.readlink(f'/proc/{pid}/cwd') == '/'
+    assert os.getsid(pid) == pid
+    for fd in range(3):
+        assert os.readlink(f'/proc/{pid}/fd/{fd}') == '/dev/null'
+    (place / 'mnt' / 'config.json').write_bytes(SAVED)
+    unmount(place)
+    assert (place / 'memory.edn').read_text() == '{:config {:a 2}}'
+
+
+def test_a_missing_memory_is_empty(ourofs, place):
+    (place / 'memory.edn').unlink()
+    assert ourofs('memory.edn', 'mnt').returncode == 0
+    assert os.listdir(place / 'mnt') == []
+    (place / 'mnt' / 'config.json').write_bytes(SAVED)
+    unmount(place)
+    assert (place / 'memory.edn').read_text().strip() == '{:config {:a 2}}'
+    assert stat.S_IMODE((place / 'memory.edn').stat().st_mode) == 0o600
+    assert stat.S_IMODE((place / 'memory.eav').stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize('args', [[], ['-s']])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signals_end_it_in_good_order(mount, number, args):
+    m = mount(TEXT, 'edn_delay=3600000', args=args)
+    (m.mnt / 'config.json').write_bytes(SAVED)
+    assert m.edn_text() == TEXT
+    m.proc.send_signal(number)
+    assert m.wait_exit() == 0
+    assert not is_mounted(m.mnt)
+    assert m.edn_text() == '{:config {:a 2}}'
+
+
+def test_a_last_write_that_fails_is_told_and_kept(mount):
+    m = mount(TEXT, 'edn_delay=3600000')
+    (m.mnt / 'config.json').write_bytes(SAVED)
+    m.edn.unlink()
+    m.edn.mkdir()
+    m.proc.send_signal(signal.SIGTERM)
+    assert m.wait_exit() == 1
+    m.expect_stderr(f'^ourofs: {m.edn}: ')
+    m.expect_stderr(f'^ourofs: {m.edn} lacks the last changes: they are kept in {m.store}, and ')
+    m.check_stderr()
+    assert f'kept in {m.store}' in m.stderr()
+    m.edn.rmdir()
+    m.edn.write_text(TEXT)
+    m.mount()
+    assert (m.mnt / 'config.json').read_bytes() == SAVED
+    m.unmount()
+    assert m.edn_text() == '{:config {:a 2}}'
+
+
+def test_debug_prints_requests(mount):
+    m = mount(TEXT, args=['-d'])
+    m.expect_stderr('^ourofs: ')
+    m.unmount()
+    assert 'opcode: INIT' in m.stderr()
+
+
+# ---- options that the kernel sees ----
+
+@pytest.mark.parametrize('name', ['memory.edn', 'a b.edn', 'a,b\\c.edn', 'ü#\\054.edn'])
+def test_the_mount_table_names_the_memory(ourofs, place, name):
+    (place / name).write_text(TEXT)
+    assert ourofs(name, 'mnt').returncode == 0
+    _, kind, source, _ = mount_of(place / 'mnt')
+    assert (kind, source) == ('fuse.ourofs', str(place / name))
+    unmount(place, name.replace('.edn', '.eav'))
+
+
+@pytest.mark.parametrize('options, there, absent', [
+    ('', 'rw nosuid nodev default_permissions', 'allow_other noexec'),
+    ('ro', 'ro default_permissions', 'rw'),
+    ('ro,rw', 'rw', 'ro'),
+    ('rw,noexec,noatime,sync,dirsync', 'noexec noatime sync dirsync', 'ro'),
+    ('allow_other', 'allow_other', 'ro'),
+    ('defaults,user,users,nofail,_netdev,noauto,x-systemd.automount,relatime,user=me,,', 'rw', 'ro'),
+])
+def test_options_for_the_kernel(ourofs, place, options, there, absent):
+    (place / 'memory.eav').mkdir(0o700)
+    args = ['-o', options] if options else []
+    assert ourofs('memory.edn', 'mnt').returncode == 0  # a store to read
+    unmount(place)
+    done = ourofs('memory.edn', 'mnt', *args)
+    assert (done.returncode, done.stderr) == (0, '')
+    of_mount, _, _, of_fs = mount_of(place / 'mnt')
+    assert set(there.split()) <= {*of_mount, *of_fs}
+    assert not set(absent.split()) & {*of_mount, *(word for word in of_fs if word != 'rw')}
+    subprocess.run(['fusermount3', '-u', str(place / 'mnt')], check=True, timeout=BOUND_S)
+
+
+@pytest.mark.parametrize('args', [['ourofs#{edn}', '{mnt}'], ['{edn}', '{mnt}', '-t', 'fuse.ourofs']])
+def test_fstab(binary, place, args):
+    """As mount(8) calls it for a line of fstab."""
+    edn, mnt = place / 'memory.edn', place / 'mnt'
+    path = f'{binary("ourofs").parent}:{os.environ["PATH"]}:/usr/sbin:/sbin'
+    done = subprocess.run(
+        ['mount.fuse3', *(arg.format(edn=edn, mnt=mnt) for arg in args),
+         '-o', 'rw,nosuid,noauto,x-systemd.requires=y,umask=077'],
+        env={**os.environ, 'PATH': path}, text=True, capture_output=True, timeout=BOUND_S)
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+    assert mount_of(mnt)[1:3] == ('fuse.ourofs', str(edn))
+    unmount(place)
+
+
+# ---- options that the files show ----
+
+def test_owner_and_umask(mount):
+    m = mount(TEXT, 'uid=1234', 'gid=4321', 'umask=0227')
+    m.edn.chmod(0o644)
+    for path in (m.mnt, m.mnt / 'config.json'):
+        st = path.stat()
+        assert (st.st_uid, st.st_gid) == (1234, 4321)
+        assert stat.S_IMODE(st.st_mode) & 0o227 == 0
+    assert stat.S_IMODE((m.mnt / 'config.json').stat().st_mode) & 0o440 == 0o440
+
+
+def test_owner_is_who_mounts(mount):
+    st = (mount(TEXT).mnt / 'config.json').stat()
+    assert (st.st_uid, st.st_gid) == (os.getuid(), os.getgid())
+
+
+def test_read_only(mount):
+    m = mount(TEXT)
+    m.remount('ro')
+    with pytest.raises(OSError, match='Read-only file system'):
+        (m.mnt / 'config.json').write_bytes(SAVED)
+    assert m.edn_text() == TEXT
+
+
+def test_doc_max(mount):
+    m = mount(TEXT, 'doc_max=1K')
+    (m.mnt / 'a.json').write_text('"' + 'x' * 1000 + '"')
+    with pytest.raises(OSError):
+        (m.mnt / 'b.json').write_text('"' + 'x' * 1100 + '"')
+    m.sync()
+    assert ':b ' not in m.edn_text()
+
+
+def test_scratch_max(mount):
+    m = mount(TEXT, 'scratch_max=64K')
+    (m.mnt / 'small.txt').write_bytes(b'x' * 30000)
+    with pytest.raises(OSError, match='No space left'):
+        (m.mnt / 'large.txt').write_bytes(b'x' * 100000)
+
+
+def test_control_files_are_listed_on_request(mount):
+    assert '.health' not in os.listdir(mount(TEXT).mnt)
+    assert '.health' in os.listdir(mount(TEXT, 'control=listed').mnt)
+
+
+def test_edn_delay(mount):
+    m = mount(TEXT, 'edn_delay=0')
+    (m.mnt / 'config.json').write_bytes(SAVED)
+    wait_until(lambda: m.edn_text() == '{:config {:a 2}}', 'the rewrite of memory.edn')
+
+
+def test_store_and_escapes(ourofs, place):
+    assert ourofs('memory.edn', 'mnt', '-ostore=a\\,b\\\\c\\040d').returncode == 0
+    unmount(place, 'a,b\\c d')
+    assert not (place / 'memory.eav').exists()
+
+
+def test_mapping(mount, disk):
+    (disk / 'mapping.edn').write_text('{}')
+    m = mount(TEXT, f'mapping={disk}/mapping.edn')
+    assert (m.mnt / 'config.json').exists()
+
+
+def test_letters_may_be_joined(ourofs, place):
+    done = ourofs('-so', 'mode=edn-only,force', '-o', 'max_threads=3,max_idle_threads=2,clone_fd',
+                  'memory.edn', 'mnt')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert (place / 'mnt' / '.mode').read_text() == 'edn-only\n'
+    unmount(place)
