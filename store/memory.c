@@ -40,6 +40,7 @@ static void release(struct memory *m)
 	table_release(&m->ghosts, NULL);
 	table_release(&m->dirty_dirs, NULL);
 	table_release(&m->exiles, NULL);
+	table_release(&m->replayed, NULL);
 	/* last: until here the store is ours */
 	store_dir_close(&m->dir);
 	free(m->edn_path);
@@ -103,8 +104,10 @@ static int open_stores(struct memory *m, struct err *err)
 		ret = save_first_seen(m, err);
 	if (ret)
 		return ret;
-	if (!read_only)
-		return journal_open(&m->journal, m->dir.dir_fd, watermark, memory_replay, m, err);
+	if (!read_only) {
+		ret = journal_open(&m->journal, m->dir.dir_fd, watermark, memory_replay, m, err);
+		return ret ? ret : memory_keep_replaced(m, err);
+	}
 	return m->dir.dir_fd < 0
 		       ? 0
 		       : journal_replay_only(m->dir.dir_fd, watermark, memory_replay, m, err);

@@ -46,6 +46,8 @@ static int apply_payload(struct apply *a, struct slice payload, size_t *applied)
 		ret = buf_error(&a->name) ? -ENOMEM : apply_change(a, &c);
 		if (ret && a->replay && c.kind == CHANGE_PUT)
 			ret = make_way(a, &c, ret);
+		if (!ret && a->replay && a->m->foreign && c.kind == CHANGE_PUT)
+			ret = memory_note_replayed(a->m, buf_slice(&a->name), c.saved.text_hash);
 		*applied += !ret;
 	}
 	return ret;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,11 +19,11 @@ static int open_below(int dir_fd, const char *name)
 	return dir_fd < 0 ? -errno : dir_fd;
 }
 
-static int write_file(int dir_fd, const char *name, const struct buf *bytes)
+/* Writes all of it, syncs and closes. */
+static int write_all(int fd, const struct buf *bytes)
 {
-	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	size_t done = 0;
-	int ret = fd < 0 ? -errno : 0;
+	int ret = 0;
 
 	while (!ret && done < bytes->len) {
 		ssize_t n = write(fd, bytes->ptr + done, bytes->len - done);
@@ -34,9 +35,15 @@ static int write_file(int dir_fd, const char *name, const struct buf *bytes)
 	}
 	if (!ret && fsync(fd))
 		ret = -errno;
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 	return ret;
+}
+
+static int write_file(int dir_fd, const char *name, const struct buf *bytes)
+{
+	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : write_all(fd, bytes);
 }
 
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text)
@@ -74,16 +81,37 @@ int memory_keep_conflict(struct memory *m, struct slice path, struct slice text)
 	return ret;
 }
 
-int memory_set_aside(struct memory *m, bool copy, struct err *err)
+static int write_new(const char *name, const struct buf *copy)
 {
-	char name[4096];
-	int len = snprintf(name, sizeof(name), "%s.bad-%lld", m->edn_path, (long long)time(NULL));
-	int ret;
+	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-	if (len < 0 || (size_t)len >= sizeof(name))
-		return err_set(err, -ENAMETOOLONG, "memory.edn has too long a name");
-	ret = copy ? link(m->edn_path, name) : rename(m->edn_path, name);
-	if (!ret || errno == ENOENT || errno == EEXIST)
-		return 0;
-	return err_set(err, -errno, "cannot set memory.edn aside: %s", strerror(errno));
+	return fd < 0 ? -errno : write_all(fd, copy);
+}
+
+/* The file itself, not a link to it: the good state is written to the link's target. */
+int memory_set_aside(struct memory *m, const struct buf *copy, struct err *err)
+{
+	char *real = realpath(m->edn_path, NULL);
+	struct buf name = BUF_INIT;
+	int ret = -EEXIST;
+
+	for (unsigned i = 0; real && ret == -EEXIST && i < 1000; i++) {
+		buf_reset(&name);
+		buf_add_format(&name, "%s.bad-%lld", real, (long long)time(NULL));
+		if (i)
+			buf_add_format(&name, "-%u", i);
+		if (!buf_cstr(&name))
+			ret = -ENOMEM;
+		else if (copy)
+			ret = write_new(name.ptr, copy);
+		else
+			ret = renameat2(AT_FDCWD, real, AT_FDCWD, name.ptr, RENAME_NOREPLACE)
+				      ? -errno
+				      : 0;
+	}
+	if (!real || ret == -ENOENT)
+		ret = 0;
+	buf_release(&name);
+	free(real);
+	return ret ? err_set(err, ret, "cannot set memory.edn aside: %s", strerror(-ret)) : 0;
 }

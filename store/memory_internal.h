@@ -92,7 +92,9 @@ struct memory {
 	mode_t default_mode;
 	struct timespec first_seen; /* mtime of what was never saved here */
 
-	uint64_t watermark; /* the worker's: what saved says memory.edn holds */
+	bool foreign;          /* at open: memory.edn is not the file that was left here */
+	struct table replayed; /* at open: name and text hash of every value the journal put */
+	uint64_t watermark;    /* the worker's: what saved says memory.edn holds */
 	struct work work;
 };
 
@@ -207,10 +209,13 @@ struct memory_file_note {
 	uint64_t device, ino, size;
 	int64_t seconds, nanoseconds;
 };
+int memory_note_replayed(struct memory *m, struct slice name, struct hash128 text_hash);
+/* After the replay: what it replaced and nobody here ever wrote is kept as a conflict. */
+int memory_keep_replaced(struct memory *m, struct err *err);
 int memory_stat_file(const struct memory *m, struct memory_file_note *note);
 /* Keeps a value that lost as STORE/conflicts/<path>. */
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text);
-/* Moves memory.edn to memory.edn.bad-<time>; copy: leaves it there as well. */
-int memory_set_aside(struct memory *m, bool copy, struct err *err);
+/* Moves memory.edn to memory.edn.bad-<time>, or writes a copy there and leaves it where it is. */
+int memory_set_aside(struct memory *m, const struct buf *copy, struct err *err);
 
 #endif

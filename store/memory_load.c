@@ -122,9 +122,91 @@ static void load_first_seen(struct memory *m, struct saved_reader *reader, uint6
 	memory_stat_file(m, &now);
 	if (saved_note_get(reader, "intent", &intent, sizeof(intent)))
 		intent = 0;
-	if (saved_note_get(reader, "file", &then, sizeof(then)) == 0 &&
-		(memcmp(&now, &then, sizeof(now)) == 0 || intent > watermark))
+	m->foreign = saved_note_get(reader, "file", &then, sizeof(then)) == 0 &&
+		     memcmp(&now, &then, sizeof(now)) != 0;
+	if (!m->foreign || intent > watermark)
 		saved_note_get(reader, "first_seen", &m->first_seen, sizeof(m->first_seen));
+}
+
+/* ---- what the replay met ---- */
+
+static void add_hash(struct buf *name, struct hash128 hash)
+{
+	buf_add(name, &hash, sizeof(hash));
+}
+
+int memory_note_replayed(struct memory *m, struct slice name, struct hash128 text_hash)
+{
+	struct buf key = BUF_INIT;
+	int ret;
+
+	buf_add_slice(&key, name);
+	add_hash(&key, text_hash);
+	ret = buf_error(&key);
+	if (!ret)
+		ret = table_put(&m->replayed, buf_slice(&key), m, NULL);
+	buf_release(&key);
+	return ret;
+}
+
+/* Did this value come from here: by the journal, or as what saved remembers? */
+static bool is_ours(struct memory *m, struct saved_reader *reader, struct slice name,
+	struct slice text)
+{
+	struct hash128 hash = hash128(text.ptr, text.len);
+	struct saved_record record;
+	struct buf key = BUF_INIT;
+	bool ours;
+
+	buf_add_slice(&key, name);
+	add_hash(&key, hash);
+	ours = table_get(&m->replayed, buf_slice(&key)) != NULL;
+	buf_release(&key);
+	return ours || (saved_get(reader, name, &record) == 0 &&
+			       memcmp(&record.text_hash, &hash, sizeof(hash)) == 0);
+}
+
+static int keep_one(struct memory *m, struct saved_reader *reader, struct slice name,
+	const struct base *base)
+{
+	struct slice text = slice_of(base->text, base->len);
+	struct buf path = BUF_INIT;
+	struct ednfile_item item;
+	struct entity_id id;
+	int ret;
+
+	if (!base->exists || !entity_id_of_name(name, &id))
+		return 0;
+	if (!table_get(&m->ghosts, name) && ednfile_get(m->file, id.key, id.member, &item) == 0 &&
+		slice_equal(item.text, text))
+		return 0;
+	if (is_ours(m, reader, name, text) ||
+		(!id.member.ptr && slice_equal(text, SLICE_LITERAL("{}"))))
+		return 0;
+	ret = memory_id_path(m, id, false, &path);
+	if (!ret)
+		ret = memory_keep_conflict(m, buf_slice(&path), text);
+	buf_release(&path);
+	return ret;
+}
+
+int memory_keep_replaced(struct memory *m, struct err *err)
+{
+	struct saved_reader reader;
+	struct slice name;
+	size_t at = 0;
+	void *base;
+	int ret = 0;
+
+	if (m->foreign && m->bases.count)
+		ret = saved_read_begin(m->saved, &reader);
+	if (ret || !m->foreign || !m->bases.count)
+		return ret;
+	while (!ret && table_next(&m->bases, &at, &name, &base))
+		ret = keep_one(m, &reader, name, base);
+	saved_read_end(&reader);
+	table_release(&m->replayed, NULL);
+	return ret ? err_set(err, ret, "cannot keep a conflict: %s", strerror(-ret)) : 0;
 }
 
 int memory_load_saved(struct memory *m, uint64_t *watermark, struct err *err)

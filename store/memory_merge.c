@@ -20,6 +20,7 @@ enum { FEW_ENTITIES = 8 };
 struct merge {
 	struct memory *m;
 	struct ednfile *theirs;
+	struct buf found;        /* theirs as it was, when it is to be kept whole */
 	struct buf payload;      /* changes that adopt */
 	struct slice collection; /* whose members are walked */
 	size_t ours, missing;    /* entities of ours, and how many of these theirs lacks */
@@ -314,6 +315,8 @@ static int collect(struct merge *merge)
 		ret = ednfile_each(merge->theirs, merge_key, merge);
 	if (!ret && !merge->keep_absent)
 		ret = walk_ours(merge, adopt_lack);
+	if (!ret && merge->keep_absent)
+		ret = ednfile_text(merge->theirs, &merge->found);
 	/* from here on theirs changes: it becomes what the file is to be */
 	if (!ret && merge->keep_absent)
 		ret = walk_ours(merge, restore_lack);
@@ -329,7 +332,7 @@ static int merge_locked(struct merge *merge, struct err *err)
 	int ret = collect(merge);
 
 	if (!ret && merge->keep_absent)
-		ret = memory_set_aside(m, true, err);
+		ret = memory_set_aside(m, &merge->found, err);
 	if (ret)
 		return ret;
 	m->file = merge->theirs;
@@ -358,7 +361,7 @@ int memory_merge(struct memory *m, struct err *err)
 	ret = ednfile_open(&merge.theirs, m->edn_path, &options, err);
 	if (ret == -EBADMSG) {
 		/* broken, and no byte of it has changed for a while: the good state goes there */
-		ret = memory_set_aside(m, false, err);
+		ret = memory_set_aside(m, NULL, err);
 		pthread_rwlock_wrlock(&m->lock);
 		m->rewrite_wanted |= !ret;
 		pthread_rwlock_unlock(&m->lock);
@@ -370,6 +373,7 @@ int memory_merge(struct memory *m, struct err *err)
 	ret = merge_locked(&merge, err);
 	pthread_rwlock_unlock(&m->lock);
 	ednfile_free(merge.theirs);
+	buf_release(&merge.found);
 	buf_release(&merge.payload);
 	if (ret && err && !err->code)
 		err_set(err, ret, "cannot merge: %s", strerror(-ret));

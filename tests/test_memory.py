@@ -559,6 +559,18 @@ def test_the_same_in_another_layout_is_no_change(memory):
     assert conflicts(m) == {}
 
 
+def test_a_file_changed_between_mounts_under_pending_changes(memory):
+    m = memory('{:a 1 :b 2 :c 3}')
+    m.put('a.json', b'10')
+    m.put('a.json', b'11')
+    m.put('b.json', b'20')
+    m.kill()
+    m.edn.write_text('{:a 10 :b 5 :c 6}')
+    m.start()
+    assert [m.read(f'{n}.json') for n in 'abc'] == [b'11', b'20', b'6\n']
+    assert conflicts(m) == {'b.json': '5\n'}
+
+
 def test_a_broken_file_is_set_aside(memory, tmp_path):
     m = memory('{:a 1 :b 2}')
     m.put('a.json', b'3')
