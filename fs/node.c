@@ -17,13 +17,13 @@ static size_t bucket_of(const struct node_table *table, const struct node *paren
 
 int node_table_init(struct node_table *table, uint64_t root_ino)
 {
+	*table = (struct node_table){0};
 	table->buckets = calloc(FIRST_BUCKETS, sizeof(*table->buckets));
 	table->bucket_count = FIRST_BUCKETS;
 	table->count = 0;
-	table->root = node_new(NULL, slice_str(""), NODE_DIRECTORY);
+	table->root = node_new(table, NULL, slice_str(""), NODE_DIRECTORY);
 	if (!table->buckets || !table->root) {
-		free(table->buckets);
-		free(table->root);
+		node_table_release(table);
 		*table = (struct node_table){0};
 		return -ENOMEM;
 	}
@@ -43,7 +43,7 @@ void node_table_release(struct node_table *table)
 {
 	size_t i;
 
-	for (i = 0; i < table->bucket_count; i++) {
+	for (i = 0; table->buckets && i < table->bucket_count; i++) {
 		while (table->buckets[i]) {
 			struct node *node = table->buckets[i];
 
@@ -51,13 +51,37 @@ void node_table_release(struct node_table *table)
 			node_free(node);
 		}
 	}
-	if (table->root)
-		node_free(table->root);
+	while (table->loose) { /* the root among them */
+		struct node *node = table->loose;
+
+		table->loose = node->next;
+		node_free(node);
+	}
 	free(table->buckets);
 	*table = (struct node_table){0};
 }
 
-struct node *node_new(struct node *parent, struct slice name, enum node_kind kind)
+static void put_loose(struct node_table *table, struct node *node)
+{
+	node->prev = NULL;
+	node->next = table->loose;
+	if (table->loose)
+		table->loose->prev = node;
+	table->loose = node;
+}
+
+static void take_loose(struct node_table *table, struct node *node)
+{
+	if (node->prev)
+		node->prev->next = node->next;
+	else
+		table->loose = node->next;
+	if (node->next)
+		node->next->prev = node->prev;
+}
+
+struct node *node_new(struct node_table *table, struct node *parent, struct slice name,
+	enum node_kind kind)
 {
 	struct node *node = calloc(1, sizeof(*node));
 
@@ -77,6 +101,7 @@ struct node *node_new(struct node *parent, struct slice name, enum node_kind kin
 	node->parent = parent;
 	if (parent)
 		node_ref(parent);
+	put_loose(table, node);
 	return node;
 }
 
@@ -125,6 +150,7 @@ void node_hash(struct node_table *table, struct node *node)
 		node_unhash(table, other);
 	if (table->count >= table->bucket_count)
 		grow(table);
+	take_loose(table, node);
 	bucket = bucket_of(table, node->parent, node_name(node));
 	node->next = table->buckets[bucket];
 	table->buckets[bucket] = node;
@@ -142,9 +168,9 @@ void node_unhash(struct node_table *table, struct node *node)
 	while (*at != node)
 		at = &(*at)->next;
 	*at = node->next;
-	node->next = NULL;
 	node->hashed = false;
 	table->count--;
+	put_loose(table, node);
 }
 
 int node_move(struct node_table *table, struct node *node, struct node *parent, struct slice name)
@@ -181,6 +207,7 @@ static void free_unused(struct node_table *table, struct node *node)
 		struct node *parent = node->parent;
 
 		node_unhash(table, node);
+		take_loose(table, node);
 		node_free(node);
 		if (parent)
 			parent->refs--;

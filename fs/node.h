@@ -49,7 +49,8 @@ struct node {
 	uint16_t name_len;
 	char *name;
 	struct node *parent; /* referenced; NULL for the root and for what was removed */
-	struct node *next;   /* in the bucket */
+	struct node *next;   /* in the bucket, or among the loose ones */
+	struct node *prev;   /* loose ones */
 	uint64_t ino;
 	uint64_t version;       /* documents: memory_stat.version; 0 for an empty draft */
 	struct version *pinned; /* documents: the bytes, kept for open handles; referenced */
@@ -61,6 +62,7 @@ struct node_table {
 	struct node **buckets;
 	size_t bucket_count; /* a power of two */
 	size_t count;
+	struct node *loose; /* not hashed: at the end the kernel sends no FORGET for them */
 	struct node *root;
 };
 
@@ -68,7 +70,8 @@ int node_table_init(struct node_table *table, uint64_t root_ino);
 void node_table_release(struct node_table *table);
 
 /* A new node with one reference of the caller's, not hashed. NULL: out of memory. */
-struct node *node_new(struct node *parent, struct slice name, enum node_kind kind);
+struct node *node_new(struct node_table *table, struct node *parent, struct slice name,
+	enum node_kind kind);
 struct node *node_find(const struct node_table *table, const struct node *parent,
 	struct slice name);
 /* Makes it the one that is found by its name; another of that name stops being found. */

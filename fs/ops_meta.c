@@ -74,7 +74,7 @@ static struct node *current_node(struct fs *fs, struct node *parent, struct slic
 		node->state = NODE_OLD;
 		node_unhash(&fs->nodes, node);
 	}
-	node = node_new(parent, name, node_kind_of(view));
+	node = node_new(&fs->nodes, parent, name, node_kind_of(view));
 	if (!node)
 		return NULL;
 	node->version = view->version;
@@ -85,7 +85,7 @@ static struct node *current_node(struct fs *fs, struct node *parent, struct slic
 }
 
 /* With fs->lock held: the node of a writer who was sent back to look the name up; one reference. */
-static struct node *own_node(struct node *parent, struct slice name,
+static struct node *own_node(struct fs *fs, struct node *parent, struct slice name,
 	const struct expectation *expectation, const struct view *view)
 {
 	struct node *node = expectation->own;
@@ -94,7 +94,7 @@ static struct node *own_node(struct node *parent, struct slice name,
 		node_ref(node);
 		return node;
 	}
-	node = node_new(parent, name, NODE_DOCUMENT);
+	node = node_new(&fs->nodes, parent, name, NODE_DOCUMENT);
 	if (!node)
 		return NULL;
 	node->state = NODE_WRITER;
@@ -120,7 +120,7 @@ static int enter_found(struct fs *fs, struct node *parent, struct slice name, pi
 	}
 	set_timeouts(view, path, entry);
 	if (expectation && expectation->write && node_kind_of(view) == NODE_DOCUMENT) {
-		node = own_node(parent, name, expectation, view);
+		node = own_node(fs, parent, name, expectation, view);
 		entry->entry_timeout = entry->attr_timeout = 0;
 	} else {
 		node = current_node(fs, parent, name, view);

@@ -324,7 +324,7 @@ static int create_document(struct fs *fs, struct node *parent, const char *name,
 	if (document && found && document->created && (flags & O_EXCL))
 		ret = -EEXIST;
 	if (document && !ret)
-		node = node_new(parent, slice_str(name), NODE_DOCUMENT);
+		node = node_new(&fs->nodes, parent, slice_str(name), NODE_DOCUMENT);
 	if (!ret && !node)
 		ret = -ENOMEM;
 	if (!ret && found && !document->created) {
