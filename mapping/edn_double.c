@@ -47,7 +47,7 @@ static void round_to(double real, int count, struct digits *d)
 	for (p = text; *p != 'e'; p++)
 		if (*p >= '0' && *p <= '9')
 			d->digit[d->count++] = *p;
-	d->exponent = atoi(p + 1) + 1;
+	d->exponent = (int)strtol(p + 1, NULL, 10) + 1;
 }
 
 /*

@@ -83,11 +83,19 @@ static bool integers_equal(const struct edn *a, const struct edn *b)
 	return x == y;
 }
 
+static uint64_t bits_of(double real)
+{
+	uint64_t bits;
+
+	memcpy(&bits, &real, sizeof(bits));
+	return bits;
+}
+
 static bool doubles_equal(double a, double b, bool exact)
 {
 	if (a != a || b != b)
 		return a != a && b != b;
-	return exact ? memcmp(&a, &b, sizeof(a)) == 0 : a == b;
+	return exact ? bits_of(a) == bits_of(b) : a == b;
 }
 
 bool edn_leaf_equal(const struct edn *a, const struct edn *b, bool exact)

@@ -43,16 +43,14 @@ static void make_showable(char *text)
 			text[i] = '?';
 }
 
-static int fail(const struct edn_source *src, const char *at, const char *format, va_list args)
+enum { REASON_BYTES = sizeof(((struct err *)NULL)->text) };
+
+static int fail(const struct edn_source *src, const char *at, char *reason)
 {
 	struct slice text = slice_of(src->start, (size_t)(src->end - src->start));
-	char reason[sizeof(((struct err *)NULL)->text)];
 	unsigned line;
 	unsigned column;
 
-	if (!src->err)
-		return -EBADMSG;
-	vsnprintf(reason, sizeof(reason), format, args);
 	make_showable(reason);
 	utf8_position(text, (size_t)(at - src->start), &line, &column);
 	return err_set_at(src->err, -EBADMSG, line, column, "%s", reason);
@@ -60,23 +58,29 @@ static int fail(const struct edn_source *src, const char *at, const char *format
 
 int edn_fail(const struct edn_source *src, const char *at, const char *format, ...)
 {
+	char reason[REASON_BYTES];
 	va_list args;
 
+	if (!src->err)
+		return -EBADMSG;
 	va_start(args, format);
-	fail(src, at, format, args);
+	vsnprintf(reason, sizeof(reason), format, args);
 	va_end(args);
-	return -EBADMSG;
+	return fail(src, at, reason);
 }
 
 int edn_fail_cut(const struct edn_source *src, const char *at, const char *format, ...)
 {
+	char reason[REASON_BYTES];
 	va_list args;
 
+	if (!src->err)
+		return -EBADMSG;
 	va_start(args, format);
-	fail(src, at, format, args);
+	vsnprintf(reason, sizeof(reason), format, args);
 	va_end(args);
-	if (src->err)
-		src->err->truncated = true;
+	fail(src, at, reason);
+	src->err->truncated = true;
 	return -EBADMSG;
 }
 
