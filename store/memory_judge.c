@@ -149,13 +149,3 @@ int save_judge(struct memory *m, struct slice path, struct slice json, struct sa
 	target_release(&t);
 	return ret;
 }
-
-uint64_t memory_new_ino(struct memory *m)
-{
-	uint64_t ino;
-
-	pthread_rwlock_wrlock(&m->lock);
-	ino = m->next_ino++;
-	pthread_rwlock_unlock(&m->lock);
-	return ino;
-}

@@ -58,6 +58,16 @@ int memory_check(struct memory *m, struct slice path, struct slice json, struct 
 
 /* ---- committing ---- */
 
+uint64_t memory_new_ino(struct memory *m)
+{
+	uint64_t ino;
+
+	pthread_rwlock_wrlock(&m->lock);
+	ino = m->next_ino++;
+	pthread_rwlock_unlock(&m->lock);
+	return ino;
+}
+
 static int same_bytes(struct memory *m, struct doc *doc, struct slice json, bool *same)
 {
 	struct buf bytes = BUF_INIT;
