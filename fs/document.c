@@ -66,7 +66,8 @@ uint32_t document_settled(struct fs *fs, const struct node *parent, struct slice
 {
 	const struct document *document;
 
-	while ((document = document_find(fs, parent, name)) && document->committing)
+	while (fs->adopting ||
+		((document = document_find(fs, parent, name)) && document->committing))
 		pthread_cond_wait(&fs->published, &fs->lock);
 	return fs->documents.changes[index_of(fs, parent, name)];
 }

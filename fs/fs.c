@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "adoption.h"
 #include "ops.h"
 
 static void ops_init(void *userdata, struct fuse_conn_info *connection)
@@ -103,8 +104,13 @@ int fs_new(struct fs **out, const struct options *options, struct memory *memory
 
 int fs_start(struct fs *fs, struct fuse_session *session)
 {
+	int ret;
+
 	fs->session = session;
-	return notifier_new(&fs->notifier, session);
+	ret = notifier_new(&fs->notifier, session);
+	if (!ret)
+		memory_on_adoption(fs->memory, adoption_event, fs);
+	return ret;
 }
 
 /* A connection that was cut (umount -l, abort) sends no RELEASE: what is open is judged all the same. */
@@ -132,6 +138,7 @@ static void judge_open_drafts(struct fs *fs)
 
 void fs_stop(struct fs *fs)
 {
+	memory_on_adoption(fs->memory, NULL, NULL);
 	pthread_mutex_lock(&fs->lock);
 	while (fs->slow_threads)
 		pthread_cond_wait(&fs->published, &fs->lock);

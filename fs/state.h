@@ -38,6 +38,7 @@ struct fs {
 	struct document_table documents;  /* guarded by lock */
 	struct expectation *expectations; /* guarded by lock */
 	struct slow_write *slow;          /* control writes under way; guarded by lock */
+	bool adopting;                    /* outside changes come in; guarded by lock */
 	unsigned slow_threads;            /* guarded by lock; published tells when one ends */
 };
 

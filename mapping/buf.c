@@ -37,7 +37,7 @@ char *buf_reserve(struct buf *buf, size_t more)
 
 	if (buf->failed)
 		return NULL;
-	if (more <= buf->cap - buf->len)
+	if (buf->ptr && more <= buf->cap - buf->len)
 		return buf->ptr + buf->len;
 	if (more > SIZE_MAX / 4 - buf->len)
 		goto failed;

@@ -20,6 +20,7 @@ static int init(struct memory *m, const struct memory_options *options)
 	pthread_condattr_init(&clock);
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
 	pthread_mutex_init(&m->work.mutex, NULL);
+	pthread_mutex_init(&m->adoption_lock, NULL);
 	pthread_cond_init(&m->work.wake, &clock);
 	pthread_cond_init(&m->work.done, &clock);
 	pthread_condattr_destroy(&clock);
@@ -48,6 +49,7 @@ static void release(struct memory *m)
 	pthread_cond_destroy(&m->work.done);
 	pthread_cond_destroy(&m->work.wake);
 	pthread_mutex_destroy(&m->work.mutex);
+	pthread_mutex_destroy(&m->adoption_lock);
 	pthread_rwlock_destroy(&m->lock);
 	free(m);
 }

@@ -107,6 +107,15 @@ int memory_list(struct memory *memory, struct slice directory, memory_list_fn *f
 /* What extended attributes show: the key ("[:presence/s1 \"alice\"]" for a member) and entity type. */
 int memory_describe(struct memory *memory, struct slice path, struct buf *key, const char **type);
 
+/*
+ * Somebody else's change of memory.edn is about to be taken over, and has been: everything read
+ * between the two may be of either side. Called by the memory's own thread with no lock held; the
+ * function may read the memory but not change it. NULL: nobody listens any more, and nobody is being told.
+ */
+enum memory_adoption { MEMORY_ADOPTION_BEGINS, MEMORY_ADOPTION_ENDS };
+typedef void memory_adoption_fn(void *context, enum memory_adoption phase);
+void memory_on_adoption(struct memory *memory, memory_adoption_fn *fn, void *context);
+
 /* The committed changes so far are on disk, safe from power loss. Concurrent callers share a sync. */
 int memory_fsync(struct memory *memory, struct err *err);
 /* Additionally memory.edn holds them all. */

@@ -94,6 +94,10 @@ struct memory {
 
 	bool foreign;          /* at open: memory.edn is not the file that was left here */
 	struct table replayed; /* at open: name and text hash of every value the journal put */
+	pthread_mutex_t adoption_lock; /* held while the listener is told; outermost */
+	memory_adoption_fn *adoption;  /* guarded by adoption_lock */
+	void *adoption_context;
+
 	uint64_t watermark;    /* the worker's: what saved says memory.edn holds */
 	struct work work;
 };

@@ -369,9 +369,15 @@ int memory_merge(struct memory *m, struct err *err)
 	}
 	if (ret)
 		return ret;
+	pthread_mutex_lock(&m->adoption_lock);
+	if (m->adoption)
+		m->adoption(m->adoption_context, MEMORY_ADOPTION_BEGINS);
 	pthread_rwlock_wrlock(&m->lock);
 	ret = merge_locked(&merge, err);
 	pthread_rwlock_unlock(&m->lock);
+	if (m->adoption)
+		m->adoption(m->adoption_context, MEMORY_ADOPTION_ENDS);
+	pthread_mutex_unlock(&m->adoption_lock);
 	ednfile_free(merge.theirs);
 	buf_release(&merge.found);
 	buf_release(&merge.payload);

@@ -23,6 +23,14 @@ int64_t memory_now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+void memory_on_adoption(struct memory *m, memory_adoption_fn *fn, void *context)
+{
+	pthread_mutex_lock(&m->adoption_lock);
+	m->adoption = fn;
+	m->adoption_context = context;
+	pthread_mutex_unlock(&m->adoption_lock);
+}
+
 static int attempt(struct memory *m, struct err *err)
 {
 	struct batch b = {0};

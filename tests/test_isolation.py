@@ -208,3 +208,21 @@ def test_caches_are_never_stale(mount):
             text = json.dumps({'n': n, 'how': change.__name__, 'pad': 'x' * n})
             change(text)
             assert warm() == (len(text), text), change.__name__
+
+
+def test_outside_changes_reach_warm_caches(mount):
+    """memory.edn rewritten by someone else is taken over with the next sync, whatever is cached."""
+    m = mount('{:config {:v 1}, :gone 1, :presence/s1 {"alice" {:n 1}}}')
+    config = m.mnt / 'config.json'
+    alice = m.mnt / 'presence' / 's1' / 'alice.json'
+    for path in (config, alice, m.mnt / 'gone.json'):
+        path.read_text()
+    with open(config) as held:
+        m.edn.write_text('{:config {:v 2}, :new 5, :presence/s1 {"alice" {:n 2}, "bob" {:n 3}}}')
+        m.sync()
+        assert json.loads(held.read()) == {'v': 1}
+    assert json.loads(config.read_text()) == {'v': 2}
+    assert json.loads(alice.read_text()) == {'n': 2}
+    assert json.loads((m.mnt / 'new.json').read_text()) == 5
+    assert sorted(os.listdir(alice.parent)) == ['alice.json', 'bob.json']
+    assert not (m.mnt / 'gone.json').exists()

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "adoption.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "state.h"
+#include "view.h"
+
+/* A document that is open, and the node whose bytes its readers will want; both referenced. */
+struct held {
+	struct held *next;
+	struct document *document;
+	struct node *node;
+};
+
+static struct held *collect_open(struct fs *fs)
+{
+	struct held *first = NULL;
+	size_t i;
+
+	for (i = 0; i < fs->documents.bucket_count; i++) {
+		struct document *document = fs->documents.buckets[i];
+
+		for (; document; document = document->next) {
+			struct node *node = node_find(&fs->nodes, document->parent,
+				slice_of(document->name, document->name_len));
+			struct held *held = node && node->handles && !node->pinned && node->version
+						    ? malloc(sizeof(*held))
+						    : NULL;
+
+			if (!held)
+				continue;
+			document->refs++;
+			node_ref(node);
+			*held = (struct held){first, document, node};
+			first = held;
+		}
+	}
+	return first;
+}
+
+/* From here on nothing is opened or looked up until the adoption has ended. */
+static void begin(struct fs *fs)
+{
+	struct held *held;
+
+	pthread_mutex_lock(&fs->lock);
+	fs->adopting = true;
+	held = collect_open(fs);
+	pthread_mutex_unlock(&fs->lock);
+	while (held) {
+		struct held *next = held->next;
+
+		/* Without memory a reader of the old version gets an error, never a mix. */
+		(void)document_pin(fs, held->document, held->node);
+		pthread_mutex_lock(&fs->lock);
+		node_unref(&fs->nodes, held->node);
+		document_unref(fs, held->document);
+		pthread_mutex_unlock(&fs->lock);
+		free(held);
+		held = next;
+	}
+}
+
+/* With fs->lock held: does the node still stand for what is at its path? */
+static bool is_true(struct fs *fs, const struct node *node, struct buf *path)
+{
+	struct view view;
+
+	buf_reset(path);
+	if (node_path(node, slice_str(""), path) || view_find(fs, buf_slice(path), &view))
+		return false;
+	if (node->kind == NODE_DOCUMENT)
+		return view.version == node->version;
+	return node->kind != NODE_DIRECTORY || view.kind == VIEW_DIRECTORY;
+}
+
+static void let_go(struct fs *fs, struct node *node)
+{
+	const struct notice_answer nothing = {.kind = NOTICE_NONE};
+
+	node->state = NODE_OLD;
+	node_unhash(&fs->nodes, node);
+	notifier_entry(fs->notifier, ino_of(fs, node->parent), node_name(node), &nothing);
+}
+
+static void end(struct fs *fs)
+{
+	struct buf path = BUF_INIT;
+	size_t i;
+
+	pthread_mutex_lock(&fs->lock);
+	for (i = 0; i < fs->nodes.bucket_count; i++) {
+		struct node *node = fs->nodes.buckets[i];
+
+		while (node) {
+			struct node *next = node->next;
+
+			if (!is_true(fs, node, &path))
+				let_go(fs, node);
+			node = next;
+		}
+	}
+	for (i = 0; i < fs->documents.bucket_count; i++)
+		fs->documents.changes[i]++; /* lookups under way begin anew */
+	fs->adopting = false;
+	pthread_cond_broadcast(&fs->published);
+	pthread_mutex_unlock(&fs->lock);
+	buf_release(&path);
+}
+
+void adoption_event(void *context, enum memory_adoption phase)
+{
+	struct fs *fs = context;
+
+	if (phase == MEMORY_ADOPTION_BEGINS)
+		begin(fs);
+	else
+		end(fs);
+}
