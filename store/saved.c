@@ -181,7 +181,7 @@ void saved_read_end(struct saved_reader *reader)
 
 int saved_get(struct saved_reader *reader, struct slice name, struct saved_record *record)
 {
-	struct slice whole;
+	struct slice whole = {0};
 	struct key key;
 	MDB_val val;
 	int ret;

@@ -49,7 +49,7 @@ static size_t make(char *to, unsigned long n)
 	return size;
 }
 
-static void fail(const char *how, const char *what, const char *bytes, size_t len)
+static _Noreturn void fail(const char *how, const char *what, const char *bytes, size_t len)
 {
 	if (!atomic_exchange(&shared->failed, true)) {
 		printf("%s: %s (errno %s), %zu bytes: %.60s ... %.20s\n", how, what,
@@ -63,7 +63,7 @@ static void fail(const char *how, const char *what, const char *bytes, size_t le
 static void check(const char *how, const char *bytes, size_t len)
 {
 	static char *expected;
-	unsigned long n;
+	unsigned long n = 0;
 
 	if (!expected)
 		expected = malloc(base + SIZES * STEP);
