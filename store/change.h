@@ -29,10 +29,10 @@ struct entity_id {
 
 struct change {
 	enum change_kind kind;
-	bool has_mode;            /* CHANGE_DIRECTORY; documents always have one */
+	bool has_mode; /* CHANGE_DIRECTORY; documents always have one */
 	struct entity_id id;
-	struct entity_id from;    /* CHANGE_PUT, CHANGE_MOVE; key.ptr NULL: nowhere */
-	struct slice text;        /* EDN */
+	struct entity_id from; /* CHANGE_PUT, CHANGE_MOVE; key.ptr NULL: nowhere */
+	struct slice text;     /* EDN */
 	struct saved_record saved;
 };
 

@@ -98,7 +98,7 @@ struct memory {
 	memory_adoption_fn *adoption;  /* guarded by adoption_lock */
 	void *adoption_context;
 
-	uint64_t watermark;    /* the worker's: what saved says memory.edn holds */
+	uint64_t watermark; /* the worker's: what saved says memory.edn holds */
 	struct work work;
 };
 
