@@ -192,6 +192,7 @@ static int serve(struct program *program)
 	block_signals(SIG_UNBLOCK);
 	ret = run_loop(program); /* positive: the signal that ended it */
 	block_signals(SIG_BLOCK);
+	fuse_session_exit(program->session); /* again: answers that come too late are no errors */
 	if (ret < 0)
 		log_error("cannot serve any longer: %s", strerror(-ret));
 	return ret < 0 ? ret : 0;
