@@ -71,6 +71,7 @@ int document_begin(struct fs *fs, struct document *document)
 	struct node *node;
 	int ret;
 
+	pthread_rwlock_rdlock(&fs->moves);
 	pthread_mutex_lock(&document->commit);
 	pthread_mutex_lock(&fs->lock);
 	document->committing = true; /* from here on OPEN waits, so nobody comes behind the pin */
@@ -87,8 +88,10 @@ int document_begin(struct fs *fs, struct document *document)
 		pthread_cond_broadcast(&fs->published);
 	}
 	pthread_mutex_unlock(&fs->lock);
-	if (ret)
+	if (ret) {
 		pthread_mutex_unlock(&document->commit);
+		pthread_rwlock_unlock(&fs->moves);
+	}
 	return ret;
 }
 
@@ -112,6 +115,7 @@ void document_end(struct fs *fs, struct document *document, struct document_chan
 	pthread_cond_broadcast(&fs->published);
 	pthread_mutex_unlock(&fs->lock);
 	pthread_mutex_unlock(&document->commit);
+	pthread_rwlock_unlock(&fs->moves);
 }
 
 /* ---- judging ---- */

@@ -82,6 +82,7 @@ int fs_new(struct fs **out, const struct options *options, struct memory *memory
 	fs->options = options;
 	fs->memory = memory;
 	clock_gettime(CLOCK_REALTIME, &fs->started);
+	pthread_rwlock_init(&fs->moves, NULL);
 	pthread_mutex_init(&fs->lock, NULL);
 	pthread_cond_init(&fs->published, NULL);
 	ret = open_trees(fs, err);
@@ -114,26 +115,10 @@ int fs_start(struct fs *fs, struct fuse_session *session)
 }
 
 /* A connection that was cut (umount -l, abort) sends no RELEASE: what is open is judged all the same. */
-static void judge_open_drafts(struct fs *fs)
+static void close_handles(struct fs *fs)
 {
-	size_t i;
-
-	for (i = 0; i < fs->documents.bucket_count; i++) {
-		struct document *document = fs->documents.buckets[i];
-
-		while (document) {
-			struct document *next = document->next;
-			struct handle *handle = document->handles;
-
-			while (handle) {
-				struct handle *following = handle->next;
-
-				ops_close(fs, handle);
-				handle = following;
-			}
-			document = next;
-		}
-	}
+	while (fs->open_handles)
+		ops_close(fs, fs->open_handles);
 }
 
 void fs_stop(struct fs *fs)
@@ -146,7 +131,7 @@ void fs_stop(struct fs *fs)
 		expectation_drop(fs, fs->expectations);
 	pthread_mutex_unlock(&fs->lock);
 	locks_stop(fs->locks);
-	judge_open_drafts(fs);
+	close_handles(fs);
 	notifier_free(fs->notifier);
 	fs->notifier = NULL;
 }
@@ -166,5 +151,6 @@ void fs_free(struct fs *fs)
 		scratch_close(&fs->trees[i]);
 	pthread_cond_destroy(&fs->published);
 	pthread_mutex_destroy(&fs->lock);
+	pthread_rwlock_destroy(&fs->moves);
 	free(fs);
 }

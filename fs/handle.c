@@ -22,10 +22,30 @@ struct handle *handle_new(enum handle_kind kind, int flags)
 	return handle;
 }
 
-void handle_attach(struct handle *handle, struct node *node, struct document *document)
+static void list(struct fs *fs, struct handle *handle)
+{
+	handle->next_open = fs->open_handles;
+	if (fs->open_handles)
+		fs->open_handles->prev_open = handle;
+	fs->open_handles = handle;
+}
+
+static void unlist(struct fs *fs, struct handle *handle)
+{
+	if (handle->prev_open)
+		handle->prev_open->next_open = handle->next_open;
+	else
+		fs->open_handles = handle->next_open;
+	if (handle->next_open)
+		handle->next_open->prev_open = handle->prev_open;
+}
+
+void handle_attach(struct fs *fs, struct handle *handle, struct node *node,
+	struct document *document)
 {
 	node_hold(node);
 	handle->node = node;
+	list(fs, handle);
 	if (!document)
 		return;
 	document->refs++;
@@ -47,6 +67,8 @@ static void detach_from_document(struct fs *fs, struct handle *handle)
 void handle_free(struct fs *fs, struct handle *handle)
 {
 	pthread_mutex_lock(&fs->lock);
+	if (handle->node)
+		unlist(fs, handle);
 	if (handle->document)
 		detach_from_document(fs, handle);
 	node_release(&fs->nodes, handle->node);

@@ -152,8 +152,9 @@ static struct lock_range **cut_range(struct lock_table *table, struct lock_range
 }
 
 /*
- * Makes room for made among its owner's ranges: what is of its type is taken into it, what is not
- * is cut. One pass does, as the owner's ranges neither overlap nor touch within a type.
+ * Makes room for made among its owner's ranges: what is of its type and handle is taken into it,
+ * what is not is cut. One pass does, as the owner's ranges do not overlap, and do not touch where
+ * they are the same.
  */
 static void merge_ranges(struct lock_table *table, struct lock_range **link,
 	struct lock_range *made, struct lock_range **spare, bool *loosened)
@@ -162,7 +163,7 @@ static void merge_ranges(struct lock_table *table, struct lock_range **link,
 
 	while (*link) {
 		struct lock_range *range = *link;
-		bool same = range->type == asked.type;
+		bool same = range->type == asked.type && range->handle == asked.handle;
 		if (range->owner != asked.owner ||
 			!(overlap(range, &asked) || (same && touch(range, &asked)))) {
 			link = &range->next;
@@ -233,37 +234,43 @@ int lock_table_set(struct lock_table *table, const struct lock_want *want, bool 
 	return ret;
 }
 
-bool lock_table_drop(struct lock_table *table, enum lock_kind kind, uint64_t ino, uint64_t owner)
+static bool drop_ranges(struct lock_table *table, struct lock_range **link, const uint64_t *owner,
+	const uint64_t *handle)
 {
-	struct lock_file *file = find_file(table, ino);
-	struct lock_range **link = file ? &file->ranges[kind] : NULL;
 	bool any = false;
 
-	while (link && *link) {
-		if ((*link)->owner == owner) {
+	while (*link) {
+		if (owner ? (*link)->owner == *owner : (*link)->handle == *handle) {
 			remove_range(table, link);
 			any = true;
 		} else {
 			link = &(*link)->next;
 		}
 	}
-	if (file)
-		tidy_file(table, file);
+	return any;
+}
+
+bool lock_table_drop(struct lock_table *table, enum lock_kind kind, uint64_t ino, uint64_t owner)
+{
+	struct lock_file *file = find_file(table, ino);
+	bool any;
+
+	if (!file)
+		return false;
+	any = drop_ranges(table, &file->ranges[kind], &owner, NULL);
+	tidy_file(table, file);
 	return any;
 }
 
 bool lock_table_drop_handle(struct lock_table *table, uint64_t ino, uint64_t handle)
 {
+	struct lock_file *file = find_file(table, ino);
 	bool any = false;
 
-	for (;;) {
-		const struct lock_file *file = find_file(table, ino);
-		const struct lock_range *range = file ? file->ranges[LOCK_FCNTL] : NULL;
-
-		while (range && range->handle != handle)
-			range = range->next;
-		if (!range)
-			return any;
-		any = lock_table_drop(table, LOCK_FCNTL, ino, range->owner);
-	}
+	if (!file)
+		return false;
+	for (int kind = 0; kind < LOCK_KINDS; kind++)
+		any |= drop_ranges(table, &file->ranges[kind], NULL, &handle);
+	tidy_file(table, file);
+	return any;
 }

@@ -12,8 +12,9 @@
  * threads (the caller locks).
  *
  * Ranges are inclusive and in bytes, to INT64_MAX for "the whole rest". The ranges of one owner in
- * one file never overlap, and neighbours of one type are one range, as POSIX wants fcntl's. A flock is
- * a range over everything, kept in a list of its own.
+ * one file never overlap, and neighbours of one type are one range, as POSIX wants fcntl's (those
+ * set through one open file, that is, so that each ends with its own). A flock is a range over
+ * everything, kept in a list of its own.
  */
 enum lock_kind { LOCK_FCNTL, LOCK_FLOCK, LOCK_KINDS };
 
@@ -59,7 +60,7 @@ const struct lock_range *lock_table_own(const struct lock_table *table,
 int lock_table_set(struct lock_table *table, const struct lock_want *want, bool *loosened);
 /* Takes everything from an owner in a file. Was there anything? */
 bool lock_table_drop(struct lock_table *table, enum lock_kind kind, uint64_t ino, uint64_t owner);
-/* The same for fcntl's owners with a range that was set through handle. */
+/* Takes every range of either kind that was set through handle. */
 bool lock_table_drop_handle(struct lock_table *table, uint64_t ino, uint64_t handle);
 
 #endif

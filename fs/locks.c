@@ -271,11 +271,11 @@ static void ask(struct locks *locks, fuse_req_t req, const struct lock_want *wan
 
 /* ---- what FUSE asks ---- */
 
-void locks_flock(struct locks *locks, fuse_req_t req, uint64_t ino, uint64_t owner, int op)
+void locks_flock(struct locks *locks, fuse_req_t req, uint64_t ino, uint64_t handle, int op)
 {
 	struct lock_want want = {.kind = LOCK_FLOCK,
 		.ino = ino,
-		.range = {.owner = owner, .start = 0, .end = INT64_MAX}};
+		.range = {.owner = handle, .handle = handle, .start = 0, .end = INT64_MAX}};
 
 	switch (op & ~LOCK_NB) {
 	case LOCK_SH:
@@ -353,27 +353,17 @@ void locks_setlk(struct locks *locks, fuse_req_t req, uint64_t ino, uint64_t own
 	ask(locks, req, &want, sleep);
 }
 
-static void drop(struct locks *locks, enum lock_kind kind, uint64_t ino, uint64_t owner)
+void locks_drop_posix(struct locks *locks, uint64_t ino, uint64_t owner)
 {
 	struct waiter *answered = NULL;
 
 	if (!atomic_load(&locks->used))
 		return;
 	pthread_mutex_lock(&locks->mutex);
-	if (lock_table_drop(&locks->table, kind, ino, owner))
+	if (lock_table_drop(&locks->table, LOCK_FCNTL, ino, owner))
 		serve_waiters(locks, ino, &answered);
 	pthread_mutex_unlock(&locks->mutex);
 	answer_all(answered);
-}
-
-void locks_drop_posix(struct locks *locks, uint64_t ino, uint64_t owner)
-{
-	drop(locks, LOCK_FCNTL, ino, owner);
-}
-
-void locks_drop_flock(struct locks *locks, uint64_t ino, uint64_t owner)
-{
-	drop(locks, LOCK_FLOCK, ino, owner);
 }
 
 void locks_drop_handle(struct locks *locks, uint64_t ino, uint64_t handle)
@@ -387,4 +377,11 @@ void locks_drop_handle(struct locks *locks, uint64_t ino, uint64_t handle)
 		serve_waiters(locks, ino, &answered);
 	pthread_mutex_unlock(&locks->mutex);
 	answer_all(answered);
+}
+
+void locks_drop_flock(struct locks *locks, uint64_t ino, uint64_t owner)
+{
+	(void)locks;
+	(void)ino;
+	(void)owner;
 }

@@ -22,7 +22,7 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	pthread_mutex_lock(&fs->lock);
-	handle_attach(handle, node, NULL);
+	handle_attach(fs, handle, node, NULL);
 	pthread_mutex_unlock(&fs->lock);
 	fi->fh = (uintptr_t)handle;
 	if (fuse_reply_open(req, fi))
@@ -181,12 +181,15 @@ void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	struct node *directory = node_of(fs, parent);
 	struct fuse_entry_param entry;
 	struct buf path = BUF_INIT;
-	int ret = fs_path(fs, directory, name, &path);
+	int ret;
 
+	pthread_rwlock_rdlock(&fs->moves);
+	ret = fs_path(fs, directory, name, &path);
 	if (!ret)
 		ret = make_directory(fs, buf_slice(&path), name, mode);
 	if (!ret)
 		ret = ops_enter(fs, directory, slice_str(name), 0, &entry);
+	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);
 	if (ret)
 		fuse_reply_err(req, -ret);
@@ -273,8 +276,10 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct fs *fs = fs_of(req);
 	struct node *directory = node_of(fs, parent);
 	struct buf path = BUF_INIT;
-	int ret = fs_path(fs, directory, name, &path);
+	int ret;
 
+	pthread_rwlock_rdlock(&fs->moves);
+	ret = fs_path(fs, directory, name, &path);
 	if (!ret)
 		ret = remove_directory(fs, buf_slice(&path));
 	if (!ret) {
@@ -287,6 +292,7 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 			node_unhash(&fs->nodes, node);
 		pthread_mutex_unlock(&fs->lock);
 	}
+	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);
 	fuse_reply_err(req, -ret);
 }
@@ -367,7 +373,10 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct buf path = BUF_INIT;
 	struct scratch *tree;
 	struct slice rel;
-	int ret = fs_path(fs, directory, name, &path);
+	int ret;
+
+	pthread_rwlock_rdlock(&fs->moves);
+	ret = fs_path(fs, directory, name, &path);
 
 	if (!ret && view_is_read_only(buf_slice(&path)))
 		ret = -EROFS;
@@ -380,6 +389,7 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 		if (!ret)
 			ops_keep_parent(fs, buf_slice(&path));
 	}
+	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);
 	fuse_reply_err(req, -ret);
 }

@@ -38,12 +38,14 @@ static int read_version(struct fs *fs, struct handle *handle, size_t size, off_t
 	version = version_new();
 	if (!version)
 		return -ENOMEM;
+	pthread_rwlock_rdlock(&fs->moves);
 	pthread_mutex_lock(&fs->lock);
 	ret = document_path(fs, handle->document, &path);
 	pthread_mutex_unlock(&fs->lock);
 	if (!ret)
 		ret = memory_read(fs->memory, buf_slice(&path), &version->st, &version->bytes,
 			NULL);
+	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);
 	pthread_mutex_lock(&fs->lock);
 	same = !ret && version->st.version == node->version;
@@ -187,6 +189,7 @@ static int keep_empty(struct fs *fs, struct document *document)
 	mode_t mode;
 	int ret;
 
+	pthread_rwlock_rdlock(&fs->moves);
 	pthread_mutex_lock(&fs->lock);
 	wanted = document->created && !document->on_disk && !document->dead;
 	mode = document->mode;
@@ -203,6 +206,7 @@ static int keep_empty(struct fs *fs, struct document *document)
 			pthread_mutex_unlock(&fs->lock);
 		}
 	}
+	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);
 	return ret;
 }
@@ -467,7 +471,7 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 void ops_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
 {
 	(void)ino;
-	locks_flock(fs_of(req)->locks, req, handle_of(fi)->node->ino, fi->lock_owner, op);
+	locks_flock(fs_of(req)->locks, req, handle_of(fi)->node->ino, fi->fh, op);
 }
 
 void ops_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock)

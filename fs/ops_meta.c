@@ -148,6 +148,7 @@ int ops_enter(struct fs *fs, struct node *parent, struct slice name, pid_t threa
 
 	if (name.len > PATH_NAME_MAX)
 		return -ENAMETOOLONG;
+	pthread_rwlock_rdlock(&fs->moves);
 	pthread_mutex_lock(&fs->lock);
 	do {
 		/* What was found is true only if no commit came between; its node would be a lie. */
@@ -166,6 +167,7 @@ int ops_enter(struct fs *fs, struct node *parent, struct slice name, pid_t threa
 				entry);
 	} while (again);
 	pthread_mutex_unlock(&fs->lock);
+	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);
 	return ret;
 }
@@ -218,11 +220,13 @@ static int committed_stat(struct fs *fs, const struct node *node, struct stat *s
 	struct view view;
 	int ret;
 
+	pthread_rwlock_rdlock(&fs->moves);
 	pthread_mutex_lock(&fs->lock);
 	ret = node_path(node, slice_str(""), &path);
 	pthread_mutex_unlock(&fs->lock);
 	if (!ret)
 		ret = view_find(fs, buf_slice(&path), &view);
+	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);
 	if (!ret) {
 		*st = view.st;

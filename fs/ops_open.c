@@ -148,7 +148,7 @@ static int admit(struct fs *fs, struct node *node, struct handle *handle, bool w
 		note_empty(fs, document, node);
 		if (!node->version && document->ino)
 			node->ino = document->ino;
-		handle_attach(handle, node, document);
+		handle_attach(fs, handle, node, document);
 	}
 	if (expectation)
 		expectation_drop(fs, expectation);
@@ -218,16 +218,18 @@ static int open_scratch(struct fs *fs, struct node *node, struct handle *handle,
 		/* Writers read, too: the kernel fills up pages it was given in part. */
 		ret = scratch_openfile(tree, rel,
 			(flags & O_ACCMODE) == O_RDONLY ? flags & ~O_CREAT
-							: (flags & (O_TRUNC | O_APPEND)) | O_RDWR,
+							: (flags & O_APPEND) | O_RDWR,
 			0);
 	if (ret == -EACCES && (flags & O_ACCMODE) == O_WRONLY)
-		ret = scratch_openfile(tree, rel, flags & ~O_CREAT, 0);
+		ret = scratch_openfile(tree, rel, flags & ~(O_CREAT | O_TRUNC), 0);
 	buf_release(&path);
 	if (ret < 0)
 		return ret == -ENOENT ? -ESTALE : ret;
 	handle->fd = ret;
+	if ((flags & O_TRUNC) && (ret = scratch_ftruncate(tree, handle->fd, 0)))
+		return ret;
 	pthread_mutex_lock(&fs->lock);
-	handle_attach(handle, node, NULL);
+	handle_attach(fs, handle, node, NULL);
 	if (node->fd < 0)
 		node->fd = handle->fd;
 	pthread_mutex_unlock(&fs->lock);
@@ -247,7 +249,7 @@ static int open_control(struct fs *fs, struct node *node, struct handle *handle,
 		return ret;
 	fi->direct_io = 1;
 	pthread_mutex_lock(&fs->lock);
-	handle_attach(handle, node, NULL);
+	handle_attach(fs, handle, node, NULL);
 	pthread_mutex_unlock(&fs->lock);
 	return 0;
 }
@@ -338,7 +340,7 @@ static int create_document(struct fs *fs, struct node *parent, const char *name,
 		note_empty(fs, document, node);
 		node->ino = node->version ? view.st.st_ino : document->ino;
 		ret = give_draft(fs, handle, node, thread, ADMIT_WRITER);
-		handle_attach(handle, node, document);
+		handle_attach(fs, handle, node, document);
 	}
 	pthread_mutex_unlock(&fs->lock);
 	if (!ret)
@@ -367,17 +369,19 @@ static int create_scratch(struct fs *fs, struct node *parent, const char *name, 
 	int ret;
 
 	(void)view_is_scratch(fs, path, &tree, &rel);
-	ret = scratch_openfile(tree, rel,
-		(flags & (O_EXCL | O_TRUNC | O_APPEND)) | O_CREAT | O_RDWR, mode & 07777);
+	ret = scratch_openfile(tree, rel, (flags & (O_EXCL | O_APPEND)) | O_CREAT | O_RDWR,
+		mode & 07777);
 	if (ret < 0)
 		return ret;
 	handle->fd = ret;
-	ret = ops_enter(fs, parent, slice_str(name), 0, entry);
+	ret = flags & O_TRUNC ? scratch_ftruncate(tree, handle->fd, 0) : 0;
+	if (!ret)
+		ret = ops_enter(fs, parent, slice_str(name), 0, entry);
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&fs->lock);
 	node = node_of(fs, entry->ino);
-	handle_attach(handle, node, NULL);
+	handle_attach(fs, handle, node, NULL);
 	if (node->fd < 0)
 		node->fd = handle->fd;
 	pthread_mutex_unlock(&fs->lock);
@@ -394,9 +398,12 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	struct scratch *tree;
 	struct slice rel;
 	struct handle *handle = NULL;
-	int ret = fs_path(fs, directory, name, &path);
-	bool scratch = !ret && view_is_scratch(fs, buf_slice(&path), &tree, &rel);
+	bool scratch;
+	int ret;
 
+	pthread_rwlock_rdlock(&fs->moves);
+	ret = fs_path(fs, directory, name, &path);
+	scratch = !ret && view_is_scratch(fs, buf_slice(&path), &tree, &rel);
 	if (!ret && strlen(name) > PATH_NAME_MAX)
 		ret = -ENAMETOOLONG;
 	else if (!ret && view_is_read_only(buf_slice(&path)))
@@ -413,6 +420,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	else if (!ret)
 		ret = create_document(fs, directory, name, buf_slice(&path), mode, handle,
 			thread_of(req), fi->flags, &entry);
+	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);
 	fi->fh = (uintptr_t)handle;
 	fi->direct_io = !scratch;

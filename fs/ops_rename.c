@@ -207,6 +207,8 @@ static int rename_document(struct renaming *renaming)
 	pthread_mutex_unlock(&fs->lock);
 	pthread_mutex_unlock(&renaming->from.document->commit);
 	pthread_mutex_unlock(&renaming->to.document->commit);
+	pthread_rwlock_unlock(&fs->moves); /* once for each document_begin */
+	pthread_rwlock_unlock(&fs->moves);
 	if (!ret) {
 		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path_of(&renaming->to));
 		if (!memory_read(fs->memory, path_of(&renaming->to), NULL, &before, NULL))
@@ -497,26 +499,60 @@ static int dispatch(struct renaming *renaming)
 	return to->scratch ? document_to_scratch(renaming) : rename_document(renaming);
 }
 
+static void drop_side(struct fs *fs, struct side *side)
+{
+	pthread_mutex_lock(&fs->lock);
+	document_unref(fs, side->document);
+	pthread_mutex_unlock(&fs->lock);
+	buf_release(&side->path);
+}
+
+/*
+ * Looks and does under fs->moves: alone for a directory, since that changes the paths of others.
+ * Returns 1 when it has to be done the other way.
+ */
+static int run(struct renaming *renaming, bool alone)
+{
+	struct fs *fs = renaming->fs;
+	int ret;
+
+	if (alone)
+		pthread_rwlock_wrlock(&fs->moves);
+	else
+		pthread_rwlock_rdlock(&fs->moves);
+	ret = look(fs, &renaming->from);
+	if (!ret)
+		ret = look(fs, &renaming->to);
+	if (!ret)
+		ret = is_directory(&renaming->from) == alone ? dispatch(renaming) : 1;
+	pthread_rwlock_unlock(&fs->moves);
+	drop_side(fs, &renaming->from);
+	drop_side(fs, &renaming->to);
+	return ret;
+}
+
 void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 	const char *new_name, unsigned int flags)
 {
 	struct fs *fs = fs_of(req);
-	struct renaming renaming = {
-		.fs = fs,
-		.from = {.parent = node_of(fs, parent), .name = name},
-		.to = {.parent = node_of(fs, new_parent), .name = new_name},
-		.flags = flags,
-		.thread = thread_of(req),
-	};
 	const struct notice_answer nothing = {.kind = NOTICE_NONE};
-	int ret = flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE) ? -EINVAL : 0;
+	struct renaming renaming;
+	bool alone = false;
+	int ret;
 
-	if (!ret)
-		ret = look(fs, &renaming.from);
-	if (!ret)
-		ret = look(fs, &renaming.to);
-	if (!ret)
-		ret = dispatch(&renaming);
+	do {
+		renaming = (struct renaming){
+			.fs = fs,
+			.from = {.parent = node_of(fs, parent), .name = name},
+			.to = {.parent = node_of(fs, new_parent), .name = new_name},
+			.flags = flags,
+			.thread = thread_of(req),
+		};
+		ret = flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)
+			      ? -EINVAL
+			      : run(&renaming, alone);
+		alone = !alone;
+	} while (ret == 1);
 	fuse_reply_err(req, -ret);
 	/*
 	 * The kernel has moved the inode of the old name to the new one. Where that is not its inode any
@@ -528,10 +564,4 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 		if (flags & RENAME_EXCHANGE)
 			notifier_entry(fs->notifier, parent, slice_str(name), &nothing);
 	}
-	pthread_mutex_lock(&fs->lock);
-	document_unref(fs, renaming.from.document);
-	document_unref(fs, renaming.to.document);
-	pthread_mutex_unlock(&fs->lock);
-	buf_release(&renaming.from.path);
-	buf_release(&renaming.to.path);
 }

@@ -18,7 +18,7 @@
  * What the operations share.
  *
  * Lock order, outermost first:
- *	document.commit > draft.lock > fs->lock > inside the memory, scratch, refusals, notifier, locks
+ *	moves > document.commit > draft.lock > fs->lock > inside the memory, scratch, refusals, notifier, locks
  * No lock is held while a request is answered, and fs->lock is never held over the disk.
  */
 enum fs_tree { TREE_SCRATCH, TREE_REJECTED, TREE_CONFLICTS, TREE_COUNT };
@@ -32,11 +32,17 @@ struct fs {
 	struct refusals *refusals;
 	struct scratch trees[TREE_COUNT];
 	struct timespec started; /* wall clock */
+	/*
+	 * Held for reading while something is done to a path: it stays the path of what it was made
+	 * for. For writing by the rename of a directory, which changes the paths of all below it.
+	 */
+	pthread_rwlock_t moves;
 	pthread_mutex_t lock;
 	pthread_cond_t published;         /* a commit of some document ended */
 	struct node_table nodes;          /* guarded by lock */
 	struct document_table documents;  /* guarded by lock */
 	struct expectation *expectations; /* guarded by lock */
+	struct handle *open_handles;      /* guarded by lock */
 	struct slow_write *slow;          /* control writes under way; guarded by lock */
 	bool adopting;                    /* outside changes come in; guarded by lock */
 	unsigned slow_threads;            /* guarded by lock; published tells when one ends */
@@ -55,11 +61,13 @@ struct handle {
 	struct node *node;         /* referenced */
 	struct document *document; /* HANDLE_DOCUMENT; referenced */
 	struct handle *next;       /* of the same document; guarded by fs->lock */
-	struct draft *draft;       /* writers; referenced */
-	int fd;                    /* HANDLE_SCRATCH, else -1 */
-	struct listing *listing;   /* HANDLE_DIRECTORY */
-	struct buf snapshot;       /* HANDLE_CONTROL: what read returns */
-	pthread_mutex_t lock;      /* HANDLE_DIRECTORY: guards listing */
+	struct handle *next_open;  /* of all handles; guarded by fs->lock */
+	struct handle *prev_open;
+	struct draft *draft;     /* writers; referenced */
+	int fd;                  /* HANDLE_SCRATCH, else -1 */
+	struct listing *listing; /* HANDLE_DIRECTORY */
+	struct buf snapshot;     /* HANDLE_CONTROL: what read returns */
+	pthread_mutex_t lock;    /* HANDLE_DIRECTORY: guards listing */
 };
 
 static inline struct fs *fs_of(fuse_req_t req)
@@ -89,7 +97,8 @@ static inline pid_t thread_of(fuse_req_t req)
 
 struct handle *handle_new(enum handle_kind kind, int flags);
 /* With fs->lock held: counts it where it belongs. document may be NULL. */
-void handle_attach(struct handle *handle, struct node *node, struct document *document);
+void handle_attach(struct fs *fs, struct handle *handle, struct node *node,
+	struct document *document);
 /* Takes the node's lookups of handles with it. */
 void handle_free(struct fs *fs, struct handle *handle);
 
