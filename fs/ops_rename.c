@@ -452,6 +452,8 @@ static int rename_directory(struct renaming *renaming)
 	if (!ret && renaming->from.view.in_memory)
 		ret = memory_rename_directory(fs->memory, path_of(&renaming->from),
 			path_of(&renaming->to), &reason);
+	if (ret == -EINVAL)
+		ret = -EXDEV; /* no key can be there: mv copies what can be copied */
 	if (!ret && renaming->from.view.in_scratch)
 		ret = scratch_rename(tree, path_of(&renaming->from), path_of(&renaming->to), 0);
 	if (ret)
