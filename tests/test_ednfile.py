@@ -848,7 +848,9 @@ def test_any_changes_of_any_map(probe, tmp_path):
                 check_shown(model)
             probe.do('rewrite')
             after = file.read_bytes().decode()
-            assert re.findall(r'#_ ?(?:#_ )?[\["]?d(\d+)', after) == kept_discards(text, after)
+            # A value that moves to another key takes the discards in it along: the order may differ.
+            found = re.findall(r'#_ ?(?:#_ )?[\["]?d(\d+)', after)
+            assert sorted(found) == sorted(kept_discards(text, after))
         finally:
             probe.do('close')
         probe.open(file)
