@@ -430,3 +430,32 @@ def test_a_thousand_ranges(locked, actors):
         assert other('get', 'f', 'r', 1999, 1).startswith('w 0 2000 ')
         fcntl.lockf(file, fcntl.LOCK_UN, 1999, 1)
         assert other('set', 'f', 'w', 1, 1999) == 'ok'
+
+
+CONTENDER = r'''
+import fcntl, mmap, os, sys
+path, shared, kind = sys.argv[1:]
+with open(shared, 'r+b') as file:
+    counter = mmap.mmap(file.fileno(), 8)
+for _ in range(300):
+    file = os.open(path, os.O_RDWR)
+    if kind == 'flock':
+        fcntl.flock(file, fcntl.LOCK_EX)
+    else:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+    value = int.from_bytes(counter[:], 'little')
+    os.sched_yield()
+    counter[:] = (value + 1).to_bytes(8, 'little')
+    os.close(file)
+'''
+
+
+@BOTH
+def test_contenders_exclude_each_other(locked, kind):
+    """Closing is what gives up here, and open files come and go: their RELEASE may be late."""
+    shared = locked.base / 'shared'
+    shared.write_bytes(bytes(8))
+    contenders = [subprocess.Popen([sys.executable, '-c', CONTENDER, locked.mnt / 'config.json',
+                                    shared, kind]) for _ in range(6)]
+    assert [contender.wait(BOUND_S) for contender in contenders] == [0] * 6
+    assert int.from_bytes(shared.read_bytes(), 'little') == 6 * 300
