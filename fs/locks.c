@@ -378,16 +378,3 @@ void locks_drop_handle(struct locks *locks, uint64_t ino, uint64_t handle)
 	pthread_mutex_unlock(&locks->mutex);
 	answer_all(answered);
 }
-
-void locks_drop_flock(struct locks *locks, uint64_t ino, uint64_t owner)
-{
-	struct waiter *answered = NULL;
-
-	if (!atomic_load(&locks->used))
-		return;
-	pthread_mutex_lock(&locks->mutex);
-	if (lock_table_drop(&locks->table, LOCK_FLOCK, ino, owner))
-		serve_waiters(locks, ino, &answered);
-	pthread_mutex_unlock(&locks->mutex);
-	answer_all(answered);
-}

@@ -47,7 +47,5 @@ void locks_setlk(struct locks *locks, fuse_req_t req, uint64_t ino, uint64_t own
  */
 void locks_drop_posix(struct locks *locks, uint64_t ino, uint64_t owner);
 void locks_drop_handle(struct locks *locks, uint64_t ino, uint64_t handle);
-/* The flock that was asked for in that name. */
-void locks_drop_flock(struct locks *locks, uint64_t ino, uint64_t owner);
 
 #endif

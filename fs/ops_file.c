@@ -378,8 +378,6 @@ void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct handle *handle = handle_of(fi);
 
 	(void)ino;
-	if (fi->flock_release)
-		locks_drop_flock(fs->locks, handle->node->ino, fi->lock_owner);
 	locks_drop_handle(fs->locks, handle->node->ino, fi->fh);
 	ops_close(fs, handle);
 	fuse_reply_err(req, 0);
