@@ -6,6 +6,7 @@ import pathlib
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -16,6 +17,14 @@ from conftest import BOUND_S, wait_until
 from shell import environment
 
 ESCAPES = re.compile(r'\x1b(\[[0-9;?>=!]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][0-9A-B]|[=>78MDEHc])')
+
+
+def kill(process):
+    try:
+        os.kill(int(process.name), signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    return process
 
 
 class Terminal:
@@ -40,11 +49,12 @@ class Terminal:
             self.process.kill()
             self.process.wait()
         os.close(self.master)
-        wait_until(lambda: not any(map(self.works_here, pathlib.Path('/proc').glob('[0-9]*'))),
+        wait_until(lambda: not [kill(process) for process in pathlib.Path('/proc').glob('[0-9]*')
+                                if self.works_here(process)],
                    'what the program started to leave the mount')
 
     def works_here(self, process):
-        """Does it stand in the mount? emacs starts compilers, which end a little later than it."""
+        """Does it stand in the mount? emacs starts compilers, which would end later than it."""
         try:
             return os.readlink(process / 'cwd').startswith(self.mnt)
         except OSError:

@@ -37,7 +37,7 @@ def vim(m, how, name):
 
 
 def emacs(m, name, text):
-    editor = Terminal(m, ['emacs', '-nw', '--no-splash', name])
+    editor = Terminal(m, ['emacs', '-nw', '--no-splash', name], TERM='rxvt')  # asks no questions
     editor.wait_for(text)
     return editor
 
@@ -72,7 +72,11 @@ def emacs_edit(m, name, old, new):
 
 def nano_edit(m, name, old, new):
     with nano(m, name) as editor:
-        editor.type(f'\x1c{old}\r{new}\ra\x0f\r')  # search and replace all, write out
+        for keys, shows in (('\x1br', 'to replace'), (f'{old}\r', 'with'),
+                            (f'{new}\r', 'this instance'), ('a', 'Replaced'), ('\x0f', 'DOS Format')):
+            editor.type(keys)
+            editor.wait_for(shows)
+        editor.type('\r')  # to the question for the name
         editor.wait_until(lambda: new in text_of(m.mnt / name), 'the save')
         editor.type('\x18')
         assert editor.wait_exit() == 0
@@ -127,12 +131,14 @@ def test_new_file(mount, how):
     if how == 'nano':
         with Terminal(m, ['nano', 'new.json']) as editor:
             editor.wait_for('New File')
-            editor.type('{"a": ":b"}\r\x0f\r')
+            editor.type('{"a": ":b"}\r\x0f')
+            editor.wait_for('DOS Format')
+            editor.type('\r')
             editor.wait_until(lambda: text_of(m.mnt / 'new.json'), 'the save')
             editor.type('\x18')
             assert editor.wait_exit() == 0
     elif how == 'emacs':
-        with Terminal(m, ['emacs', '-nw', '--no-splash', 'new.json']) as editor:
+        with Terminal(m, ['emacs', '-nw', '--no-splash', 'new.json'], TERM='rxvt') as editor:
             editor.wait_for('New file')
             editor.type('{"a": ":b"}\r\x18\x13')
             editor.wait_until(lambda: text_of(m.mnt / 'new.json'), 'the save')
@@ -164,12 +170,13 @@ def test_vim_refused(mount, how):
     """vim sees the error, and puts back what was there: that clears nothing. The next good save does."""
     m = mount(MEMORY)
     bad = GOOD.replace(b'":light"', b'light')
+    copies = how in ('vim -u NONE', 'vim backupcopy')  # the backup is not renamed, but copied back
     with vim(m, how, 'config.json') as editor:
         editor.type(':%s/":light"/light/\r:w\r')
         editor.wait_for(r'E\d+:|E\d+ ')
         check_refused(m, 'config.json', bad)
         editor.type('\r:%s/light/":dark"/\r:w\r')
-        if how in ('vim -u NONE', 'vim backupcopy'):
+        if copies:
             editor.wait_for(r'y/n')  # it put the old bytes back itself, and wonders who did
             editor.type('y')
         editor.wait_until(lambda: 'dark' in text_of(m.mnt / 'config.json'), 'the good save')
@@ -177,8 +184,8 @@ def test_vim_refused(mount, how):
         editor.type(':q!\r')
         editor.wait_exit()
     holds(m, ':config', '{:theme :dark :size 12}')
-    assert names(m.mnt) == sorted(['config.json', 'embed-token', 'presence',
-                                   *left_by(how, 'config.json')])
+    left = ['config.json~'] if copies else left_by(how, 'config.json')
+    assert names(m.mnt) == sorted(['config.json', 'embed-token', 'presence', *left])
 
 
 @pytest.mark.parametrize('how', VIMS)
@@ -205,7 +212,9 @@ def test_vim_gives_up(mount, how):
 def test_nano_refused(mount):
     m = mount(MEMORY)
     with nano(m, 'config.json') as editor:
-        editor.type('\x1b[B\x0b"theme": light,\r\x0f\r')  # line down, cut, type anew, write out
+        editor.type('\x1b[B\x0b"theme": light,\r\x0f')  # line down, cut, type anew, write out
+        editor.wait_for('DOS Format')
+        editor.type('\r')
         editor.wait_for('Bad message')
         check_refused(m, 'config.json', b'{\n"theme": light,\n  "size": 12\n}\n')
         editor.type('\x18')
@@ -221,7 +230,7 @@ def test_emacs_refused(mount):
     m = mount(MEMORY)
     with emacs(m, 'config.json', 'light') as editor:
         editor.type('\x1bxreplace-string\r":light"\rlight\r\x18\x13')
-        editor.wait_for('[Bb]ad message')
+        editor.wait_for('Write error')
         check_refused(m, 'config.json', GOOD.replace(b'":light"', b'light'))
         editor.type('\x1b<\x1bxreplace-string\rlight\r":dark"\r\x18\x13')
         editor.wait_for('Save anyway')  # it took the refused file's time for its own
