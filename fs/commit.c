@@ -188,7 +188,6 @@ static void settled(struct fs *fs, struct document *document, struct slice path,
 	document->on_disk = false;
 	if (verdict->node) {
 		verdict->node->version = verdict->st.version;
-		verdict->node->ino = verdict->st.ino;
 	}
 	pthread_mutex_unlock(&fs->lock);
 	if (on_disk)

@@ -54,7 +54,8 @@ static void add_status(struct fs *fs, cJSON *root, const struct memory_health *h
 		add_reason(reasons, "memory.edn can't be written: %s", health->edn_reason);
 	if (health->lenient_keys)
 		add_reason(reasons,
-			"memory.edn has %zu %s with a keyword, symbol or tag that Clojure can't read: "
+			"memory.edn has %zu %s with a keyword, symbol or tag that Clojure can't "
+			"read: "
 			"Ouroboros would start empty and overwrite it",
 			health->lenient_keys, health->lenient_keys == 1 ? "entry" : "entries");
 	if (health->trailing_bytes)

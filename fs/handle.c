@@ -45,6 +45,7 @@ void handle_attach(struct fs *fs, struct handle *handle, struct node *node,
 {
 	node_hold(node);
 	handle->node = node;
+	handle->ino = node->ino;
 	list(fs, handle);
 	if (!document)
 		return;
@@ -80,6 +81,36 @@ void handle_free(struct fs *fs, struct handle *handle)
 	buf_release(&handle->snapshot);
 	pthread_mutex_destroy(&handle->lock);
 	free(handle);
+}
+
+void node_look(struct fs *fs, const struct node *node, struct node_look *look)
+{
+	pthread_mutex_lock(&fs->lock);
+	*look = (struct node_look){
+		.state = node->state,
+		.taken = node->taken,
+		.version = node->version,
+		.ino = node->ino,
+		.draft = node->draft ? draft_ref(node->draft) : NULL,
+	};
+	pthread_mutex_unlock(&fs->lock);
+}
+
+int fs_dup_open(struct fs *fs, const struct node *node)
+{
+	struct handle *handle;
+	int fd = -ENOENT;
+
+	pthread_mutex_lock(&fs->lock);
+	for (handle = fs->open_handles; handle; handle = handle->next_open) {
+		if (handle->node != node || handle->fd < 0)
+			continue;
+		fd = fcntl(handle->fd, F_DUPFD_CLOEXEC, 0);
+		fd = fd < 0 ? -errno : fd;
+		break;
+	}
+	pthread_mutex_unlock(&fs->lock);
+	return fd;
 }
 
 int fs_path(struct fs *fs, const struct node *node, const char *child, struct buf *path)

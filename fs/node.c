@@ -97,7 +97,6 @@ struct node *node_new(struct node_table *table, struct node *parent, struct slic
 	node->name_len = (uint16_t)name.len;
 	node->kind = kind;
 	node->refs = 1;
-	node->fd = -1;
 	node->parent = parent;
 	if (parent)
 		node_ref(parent);

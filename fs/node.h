@@ -55,7 +55,6 @@ struct node {
 	uint64_t version;       /* documents: memory_stat.version; 0 for an empty draft */
 	struct version *pinned; /* documents: the bytes, kept for open handles; referenced */
 	struct draft *draft;    /* NODE_WRITER with open handles; referenced */
-	int fd;                 /* NODE_SCRATCH: of some open handle, -1 without any */
 };
 
 struct node_table {

@@ -27,13 +27,19 @@ static int read_version(struct fs *fs, struct handle *handle, size_t size, off_t
 	struct version **out)
 {
 	struct node *node = handle->node;
-	struct version *version = document_pinned(fs, node);
+	struct version *version = NULL;
 	struct buf path = BUF_INIT;
 	bool same;
+	bool empty;
 	int ret;
 
+	pthread_mutex_lock(&fs->lock);
+	empty = !node->version;
+	if (node->pinned)
+		version = version_ref(node->pinned);
+	pthread_mutex_unlock(&fs->lock);
 	*out = version;
-	if (version || !node->version)
+	if (version || empty)
 		return 0;
 	version = version_new();
 	if (!version)
@@ -266,7 +272,7 @@ void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int ret = 0;
 
 	(void)ino;
-	locks_drop_posix(fs->locks, handle->node->ino, fi->lock_owner);
+	locks_drop_posix(fs->locks, handle->ino, fi->lock_owner);
 	if (handle->kind == HANDLE_DOCUMENT && handle->draft && handle->writable)
 		ret = flush_document(fs, handle, thread_of(req), &stale);
 	ops_answer_stale(fs, req, handle->document, stale, -ret);
@@ -360,15 +366,6 @@ void ops_close(struct fs *fs, struct handle *handle)
 		withdraw_created(fs, handle);
 		retire_writer(fs, handle);
 	}
-	if (handle->kind == HANDLE_SCRATCH && handle->node) {
-		pthread_mutex_lock(&fs->lock);
-		if (handle->node->fd == handle->fd) {
-			handle->node->fd = handle->node->handles > 1
-						   ? fcntl(handle->fd, F_DUPFD_CLOEXEC, 0)
-						   : -1;
-		}
-		pthread_mutex_unlock(&fs->lock);
-	}
 	handle_free(fs, handle);
 }
 
@@ -378,7 +375,7 @@ void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct handle *handle = handle_of(fi);
 
 	(void)ino;
-	locks_drop_handle(fs->locks, handle->node->ino, fi->fh);
+	locks_drop_handle(fs->locks, handle->ino, fi->fh);
 	ops_close(fs, handle);
 	fuse_reply_err(req, 0);
 }
@@ -469,19 +466,19 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 void ops_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
 {
 	(void)ino;
-	locks_flock(fs_of(req)->locks, req, handle_of(fi)->node->ino, fi->fh, op);
+	locks_flock(fs_of(req)->locks, req, handle_of(fi)->ino, fi->fh, op);
 }
 
 void ops_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock)
 {
 	(void)ino;
-	locks_getlk(fs_of(req)->locks, req, handle_of(fi)->node->ino, fi->lock_owner, lock);
+	locks_getlk(fs_of(req)->locks, req, handle_of(fi)->ino, fi->lock_owner, lock);
 }
 
 void ops_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *lock,
 	int sleep)
 {
 	(void)ino;
-	locks_setlk(fs_of(req)->locks, req, handle_of(fi)->node->ino, fi->lock_owner, fi->fh, lock,
+	locks_setlk(fs_of(req)->locks, req, handle_of(fi)->ino, fi->lock_owner, fi->fh, lock,
 		sleep);
 }

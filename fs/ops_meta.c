@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "path.h"
 
@@ -231,8 +232,13 @@ static int committed_stat(struct fs *fs, const struct node *node, struct stat *s
 	if (!ret) {
 		*st = view.st;
 		*version = view.version;
-		if (view.kind == VIEW_DRAFT && node->ino)
-			st->st_ino = node->ino;
+		if (view.kind == VIEW_DRAFT) {
+			struct node_look look;
+
+			node_look(fs, node, &look);
+			st->st_ino = look.ino ? look.ino : st->st_ino;
+			draft_unref(look.draft);
+		}
 		return 0;
 	}
 	pthread_mutex_lock(&fs->lock);
@@ -265,63 +271,60 @@ static int old_stat(struct fs *fs, const struct node *node, struct stat *st)
 	return 0;
 }
 
-static bool sees_draft(const struct node *node, struct draft *draft, const struct handle *handle,
-	pid_t thread)
+static bool sees_draft(const struct node_look *look, const struct handle *handle, pid_t thread)
 {
-	if (!draft)
+	if (!look->draft)
 		return false;
-	if (!node->taken || (handle && handle->draft == draft))
+	if (!look->taken || (handle && handle->draft == look->draft))
 		return true;
-	return same_process(thread, draft->opener);
+	return same_process(thread, look->draft->opener);
 }
 
 static int document_stat(struct fs *fs, const struct node *node, const struct handle *handle,
-	pid_t thread, struct stat *st)
+	pid_t thread, struct stat *st, double *timeout)
 {
-	struct draft *draft = NULL;
-	enum node_state state;
+	struct node_look look;
 	uint64_t version = 0;
 	int ret;
 
-	pthread_mutex_lock(&fs->lock);
-	state = node->state;
-	if (node->draft)
-		draft = draft_ref(node->draft);
-	pthread_mutex_unlock(&fs->lock);
-	if (sees_draft(node, draft, handle, thread)) {
-		view_draft_stat(fs, draft, node->ino, st);
+	node_look(fs, node, &look);
+	if (look.state == NODE_CURRENT && look.version)
+		*timeout = VIEW_LONG_S;
+	if (sees_draft(&look, handle, thread)) {
+		view_draft_stat(fs, look.draft, look.ino, st);
 		ret = 0;
-	} else if (state == NODE_OLD) {
+	} else if (look.state == NODE_OLD) {
 		ret = old_stat(fs, node, st);
 	} else {
 		ret = committed_stat(fs, node, st, &version);
-		if (ret == -ENOENT || (!ret && state == NODE_CURRENT && version != node->version))
+		if (ret == -ENOENT ||
+			(!ret && look.state == NODE_CURRENT && version != look.version))
 			ret = old_stat(fs, node, st);
 	}
-	draft_unref(draft);
+	draft_unref(look.draft);
 	return ret;
 }
 
 static int scratch_node_stat(struct fs *fs, const struct node *node, const struct handle *handle,
 	struct stat *st)
 {
+	bool own = handle && handle->fd >= 0;
 	struct stat found;
 	uint64_t version;
+	int ret = own ? -ENOENT : committed_stat(fs, node, st, &version);
 	int fd;
 
-	if (handle && handle->fd >= 0)
-		fd = handle->fd;
-	else {
-		int ret = committed_stat(fs, node, st, &version);
-
-		if (ret != -ENOENT)
-			return ret;
-		fd = node->fd; /* unlinked, and open somewhere */
-	}
-	if (fd < 0 || fstat(fd, &found))
-		return -ENOENT;
-	view_scratch_stat(fs, &found, st);
-	return 0;
+	if (ret != -ENOENT)
+		return ret;
+	fd = own ? handle->fd : fs_dup_open(fs, node); /* unlinked, and open somewhere */
+	if (fd < 0)
+		return fd;
+	ret = fstat(fd, &found) ? -errno : 0;
+	if (!own)
+		close(fd);
+	if (!ret)
+		view_scratch_stat(fs, &found, st);
+	return ret;
 }
 
 int ops_stat(struct fs *fs, const struct node *node, const struct handle *handle, pid_t thread,
@@ -332,9 +335,7 @@ int ops_stat(struct fs *fs, const struct node *node, const struct handle *handle
 	*timeout = 0;
 	switch ((enum node_kind)node->kind) {
 	case NODE_DOCUMENT:
-		if (node->state == NODE_CURRENT && node->version)
-			*timeout = VIEW_LONG_S;
-		return document_stat(fs, node, handle, thread, st);
+		return document_stat(fs, node, handle, thread, st, timeout);
 	case NODE_SCRATCH:
 		*timeout = VIEW_LONG_S;
 		return scratch_node_stat(fs, node, handle, st);

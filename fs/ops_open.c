@@ -69,17 +69,19 @@ static int load_base(struct fs *fs, struct node *node, struct document *document
 	struct buf path = BUF_INIT;
 	struct buf bytes = BUF_INIT;
 	struct memory_stat st = {0};
+	bool empty;
 	int ret;
 
 	pthread_mutex_lock(&fs->lock);
 	ret = document_path(fs, document, &path);
 	st.mode = document->mode;
+	empty = !node->version;
 	pthread_mutex_unlock(&fs->lock);
 	if (!ret && truncate)
 		ret = memory_stat(fs->memory, buf_slice(&path), &st);
 	else if (!ret)
 		ret = memory_read(fs->memory, buf_slice(&path), &st, &bytes, NULL);
-	if (ret == -ENOENT && !node->version)
+	if (ret == -ENOENT && empty)
 		ret = 0; /* an empty file that was never saved */
 	buf_release(&path);
 	if (ret) {
@@ -91,6 +93,8 @@ static int load_base(struct fs *fs, struct node *node, struct document *document
 	draft->bytes = bytes;
 	draft->mode = st.mode;
 	draft->written = st.mtime;
+	if (!st.version) /* a new file is of now */
+		clock_gettime(CLOCK_REALTIME, &draft->written);
 	if (truncate) {
 		clock_gettime(CLOCK_REALTIME, &draft->written);
 		draft->dirty = true;
@@ -121,8 +125,14 @@ static void note_empty(struct fs *fs, struct document *document, const struct no
 }
 
 /* Returns 0, or -ESTALE when the kernel has to look the name up again. With fs->lock held. */
+struct admitted {
+	bool fresh;     /* the draft is this handle's to begin */
+	bool taken;     /* the kernel may give the node to others, too */
+	bool contended; /* others have it open */
+};
+
 static int admit(struct fs *fs, struct node *node, struct handle *handle, bool write, pid_t thread,
-	bool *fresh)
+	struct admitted *admitted)
 {
 	struct document *document;
 	struct expectation *expectation;
@@ -139,7 +149,7 @@ static int admit(struct fs *fs, struct node *node, struct handle *handle, bool w
 			expectation_of_name(fs, 0, node->parent, node_name(node)) != NULL);
 	else
 		admission = admit_reader(node, expectation);
-	*fresh = !node->draft;
+	admitted->fresh = !node->draft;
 	if (admission == REFUSE)
 		ret = expectation_add(fs, thread, document, node, write);
 	else if (admission != ADMIT_READER)
@@ -150,6 +160,8 @@ static int admit(struct fs *fs, struct node *node, struct handle *handle, bool w
 			node->ino = document->ino;
 		handle_attach(fs, handle, node, document);
 	}
+	admitted->taken = node->taken;
+	admitted->contended = node->handles > 1;
 	if (expectation)
 		expectation_drop(fs, expectation);
 	document_unref(fs, document);
@@ -169,11 +181,11 @@ static int open_document(struct fs *fs, fuse_req_t req, struct node *node, struc
 	struct fuse_file_info *fi)
 {
 	bool write = wants_to_write(fi->flags);
-	bool fresh;
+	struct admitted admitted;
 	int ret;
 
 	pthread_mutex_lock(&fs->lock);
-	ret = admit(fs, node, handle, write, thread_of(req), &fresh);
+	ret = admit(fs, node, handle, write, thread_of(req), &admitted);
 	if (!ret && !write) {
 		fi->keep_cache = !node->cold && node->state != NODE_WRITER;
 		node->cold = false;
@@ -187,13 +199,13 @@ static int open_document(struct fs *fs, fuse_req_t req, struct node *node, struc
 		return 0;
 	}
 	fi->direct_io = 1;
-	if (fresh && node->taken && node->handles > 1)
+	if (admitted.fresh && admitted.taken && admitted.contended)
 		ret = document_pin(fs, handle->document, node); /* readers keep what they opened */
-	if (fresh && !ret)
+	if (admitted.fresh && !ret)
 		ret = load_base(fs, node, handle->document, handle->draft, fi->flags & O_TRUNC);
 	else if (!ret && (fi->flags & O_TRUNC))
 		ret = draft_truncate(handle->draft, thread_of(req), 0, fs->options->doc_max_bytes);
-	if (!ret && node->taken)
+	if (!ret && admitted.taken)
 		(void)fuse_lowlevel_notify_inval_inode(fs->session, ino_of(fs, node), -1, 0);
 	return ret;
 }
@@ -205,14 +217,16 @@ static int open_scratch(struct fs *fs, struct node *node, struct handle *handle,
 	struct buf path = BUF_INIT;
 	struct scratch *tree;
 	struct slice rel;
+	struct node_look look;
 	int ret = fs_path(fs, node, NULL, &path);
 
 	if (ret)
 		return ret;
+	node_look(fs, node, &look);
 	(void)view_is_scratch(fs, buf_slice(&path), &tree, &rel);
 	if (wants_to_write(flags) && view_is_read_only(buf_slice(&path)))
 		ret = -EROFS;
-	else if (node->state == NODE_OLD)
+	else if (look.state == NODE_OLD)
 		ret = -ESTALE; /* renamed away or unlinked: what has the name now? */
 	else
 		/* Writers read, too: the kernel fills up pages it was given in part. */
@@ -230,8 +244,6 @@ static int open_scratch(struct fs *fs, struct node *node, struct handle *handle,
 		return ret;
 	pthread_mutex_lock(&fs->lock);
 	handle_attach(fs, handle, node, NULL);
-	if (node->fd < 0)
-		node->fd = handle->fd;
 	pthread_mutex_unlock(&fs->lock);
 	return 0;
 }
@@ -347,7 +359,6 @@ static int create_document(struct fs *fs, struct node *parent, const char *name,
 		ret = load_base(fs, node, document, handle->draft, flags & O_TRUNC && !found);
 	pthread_mutex_lock(&fs->lock);
 	if (!ret) {
-		clock_gettime(CLOCK_REALTIME, &handle->draft->written);
 		node->lookups++;
 		entry->ino = ino_of(fs, node);
 	}
@@ -356,7 +367,7 @@ static int create_document(struct fs *fs, struct node *parent, const char *name,
 	document_unref(fs, document);
 	pthread_mutex_unlock(&fs->lock);
 	if (!ret)
-		view_draft_stat(fs, handle->draft, node->ino, &entry->attr);
+		view_draft_stat(fs, handle->draft, handle->ino, &entry->attr);
 	return ret;
 }
 
@@ -382,8 +393,6 @@ static int create_scratch(struct fs *fs, struct node *parent, const char *name, 
 	pthread_mutex_lock(&fs->lock);
 	node = node_of(fs, entry->ino);
 	handle_attach(fs, handle, node, NULL);
-	if (node->fd < 0)
-		node->fd = handle->fd;
 	pthread_mutex_unlock(&fs->lock);
 	return 0;
 }

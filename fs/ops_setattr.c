@@ -34,18 +34,15 @@ static void read_request(struct change *change, const struct stat *attr, int to_
 /* The draft that this caller's changes belong to; referenced, or NULL. */
 static struct draft *draft_of(const struct change *change)
 {
-	struct draft *draft = NULL;
+	struct node_look look;
 
-	pthread_mutex_lock(&change->fs->lock);
-	if (change->node->draft)
-		draft = draft_ref(change->node->draft);
-	pthread_mutex_unlock(&change->fs->lock);
-	if (draft && change->node->taken && !(change->handle && change->handle->draft == draft) &&
-		!same_process(change->thread, draft->opener)) {
-		draft_unref(draft);
-		draft = NULL;
+	node_look(change->fs, change->node, &look);
+	if (look.draft && look.taken && !(change->handle && change->handle->draft == look.draft) &&
+		!same_process(change->thread, look.draft->opener)) {
+		draft_unref(look.draft);
+		return NULL;
 	}
-	return draft;
+	return look.draft;
 }
 
 static struct document *hold_document(struct fs *fs, struct node *node)
@@ -66,12 +63,15 @@ static int truncate_committed(struct change *change, off_t size)
 	struct draft *draft = draft_new(change->thread);
 	struct verdict verdict = {.final = true};
 	struct buf path = BUF_INIT;
+	struct node_look look;
 	struct memory_stat st;
 	int ret = document && draft ? fs_path(fs, change->node, NULL, &path) : -ENOMEM;
 
 	if (!ret)
 		ret = memory_read(fs->memory, buf_slice(&path), &st, &draft->bytes, NULL);
-	if (ret == -ENOENT && !change->node->version) {
+	node_look(fs, change->node, &look);
+	draft_unref(look.draft);
+	if (ret == -ENOENT && !look.version) {
 		ret = size ? -EBADMSG : 0; /* an empty file stays one */
 	} else if (!ret && (off_t)draft->bytes.len != size) {
 		draft->mode = st.mode;
@@ -178,8 +178,8 @@ static int set_real(struct change *change, const struct stat *attr, int to_set)
 	else
 		fd = scratch_openfile(tree, rel, to_set & FUSE_SET_ATTR_SIZE ? O_RDWR : O_RDONLY,
 			0);
-	if (fd == -ENOENT && change->node->fd >= 0)
-		fd = fcntl(change->node->fd, F_DUPFD_CLOEXEC, 0); /* unlinked, and open */
+	if (fd == -ENOENT)
+		fd = fs_dup_open(fs, change->node); /* unlinked, and open */
 	if (!ret && fd < 0)
 		ret = fd;
 	if (!ret && (to_set & FUSE_SET_ATTR_SIZE))

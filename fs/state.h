@@ -59,6 +59,7 @@ struct handle {
 	bool writable;
 	bool append;
 	struct node *node;         /* referenced */
+	uint64_t ino;              /* the file's st_ino, by which locks go */
 	struct document *document; /* HANDLE_DOCUMENT; referenced */
 	struct handle *next;       /* of the same document; guarded by fs->lock */
 	struct handle *next_open;  /* of all handles; guarded by fs->lock */
@@ -101,6 +102,18 @@ void handle_attach(struct fs *fs, struct handle *handle, struct node *node,
 	struct document *document);
 /* Takes the node's lookups of handles with it. */
 void handle_free(struct fs *fs, struct handle *handle);
+
+/* What may change about a node while one thinks about it, taken under fs->lock. */
+struct node_look {
+	enum node_state state;
+	bool taken;
+	uint64_t version;
+	uint64_t ino;
+	struct draft *draft; /* referenced, or NULL */
+};
+void node_look(struct fs *fs, const struct node *node, struct node_look *look);
+/* A descriptor of a scratch file that is open somewhere, for the caller to close; -ENOENT. */
+int fs_dup_open(struct fs *fs, const struct node *node);
 
 /* Path of a node, or of a child of it; takes fs->lock. */
 int fs_path(struct fs *fs, const struct node *node, const char *child, struct buf *path);
