@@ -300,6 +300,19 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
 	ops_answer_stale(fs, req, handle->document, verdict.stale, -ret);
 }
 
+/* With fs->lock held: is this what the memory has at the document's path? */
+static bool is_newest(struct fs *fs, struct document *document, uint64_t version)
+{
+	struct buf path = BUF_INIT;
+	struct memory_stat st;
+	bool newest = version && !document->dead && !document->committing &&
+		      !document_path(fs, document, &path) &&
+		      !memory_stat(fs->memory, buf_slice(&path), &st) && st.version == version;
+
+	buf_release(&path);
+	return newest;
+}
+
 /* The last writer of a node is done: the node becomes the version it committed, or an old one. */
 static void retire_writer(struct fs *fs, struct handle *handle)
 {
@@ -313,10 +326,10 @@ static void retire_writer(struct fs *fs, struct handle *handle)
 	if (!other && node->state == NODE_WRITER) {
 		struct document *document = handle->document;
 		struct slice name = slice_of(document->name, document->name_len);
-		bool current = !document->dead && node->version && node->handles == 1 &&
-			       node->parent == document->parent &&
+		bool current = node->handles == 1 && node->parent == document->parent &&
 			       slice_equal(node_name(node), name) &&
-			       !node_find(&fs->nodes, node->parent, name);
+			       !node_find(&fs->nodes, node->parent, name) &&
+			       is_newest(fs, document, node->version);
 
 		draft_unref(node->draft);
 		node->draft = NULL;
