@@ -8,7 +8,10 @@ that ask Clojure itself.
 """
 import json
 import re
+import sys
 import unicodedata
+
+sys.setrecursionlimit(20000)  # of 512 levels each takes a few frames
 
 TOKEN = re.compile(r'''
     (?P<gap>[\s,]+|;[^\n]*)
