@@ -62,6 +62,16 @@ struct edn {
 	};
 };
 
+/* Length of items[], 0 for what has none. */
+static inline size_t edn_item_count(const struct edn *v)
+{
+	if (v->type < EDN_LIST)
+		return 0;
+	if (v->type == EDN_TAGGED)
+		return 2;
+	return v->type == EDN_MAP ? (size_t)v->count * 2 : v->count;
+}
+
 enum { EDN_LOAD_DEPTH = 1024, EDN_SAVE_DEPTH = 512 };
 
 static inline struct slice edn_text(const struct edn *v)
@@ -142,6 +152,7 @@ struct edn_map_entry {
 	uint32_t value_depth; /* nesting of the value: 0 for a scalar, 1 for [] */
 	uint8_t value_type;   /* enum edn_type; a value behind ^meta has the type of what follows */
 	bool lenient;         /* some token in key or value is read by leniency */
+	bool tagged;          /* some tag in key or value is neither inst nor uuid */
 };
 
 struct edn_map_shape {

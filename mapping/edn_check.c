@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "edn_compare.h"
+#include "edn_reader.h"
 
 static int refuse_word(const struct edn *v, struct err *err)
 {
@@ -22,7 +23,7 @@ static int check_tag(const struct edn *tag, struct err *err)
 {
 	struct slice name = edn_text(tag);
 
-	if (slice_equal(name, SLICE_LITERAL("inst")) || slice_equal(name, SLICE_LITERAL("uuid")))
+	if (edn_is_known_tag(name))
 		return 0;
 	return err_set(err, -EBADMSG, "clojure.edn has no reader for the tag #%.*s",
 		name.len < 80 ? (int)name.len : 80, name.ptr);

@@ -6,16 +6,6 @@
 
 /* What equality, hashes and printers ask of a value. Internal to the edn_*.c files. */
 
-/* Length of items[], 0 for what has none. */
-static inline size_t edn_item_count(const struct edn *v)
-{
-	if (v->type < EDN_LIST)
-		return 0;
-	if (v->type == EDN_TAGGED)
-		return 2;
-	return v->type == EDN_MAP ? (size_t)v->count * 2 : v->count;
-}
-
 /* The BIGINT as a Long, if it fits. */
 bool edn_fits_long(const struct edn *v, int64_t *integer);
 

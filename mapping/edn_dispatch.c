@@ -122,6 +122,7 @@ static int read_tagged(struct edn_reader *r, const char **at, bool hashed, struc
 	if (tag.type != EDN_SYMBOL)
 		return edn_fail_token(&r->src, start, *at, "a tag must be a symbol");
 	r->lenient |= tag.lenient;
+	r->tagged |= !edn_is_known_tag(edn_text(&tag));
 	ret = edn_reader_form(r, at, hashed, &under);
 	if (ret)
 		return ret;

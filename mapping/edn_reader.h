@@ -17,6 +17,7 @@ struct edn_reader {
 	unsigned max_depth;
 	uint64_t seed;
 	bool lenient;          /* some token was read by leniency */
+	bool tagged;           /* some tag was neither inst nor uuid */
 	struct edn_key *stack; /* items of the collections that are still open */
 	size_t count;
 	size_t cap;
@@ -48,6 +49,12 @@ int edn_read_meta(struct edn_reader *r, const char **at, bool hashed, struct edn
 /* May this hold metadata? May it be metadata? */
 bool edn_takes_meta(uint8_t type);
 bool edn_is_meta(uint8_t type);
+
+/* The tags that clojure.edn reads without being told how. */
+static inline bool edn_is_known_tag(struct slice tag)
+{
+	return slice_equal(tag, SLICE_LITERAL("inst")) || slice_equal(tag, SLICE_LITERAL("uuid"));
+}
 
 /* Does a tag begin with this character, the one behind a #? */
 bool edn_starts_tag(const char *at, const char *end);

@@ -66,7 +66,7 @@ static int scan_map(struct edn_scanner *s, struct edn_map_shape *shape)
 {
 	int ret = find_map(s);
 
-	s->lenient = s->reader.lenient;
+	edn_scan_note_reader(s);
 	if (!ret)
 		ret = edn_scan_open_map(s);
 	if (ret)

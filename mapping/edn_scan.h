@@ -74,4 +74,13 @@ static inline void edn_scan_note_lenient(struct edn_scanner *s, bool lenient)
 	s->lenient |= lenient;
 }
 
+/* What the reader met in the form that it read. */
+static inline void edn_scan_note_reader(struct edn_scanner *s)
+{
+	edn_scan_note_lenient(s, s->reader.lenient);
+	s->entry.tagged |= s->reader.tagged;
+	s->reader.lenient = false;
+	s->reader.tagged = false;
+}
+
 #endif

@@ -176,11 +176,10 @@ int edn_scan_open_map(struct edn_scanner *s)
 	if (*s->at == '#') {
 		s->at++;
 		s->reader.arena = &s->scratch;
-		s->reader.lenient = false;
 		ret = edn_read_prefix(&s->reader, &s->at, &prefix);
 		if (ret)
 			return ret;
-		edn_scan_note_lenient(s, s->reader.lenient);
+		edn_scan_note_reader(s);
 	}
 	ret = push_frame(s, EDN_MAP, start, s->at);
 	if (ret)
@@ -201,11 +200,10 @@ static int read_value(struct edn_scanner *s)
 	int ret;
 
 	r->arena = &s->scratch;
-	r->lenient = false;
 	ret = edn_reader_form(r, &s->at, false, &form);
 	if (ret)
 		return ret;
-	edn_scan_note_lenient(s, r->lenient);
+	edn_scan_note_reader(s);
 	if (form.value.type == EDN_TAGGED)
 		edn_scan_note_depth(s, 1);
 	return end_form(s, form.value.type, edn_scan_offset(s, start));
@@ -232,9 +230,9 @@ static int scan_tagged(struct edn_scanner *s)
 	ret = edn_read_word(&s->reader.src, &end, &tag);
 	if (ret)
 		return ret;
-	if (tag.type == EDN_SYMBOL && !slice_equal(edn_text(&tag), SLICE_LITERAL("inst")) &&
-		!slice_equal(edn_text(&tag), SLICE_LITERAL("uuid"))) {
+	if (tag.type == EDN_SYMBOL && !edn_is_known_tag(edn_text(&tag))) {
 		edn_scan_note_lenient(s, tag.lenient);
+		s->entry.tagged = true;
 		return open_frame(s, EDN_FRAME_TAG, (unsigned)(end - start));
 	}
 	return read_value(s);
@@ -347,7 +345,7 @@ static int scan_form(struct edn_scanner *s)
 		(*s->at == '#' && s->at + 1 < s->reader.src.end && s->at[1] == '_'))
 		return scan_value(s);
 	if (s->count == 1)
-		s->entry.lenient = false;
+		s->entry.lenient = s->entry.tagged = false;
 	ret = edn_scan_key(s, frame, &type, &start);
 	return ret ? ret : end_form(s, type, start);
 }

@@ -56,11 +56,10 @@ static int read_key(struct edn_scanner *s, struct edn_frame *frame, struct edn_k
 	int ret;
 
 	s->reader.arena = frame == s->frames ? &s->kept : &s->scratch;
-	s->reader.lenient = false;
 	ret = edn_reader_form(&s->reader, &s->at, true, key);
 	if (ret)
 		return ret;
-	edn_scan_note_lenient(s, s->reader.lenient);
+	edn_scan_note_reader(s);
 	if (frame != s->frames)
 		edn_scan_note_depth(s, depth_of(&key->value));
 	return 0;

@@ -101,6 +101,8 @@ static int item_of(const struct ednfile *file, const struct ednmap *map, uint32_
 	int ret = 0;
 
 	item->slot = &entry->slot;
+	item->type = entry->type;
+	item->unreadable = entry->lenient || entry->tagged;
 	item->text = slice_of(entry->value, entry->value_len);
 	if (child && child->edited) {
 		lock(file);

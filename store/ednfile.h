@@ -46,6 +46,10 @@ struct ednfile_item {
 	uint64_t *slot; /* the caller's, zero when the entry is read or its text changes; access
 			    * it with atomics, as many readers may hold it. Valid as long as text. It
 			    * is a cache: a member's may be zero again after any change of the file. */
+	uint8_t type;   /* of the value, enum edn_type */
+	/* Key or value hold what clojure.edn can't read alone: a lenient token, a tag. Of a collection
+	 * this is what it was when the file was read. */
+	bool unreadable;
 };
 
 /* 0, -ENOENT or -ENOMEM. */

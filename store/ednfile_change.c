@@ -216,6 +216,7 @@ static int rekey(struct ednfile *file, struct place *from, struct place *to, str
 	if (ret)
 		return ret == -EBADMSG ? ret : err_set(err, ret, "%s", strerror(-ret));
 	ednmap_set_lenient(from->map, from->at, pair.lenient);
+	from->map->entries[from->at].tagged = pair.tagged;
 	place_changed(file, from);
 	return 0;
 }

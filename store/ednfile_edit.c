@@ -79,6 +79,7 @@ int ednmap_append(struct ednmap *map, const struct ednkey *key, struct ednblock 
 										 : key->kind,
 			.owns = EDN_OWNS_GAP | EDN_OWNS_KEY | EDN_OWNS_VALUE,
 			.lenient = pair->lenient,
+			.tagged = pair->tagged,
 		});
 	ednentry_set_gap(map, &map->entries[0], new.last);
 	touch(map);
@@ -145,6 +146,7 @@ void ednmap_set_value(struct ednmap *map, uint32_t at, struct ednblock *value,
 	entry->owns |= EDN_OWNS_VALUE;
 	entry->slot = 0;
 	ednmap_set_lenient(map, at, pair->lenient);
+	entry->tagged = pair->tagged;
 	touch(map);
 }
 

@@ -326,6 +326,7 @@ int ednpair_check(const struct ednmap *map, struct slice key, struct slice value
 				seen.entry.value.len),
 			.type = seen.entry.value_type,
 			.lenient = seen.entry.lenient,
+			.tagged = seen.entry.tagged,
 		};
 	buf_release(&text);
 	return ret;

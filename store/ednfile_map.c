@@ -254,6 +254,7 @@ static int add_entry(void *context, const struct edn_map_entry *found)
 		.value_len = (uint32_t)found->value.len,
 		.type = found->value_type,
 		.lenient = found->lenient,
+		.tagged = found->tagged,
 	};
 	reading->end = found->value.offset + found->value.len;
 	link_last(map, map->used++);

@@ -79,7 +79,8 @@ struct ednentry {
 	uint8_t type;     /* of the value, enum edn_type */
 	uint8_t key_kind; /* enum ednkey_kind */
 	uint8_t owns;
-	uint8_t lenient;
+	bool lenient : 1;
+	bool tagged : 1; /* of a collection: when it was read, its members' changes don't count */
 };
 
 struct ednmap {
@@ -166,6 +167,7 @@ struct ednpair {
 	struct slice value;
 	uint8_t type;
 	bool lenient;
+	bool tagged;
 };
 int ednpair_check(const struct ednmap *map, struct slice key, struct slice value,
 	struct ednpair *pair, struct err *err);
