@@ -41,6 +41,7 @@ static void release(struct memory *m)
 	table_release(&m->ghosts, NULL);
 	table_release(&m->dirty_dirs, NULL);
 	table_release(&m->exiles, NULL);
+	table_release(&m->held, NULL);
 	table_release(&m->replayed, NULL);
 	/* last: until here the store is ours */
 	store_dir_close(&m->dir);

@@ -13,6 +13,21 @@ static void reset_slot(struct memory *m, struct entity_id id)
 		__atomic_store_n(item.slot, 0, __ATOMIC_RELEASE);
 }
 
+/* What an earlier mount was allowed to save is held, whether or not it came to memory.edn. */
+static int hold_replayed(const struct apply *a, const struct change *c)
+{
+	struct table *held = &a->m->held;
+	struct ednfile_item item = {.unreadable = false};
+	int ret = a->replay ? held_add_key(held, c->id.key) : 0;
+
+	if (!a->replay || ret || c->kind != CHANGE_PUT)
+		return ret;
+	ret = held_add_key(held, c->id.member);
+	if (!ret && ednfile_get(a->m->file, c->id.key, c->id.member, &item) == 0)
+		ret = held_add_entry(held, slice_of(NULL, 0), &item);
+	return ret;
+}
+
 /* ---- memory.edn ---- */
 
 /* Remembers what stands in the file before our first change to it. */
@@ -97,16 +112,20 @@ static bool is_ghost(struct memory *m, struct entity_id id)
 	return ghost;
 }
 
-/* The value wanders from `from`, place and all. False: it is to be put as any other. */
+/*
+ * The value wanders from `from`, place and all. False: it is to be put as any other, also where a deleted
+ * document still has its place.
+ */
 static bool move_text(struct apply *a, const struct change *c)
 {
 	struct memory *m = a->m;
+	struct ednfile_item there;
 
-	if (!stands_as(m, c->from, c->text) || is_ghost(m, c->from))
+	if (!stands_as(m, c->from, c->text) || is_ghost(m, c->from) ||
+		ednfile_get(m->file, c->id.key, c->id.member, &there) == 0)
 		return false;
 	if (c->id.member.ptr && clear_ghost_key(m, c->id.key))
 		return false;
-	ednfile_delete(m->file, c->id.key, c->id.member);
 	return ednfile_rename(m->file, c->from.key, c->from.member, c->id.key, c->id.member,
 		       NULL) == 0;
 }
@@ -155,6 +174,8 @@ static int apply_put(struct apply *a, const struct change *c)
 	struct tree_node *node;
 	int ret = put_text(a, c);
 
+	if (!ret)
+		ret = hold_replayed(a, c);
 	if (!ret)
 		ret = memory_add_node(m, c->id, false, &a->when);
 	if (!ret)
@@ -254,6 +275,8 @@ static int apply_collection(struct apply *a, const struct change *c)
 				a->err);
 		a->edn_changed = true;
 	}
+	if (!ret)
+		ret = hold_replayed(a, c);
 	return ret ? ret : memory_add_node(m, c->id, true, &a->when);
 }
 

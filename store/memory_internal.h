@@ -80,6 +80,8 @@ struct memory {
 	struct table ghosts;          /* entity_id_name -> itself */
 	struct table dirty_dirs;      /* path -> itself: directories whose attributes saved lacks */
 	struct table exiles;          /* 8 bytes: default inode numbers that moved away -> itself */
+	struct table held;            /* unreadable tokens that memory.edn held since this mount
+					* began: it is unreadable already, they make it no worse */
 	uint64_t sequence;            /* last applied */
 	uint64_t edn_sequence;        /* last that changed memory.edn's content */
 	uint64_t edn_written;         /* last that memory.edn on disk holds */
@@ -181,6 +183,21 @@ static inline void target_release(struct target *target)
 	doc_release(&target->doc);
 }
 
+/* ---- memory_held.c: what clojure.edn can't read, but memory.edn held ---- */
+
+/*
+ * Into a table of tokens, from EDN text, from a canonical key, from an entry (an ednfile_each_fn: what
+ * is not flagged isn't looked at). 0, -ENOMEM.
+ */
+int held_add_text(struct table *held, struct slice text);
+int held_add_key(struct table *held, struct slice key);
+int held_add_entry(void *held, struct slice key, const struct ednfile_item *item);
+int held_merge(struct table *held, const struct table *more);
+/* Is every token in v one that clojure.edn reads or that was held? 0, -EBADMSG, -ENOMEM. Takes the lock. */
+int held_check_value(struct memory *m, const struct edn *v, struct err *err);
+/* The same of a canonical key or member, under memory.lock. */
+bool held_has_key(const struct memory *m, struct slice key);
+
 /* ---- memory_judge.c: may these bytes be saved? ---- */
 
 /* A save on its way: parsed and judged outside the writer's lock, committed inside. */
@@ -188,9 +205,10 @@ struct save {
 	struct arena arena;
 	struct edn value;
 	struct hash128 identity;
-	struct buf text;    /* as it is to stand in memory.edn */
-	struct buf current; /* the value that stands there, where the verdict asks for it */
+	struct buf text; /* as it is to stand in memory.edn */
 	bool has_current;
+	struct buf current;              /* what memory.edn holds there, deleted or not */
+	struct hash128 current_identity; /* zero: not known */
 };
 
 /* The checks that need no writer's lock; the caller repeats those of the place under it. */

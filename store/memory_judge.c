@@ -16,24 +16,11 @@ void save_release(struct save *save)
 
 static unsigned depth_of(const struct edn *v)
 {
+	size_t count = edn_item_count(v);
 	unsigned deepest = 0;
-	size_t count;
 
-	switch (v->type) {
-	case EDN_MAP:
-		count = 2 * (size_t)v->count;
-		break;
-	case EDN_LIST:
-	case EDN_VECTOR:
-	case EDN_SET:
-		count = v->count;
-		break;
-	case EDN_TAGGED:
-		count = 2;
-		break;
-	default:
+	if (v->type < EDN_LIST)
 		return 0;
-	}
 	for (size_t i = 0; i < count; i++) {
 		unsigned depth = depth_of(&v->items[i]);
 
@@ -43,75 +30,50 @@ static unsigned depth_of(const struct edn *v)
 	return deepest + 1;
 }
 
-static int each_lenient(const struct edn *v, struct table *known, bool add)
+static int read_current(const struct save *save, struct arena *arena, struct edn *value)
 {
-	size_t count = 0;
-	int ret = 0;
-
-	if (v->lenient) {
-		struct buf token = BUF_INIT;
-
-		edn_print(&token, v);
-		if (buf_error(&token))
-			ret = -ENOMEM;
-		else if (add)
-			ret = table_put(known, buf_slice(&token), known, NULL);
-		else if (!table_get(known, buf_slice(&token)))
-			ret = -EBADMSG;
-		buf_release(&token);
-	}
-	if (v->type == EDN_MAP)
-		count = 2 * (size_t)v->count;
-	else if (v->type == EDN_LIST || v->type == EDN_VECTOR || v->type == EDN_SET)
-		count = v->count;
-	else if (v->type == EDN_TAGGED)
-		count = 2;
-	for (size_t i = 0; i < count && !ret; i++)
-		ret = each_lenient(&v->items[i], known, add);
-	return ret;
+	return edn_read(arena, buf_slice(&save->current), EDN_LOAD_DEPTH, value, NULL, NULL);
 }
 
-/* Every token that clojure.edn can't read stands in the current value already. 0, -EBADMSG, -ENOMEM. */
-static int brings_nothing_new(const struct edn *value, const struct edn *current)
+/* How deep is what memory.edn holds there? 0 when that is nothing. */
+static int current_depth(const struct save *save, unsigned *depth)
 {
-	struct table known = {0};
-	int ret = each_lenient(current, &known, true);
+	struct arena arena = ARENA_INIT;
+	struct edn value;
+	int ret = save->has_current ? read_current(save, &arena, &value) : -ENOENT;
 
-	if (!ret)
-		ret = each_lenient(value, &known, false);
-	table_release(&known, NULL);
-	return ret;
+	*depth = ret ? 0 : depth_of(&value);
+	arena_release(&arena);
+	return ret == -ENOMEM ? ret : 0;
 }
 
-/* What memory.edn holds already may be saved again, however unreadable. */
-static int judge_by_current(struct save *save, struct slice json, int verdict)
+/*
+ * What memory.edn held already may be saved again, however unreadable: its tokens anywhere, its depth
+ * where it was.
+ */
+static int judge_by_held(struct memory *m, struct slice json, struct save *save, struct err *err)
 {
-	struct edn current;
 	unsigned depth;
-	int ret;
+	int ret = json_read(&save->arena, json, EDN_LOAD_DEPTH, &save->value, NULL);
 
-	if (!save->has_current)
-		return verdict;
-	ret = edn_read(&save->arena, buf_slice(&save->current), EDN_LOAD_DEPTH, &current, NULL,
-		NULL);
 	if (ret)
-		return ret == -ENOMEM ? ret : verdict;
-	depth = depth_of(&current);
-	ret = json_read(&save->arena, json, depth > EDN_SAVE_DEPTH ? depth : EDN_SAVE_DEPTH,
-		&save->value, NULL);
-	if (!ret)
-		ret = brings_nothing_new(&save->value, &current);
-	return ret == -EBADMSG ? verdict : ret;
+		return ret;
+	if (depth_of(&save->value) > EDN_SAVE_DEPTH) {
+		ret = current_depth(save, &depth);
+		if (!ret && depth_of(&save->value) > depth)
+			ret = -EBADMSG;
+	}
+	return ret ? ret : held_check_value(m, &save->value, err);
 }
 
-static int parse(struct save *save, struct slice json, struct err *err)
+static int parse(struct memory *m, struct slice json, struct save *save, struct err *err)
 {
 	int ret = json_read(&save->arena, json, EDN_SAVE_DEPTH, &save->value, err);
 
 	if (!ret)
 		ret = edn_check_readable(&save->value, EDN_SAVE_DEPTH, err);
 	if (ret == -EBADMSG)
-		ret = judge_by_current(save, json, ret);
+		ret = judge_by_held(m, json, save, err);
 	if (ret == -ENOMEM)
 		return err_set(err, ret, "out of memory");
 	if (ret)
@@ -123,11 +85,58 @@ static int parse(struct save *save, struct slice json, struct err *err)
 	return buf_error(&save->text) ? err_set(err, -ENOMEM, "out of memory") : 0;
 }
 
+/* ---- what stands there ---- */
+
+/* Under the lock: what memory.edn holds for the target, deleted or not. */
+static int take_current(struct memory *m, const struct target *t, struct save *save)
+{
+	struct entity_id id = t->doc.id;
+	struct ednfile_item item = t->doc.item;
+	int ret = 0;
+
+	if (t->exists)
+		save->current_identity = t->doc.record.identity;
+	else if (!table_get(&m->ghosts, buf_slice(&t->doc.name)))
+		return 0;
+	else
+		ret = ednfile_get(m->file, id.key, id.member, &item);
+	if (ret)
+		return ret == -ENOENT ? 0 : ret;
+	save->has_current = true;
+	buf_add_slice(&save->current, item.text);
+	return buf_error(&save->current);
+}
+
+/* The same value in other clothes: memory.edn stays as it is, layout and all. */
+static int keep_layout(struct save *save)
+{
+	struct hash128 *now = &save->current_identity;
+	struct arena arena = ARENA_INIT;
+	struct edn value;
+	int ret = 0;
+
+	if (!save->has_current || slice_equal(buf_slice(&save->current), buf_slice(&save->text)))
+		return 0;
+	if (!now->high && !now->low) {
+		ret = read_current(save, &arena, &value);
+		if (!ret)
+			*now = edn_identity(&value);
+		arena_release(&arena);
+	}
+	if (!ret && now->high == save->identity.high && now->low == save->identity.low) {
+		buf_release(&save->text);
+		save->text = save->current;
+		save->current = BUF_INIT;
+	}
+	return ret == -ENOMEM ? ret : 0;
+}
+
 /* The checks that need no writer's lock; the caller repeats the first two under it. */
 int save_judge(struct memory *m, struct slice path, struct slice json, struct save *save,
 	struct err *err)
 {
 	struct target t = TARGET_INIT;
+	struct err no_map = {0};
 	int ret;
 
 	if (json.len > m->options.doc_max_bytes)
@@ -135,17 +144,19 @@ int save_judge(struct memory *m, struct slice path, struct slice json, struct sa
 			m->options.doc_max_bytes);
 	pthread_rwlock_rdlock(&m->lock);
 	ret = target_resolve(m, path, &t, err);
-	if (!ret && t.exists) {
-		/* only an unreadable value of now makes one acceptable: most need no copy */
-		save->has_current = true;
-		buf_add_slice(&save->current, t.doc.item.text);
-		ret = buf_error(&save->current);
+	if (!ret) {
+		target_check_value(m, &t, true, &no_map);
+		if (take_current(m, &t, save))
+			ret = err_set(err, -ENOMEM, "out of memory");
 	}
+	/* what it borrows from the tree is valid no longer than that */
+	target_release(&t);
 	pthread_rwlock_unlock(&m->lock);
 	if (!ret)
-		ret = parse(save, json, err);
-	if (!ret)
-		ret = target_check_value(m, &t, save->value.type == EDN_MAP, err);
-	target_release(&t);
+		ret = parse(m, json, save, err);
+	if (!ret && no_map.code && save->value.type == EDN_MAP)
+		ret = err_set(err, no_map.code, "%s", no_map.text);
+	if (!ret && keep_layout(save))
+		ret = err_set(err, -ENOMEM, "out of memory");
 	return ret;
 }

@@ -45,9 +45,10 @@ static int load_key(void *context, struct slice key, const struct ednfile_item *
 	struct load *load = context;
 	struct memory *m = load->m;
 	bool collection = ednfile_is_collection(m->file, key);
-	int ret;
+	int ret = held_add_entry(&m->held, key, item);
 
-	(void)item;
+	if (ret)
+		return ret;
 	buf_reset(&load->path);
 	ret = path_of_key_text(m->options.schema, key, collection, &load->path);
 	if (ret)

@@ -26,6 +26,7 @@ struct merge {
 	size_t ours, missing;    /* entities of ours, and how many of these theirs lacks */
 	bool keep_absent;        /* the writer started empty: what it lacks is no deletion */
 	uint64_t next_ino, version;
+	struct table held; /* what in theirs clojure.edn can't read */
 };
 
 /* ---- comparing ---- */
@@ -304,8 +305,10 @@ static int apply_ours(struct merge *merge)
 static int collect(struct merge *merge)
 {
 	struct memory *m = merge->m;
-	int ret = memory_flush_ghosts(m);
+	int ret = held_merge(&m->held, &merge->held);
 
+	if (!ret)
+		ret = memory_flush_ghosts(m);
 	merge->next_ino = m->next_ino;
 	merge->version = m->version;
 	if (!ret)
@@ -367,8 +370,10 @@ int memory_merge(struct memory *m, struct err *err)
 		pthread_rwlock_unlock(&m->lock);
 		return ret;
 	}
+	if (!ret)
+		ret = ednfile_each(merge.theirs, held_add_entry, &merge.held);
 	if (ret)
-		return ret;
+		goto out;
 	pthread_mutex_lock(&m->adoption_lock);
 	if (m->adoption)
 		m->adoption(m->adoption_context, MEMORY_ADOPTION_BEGINS);
@@ -378,6 +383,8 @@ int memory_merge(struct memory *m, struct err *err)
 	if (m->adoption)
 		m->adoption(m->adoption_context, MEMORY_ADOPTION_ENDS);
 	pthread_mutex_unlock(&m->adoption_lock);
+out:
+	table_release(&merge.held, NULL);
 	ednfile_free(merge.theirs);
 	buf_release(&merge.found);
 	buf_release(&merge.payload);

@@ -22,7 +22,8 @@ int memory_may_create(struct memory *m, struct slice path, struct err *err)
 	if (place.kind == PATH_DIRECTORY) {
 		struct tree_node *node = tree_find(m->tree, path);
 
-		if (place.lenient && !(node && node->dir && node->dir->keyed))
+		if (place.lenient && !(node && node->dir && node->dir->keyed) &&
+			!held_has_key(m, buf_slice(&place.key)))
 			ret = err_set(err, -EINVAL,
 				"Ouroboros could not read memory.edn with that key");
 	} else {
@@ -84,28 +85,21 @@ static int same_bytes(struct memory *m, struct doc *doc, struct slice json, bool
 }
 
 /* The change of an existing document: no more than there is to change. */
-static int fill_existing(struct memory *m, struct target *t, struct save *save, struct slice json,
-	struct change *c, bool *same)
+static int fill_existing(struct memory *m, struct target *t, const struct save *save,
+	struct slice json, struct change *c, bool *same)
 {
-	struct hash128 identity;
 	int ret = same_bytes(m, &t->doc, json, same);
 
-	if (!ret)
-		ret = doc_identity(&t->doc);
 	if (ret)
 		return ret;
-	identity = t->doc.record.identity;
 	c->saved = t->doc.record;
 	if (*same) {
 		c->kind = CHANGE_ATTRIBUTES;
-		return 0;
+		/* the same bytes are the same value */
+		c->saved.identity = save->identity;
+		c->saved.text_hash = hash128(t->doc.item.text.ptr, t->doc.item.text.len);
 	}
-	/* the same value in other clothes: memory.edn stays as it is, layout and all */
-	if (identity.high == save->identity.high && identity.low == save->identity.low) {
-		buf_reset(&save->text);
-		buf_add_slice(&save->text, t->doc.item.text);
-	}
-	return buf_error(&save->text);
+	return 0;
 }
 
 static int commit_save(struct memory *m, struct target *t, struct save *save, struct slice json,

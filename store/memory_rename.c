@@ -167,6 +167,16 @@ static bool has_documents(const struct tree_node *node)
 	return child != NULL;
 }
 
+/* move->place is where the collection at node goes. */
+static bool can_be_key(const struct move *move, const struct tree_node *node)
+{
+	const struct path_place *place = &move->place;
+
+	if (place->lenient && !held_has_key(move->m, buf_slice(&place->key)))
+		return false;
+	return place->collection || has_documents(node);
+}
+
 /* Collections wander whole where the new name is a collection's, too. */
 static int encode_collections(struct move *move, bool hints)
 {
@@ -181,7 +191,7 @@ static int encode_collections(struct move *move, bool hints)
 		ret = parse_directory(move, node);
 		if (ret)
 			break;
-		if (move->place.lenient || (!move->place.collection && !has_documents(node)))
+		if (!can_be_key(move, node))
 			ret = err_set(move->err, -EXDEV, "no key has a path like the new one");
 		c.id.key = buf_slice(&move->place.key);
 		c.from.key = tree_id(node);

@@ -9,21 +9,6 @@ static int out_of_memory(struct err *err)
 	return err_set(err, -ENOMEM, "out of memory");
 }
 
-/* Can clojure.edn read this canonical text? */
-static bool is_readable(struct slice text)
-{
-	struct arena arena = ARENA_INIT;
-	struct edn value;
-	bool readable;
-
-	if (text.len > 1 && text.ptr[0] == ':')
-		return edn_is_keyword(slice_of(text.ptr + 1, text.len - 1));
-	readable = edn_read(&arena, text, EDN_LOAD_DEPTH, &value, NULL, NULL) == 0 &&
-		   edn_check_readable(&value, EDN_SAVE_DEPTH, NULL) == 0;
-	arena_release(&arena);
-	return readable;
-}
-
 /* The node of a key's document, or of its directory. */
 static struct tree_node *node_of_key(struct memory *m, struct slice key, bool directory)
 {
@@ -111,11 +96,11 @@ static int check_new(struct memory *m, const struct doc *doc, struct err *err)
 	struct tree_node *dir = collection ? node_of_key(m, key, true) : NULL;
 	bool key_there = dir && dir->dir->keyed;
 
-	if (!key_there && !is_readable(key))
+	if (!key_there && !held_has_key(m, key))
 		return err_set(err, -EINVAL,
 			"Ouroboros could not read memory.edn with the key %.*s in it",
 			(int)(key.len < 100 ? key.len : 100), key.ptr);
-	if (member.ptr && !is_readable(member))
+	if (member.ptr && !held_has_key(m, member))
 		return err_set(err, -EINVAL,
 			"Ouroboros could not read memory.edn with the member %.*s in it",
 			(int)(member.len < 100 ? member.len : 100), member.ptr);
@@ -157,9 +142,18 @@ int target_check_free(struct memory *m, const struct target *t, struct err *err)
 		return 0;
 	if (id.member.ptr && !ednfile_is_collection(m->file, id.key))
 		return 0;
-	ret = memory_flush_ghosts(m);
-	if (!ret)
-		ret = ednfile_put(m->file, id.key, id.member, SLICE_LITERAL("nil"), err);
+	/* in the file as its own ghost: nothing there is equal to it */
+	if (table_get(&m->ghosts, buf_slice(&t->doc.name)))
+		return 0;
+	ret = ednfile_put(m->file, id.key, id.member, SLICE_LITERAL("nil"), NULL);
+	if (ret == -EEXIST) {
+		/* perhaps a ghost's key: these go, but only now, for with them goes their place */
+		ret = memory_flush_ghosts(m);
+		if (!ret)
+			ret = ednfile_put(m->file, id.key, id.member, SLICE_LITERAL("nil"), err);
+	}
+	if (ret && ret != -EEXIST)
+		return err_set(err, ret, "%s", strerror(-ret));
 	if (!ret)
 		ret = ednfile_delete(m->file, id.key, id.member);
 	return ret;

@@ -356,19 +356,163 @@ def test_shortened_names_are_found_and_written(memory):
 
 # ---- what Ouroboros could not read ----
 
+LENIENT = (b'{:embed-token/0ab {:token/permissions [:a/1 :b]} ; one\n'
+           b' :beds/north {:soil #soil/mix {:a #{s/1}}} ; two\n'
+           b' :presence/s {:m/1 1, "t" #old/tag 5} :presence/::k {"a" 1} [:c/1 #vec/tag []] 6 :x 1}')
+LENIENT_PATHS = ['embed-token/0ab.json', 'beds/north.json', 'presence/s/#:m%2F1.json',
+                 'presence/s/t.json', 'presence/::k/a.json', '#[:c%2F1 #vec%2Ftag []].json']
+
+
+def documents(m):
+    return {path: m.read(path) for path, kind in m.walk().items() if kind == DOCUMENT}
+
+
+def check_new_tokens_are_refused(m, path='x.json'):
+    for value in (b'{"#kw": "a/2"}', b'{"#kw": "s/1"}', b'{"#sym": "s/2"}',
+                  b'{"#sym": "a/1"}', b'{"#soil/other": 1}', b'[{"#kw": "a/1"}, {"#kw": "a/2"}]',
+                  b'{"#mix": {"#kw": "a/1"}}', b'{"a": {"#old/tag": {"#soil/mixed": 1}}}'):
+        with refusal(errno.EBADMSG) as refused:
+            m.put(path, value)
+        assert "clojure.edn " in refused.reason, value
+        with refusal(errno.EBADMSG):
+            m.call('check', path, value)
+    for name in ('embed-token/0ac.json', 'presence/s/#:m%2F2.json', 'presence/::l/a.json',
+                 '#[:c%2F2].json', '#[#vec%2Ftags []].json'):
+        with refusal(errno.EINVAL):
+            m.call('may', name)
+        with refusal(errno.EINVAL):
+            m.put(name, b'1')
+    with refusal(errno.EINVAL):
+        m.call('may', 'presence/::l')
+
+
 def test_lenient_values_are_kept_and_not_added(memory):
-    m = memory('{:embed-token/0ab {:token/permissions [:a/1 :b]} :x 1}')
+    m = memory(LENIENT)
     data = m.read('embed-token/0ab.json')
     m.put('embed-token/0ab.json', data.replace(b'":b"', b'":c"'))
-    with refusal(errno.EBADMSG):
+    with refusal(errno.EBADMSG) as refused:
         m.put('embed-token/0ab.json', data.replace(b'a/1', b'a/2'))
+    assert ':a/2' in refused.reason
+    check_new_tokens_are_refused(m)
+    check_new_tokens_are_refused(m, 'embed-token/0ab.json')
+    assert sorted(documents(m)) == sorted(LENIENT_PATHS + ['x.json'])
+
+
+@pytest.mark.parametrize('meanwhile', [None, 'sync', 'crash'])
+def test_what_memory_edn_held_is_saved_again(memory, meanwhile):
+    """As tar does, which unlinks each file that it extracts."""
+    m = memory(LENIENT)
+    before = documents(m)
+    for path in LENIENT_PATHS:
+        m.call('delete', path)
+        if meanwhile:
+            m.call(meanwhile) if meanwhile == 'sync' else m.crash()
+        m.call('may', path)
+        m.call('check', path, before[path])
+        m.put(path, before[path])
+    assert documents(m) == before
+    check_new_tokens_are_refused(m)
+    m.call('sync')
+    if meanwhile is None:
+        assert m.edn.read_bytes() == LENIENT
+    m.reopen()
+    assert documents(m) == before
+
+
+def test_all_that_was_held_comes_back_after_a_rewrite_without_it(memory):
+    m = memory(LENIENT)
+    before = documents(m)
+    for path in LENIENT_PATHS:
+        m.call('delete', path)
+    m.call('remove_directory', 'presence/s')
+    m.call('remove_directory', 'presence/::k')
+    m.call('sync')
+    assert m.edn.read_bytes() == b'{:x 1}'
+    check_new_tokens_are_refused(m)
+    m.call('may', 'presence/::k')
+    for path in LENIENT_PATHS:
+        m.put(path, before[path])
+    assert documents(m) == before
+    # what a replay brings is held, too, though the file lacks it
+    m.crash()
+    for path in LENIENT_PATHS:
+        m.call('delete', path)
+    m.call('sync')
+    for path in LENIENT_PATHS:
+        m.put(path, before[path])
+    assert documents(m) == before
+
+
+def test_what_memory_edn_held_is_renamed_away_and_back(memory):
+    m = memory(LENIENT)
+    before = documents(m)
+    for number, path in enumerate(LENIENT_PATHS):
+        m.call('rename', path, f'away{number}.json', 0)
+    m.call('rename_directory', 'presence/::k', 'presence/k')
+    m.call('sync')
+    m.call('rename_directory', 'presence/k', 'presence/::k')
+    for number, path in enumerate(LENIENT_PATHS):
+        m.call('rename', f'away{number}.json', path, 0)
+    assert documents(m) == before
+    m.call('rename_directory', 'presence/::k', 'presence/k')
+    m.call('sync')
+    m.call('rename_directory', 'presence/k', 'presence/::k')
+    assert documents(m) == before
+    with refusal(errno.EXDEV):
+        m.call('rename_directory', 'presence/::k', 'presence/::l')
+    m.reopen()
+    assert documents(m) == before
+
+
+def test_what_others_bring_is_held_from_then_on(memory):
+    m = memory('{:x 1}')
+    m.edn.write_bytes(LENIENT)
+    m.call('sync')
+    before = documents(m)
+    assert sorted(before) == sorted(LENIENT_PATHS + ['x.json'])
+    m.edn.write_bytes(b'{:x 1}')
+    m.call('sync')
+    assert m.names() == ['x.json']
+    for path in LENIENT_PATHS:
+        m.put(path, before[path])
+    assert documents(m) == before
+    check_new_tokens_are_refused(m)
+
+
+def test_what_an_earlier_mount_held_is_not_held(memory):
+    m = memory(LENIENT)
+    data = m.read('beds/north.json')
+    m.call('delete', 'beds/north.json')
+    m.reopen()
     with refusal(errno.EBADMSG):
-        m.put('x.json', data)
-    with refusal(errno.EBADMSG):
-        m.call('check', 'x.json', data)
-    m.call('delete', 'embed-token/0ab.json')
-    with refusal(errno.EINVAL):
-        m.put('embed-token/0ab.json', b'1')
+        m.put('beds/north.json', data)
+    check_new_tokens_are_refused(m)
+
+
+def test_tokens_inside_namespaced_maps_and_keys_are_held(memory):
+    m = memory('#:n{:1 {:a 1} :b #:m{:2 5, _/c 6} :c {[#k/t 1] 2} :d ^{:e/1 1} [] :f 7}')
+    before = documents(m)
+    for path in before:
+        m.call('delete', path)
+    m.call('sync')
+    for path, data in before.items():
+        m.put(path, data)
+    assert documents(m) == before
+    for token in (b'{"#kw": "e/1"}', b'{"#kw": "n/2"}', b'{"#kw": "m/1"}', b'{"#k/u": 1}'):
+        with refusal(errno.EBADMSG):
+            m.put('x.json', token)
+
+
+def test_a_value_saved_again_over_its_deletion_keeps_its_layout(memory):
+    text = '{:a {:x 1,,,:y #{2   3}} ; one\n :presence/s {"m"   [1   2]} :b 1}'
+    m = memory(text)
+    for path in ('a.json', 'presence/s/m.json'):
+        data = json.dumps(json.loads(m.read(path))).encode()
+        m.call('delete', path)
+        m.put(path, data)
+        assert m.read(path) == data
+    m.call('sync')
+    assert m.edn.read_text() == text
 
 
 def test_depth(memory):
@@ -380,6 +524,23 @@ def test_depth(memory):
     m.put('deep.json', b'[' * 590 + b']' * 590)
     with refusal(errno.EBADMSG):
         m.put('deep.json', b'[' * 601 + b']' * 601)
+
+
+def test_depth_of_what_was_deleted(memory):
+    deep = b'[' * 600 + b']' * 600
+    m = memory('{:deep %s :x 1 :presence/s {"a" %s}}' % (deep.decode(), deep.decode()))
+    for path in ('deep.json', 'presence/s/a.json'):
+        m.call('delete', path)
+        with refusal(errno.EBADMSG) as refused:
+            m.put(path, b'[' + deep + b']')
+        assert 'deeper' in refused.reason
+        with refusal(errno.EBADMSG):
+            m.put('x.json', deep)
+        m.put(path, deep)
+        m.call('delete', path)
+        m.call('sync')
+        with refusal(errno.EBADMSG):
+            m.put(path, deep)
 
 
 def test_size(memory):
