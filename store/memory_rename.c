@@ -67,7 +67,9 @@ static int rename_one(struct memory *m, struct doc *from, struct target *to, uns
 		ret = fill_put(&changes[0], from, to->doc.id);
 	if (ret)
 		return ret;
-	changes[0].from = from->id;
+	/* what replaces a document stands in its place, else it stays where it was */
+	if (!to->exists)
+		changes[0].from = from->id;
 	changes[1] = (struct change){.kind = CHANGE_DELETE, .id = from->id};
 	return memory_commit(m, changes, 2, memory_now(), err);
 }

@@ -563,6 +563,58 @@ def test_places_in_the_file_are_kept(memory):
     assert m.read('c.json') == b' 3 '
 
 
+@pytest.mark.parametrize('kill', [False, True])
+@pytest.mark.parametrize('source, goal, expected', [
+    ('new.json', 'config.json', '{:config {:new [1]} ; how\n :b 2 ; two\n'
+                                ' :presence/s {"x" 1 ; x\n "y" 2} ; s\n :c 3}'),
+    ('config.json', 'b.json', '{:b {:a 1} ; two\n :presence/s {"x" 1 ; x\n "y" 2} ; s\n :c 3\n :new {:new [1]}}'),
+    ('presence/s/y.json', 'presence/s/x.json',
+     '{:config {:a 1} ; how\n :b 2 ; two\n :presence/s {"x" 2 ; x\n } ; s\n :c 3\n :new {:new [1]}}'),
+    ('new.json', 'presence/s/x.json',
+     '{:config {:a 1} ; how\n :b 2 ; two\n :presence/s {"x" {:new [1]} ; x\n "y" 2} ; s\n :c 3}'),
+    ('presence/s/x.json', 'b.json',
+     '{:config {:a 1} ; how\n :b 1 ; two\n :presence/s {"y" 2} ; s\n :c 3\n :new {:new [1]}}'),
+    ('new.json', 'other.json', '{:config {:a 1} ; how\n :b 2 ; two\n'
+                               ' :presence/s {"x" 1 ; x\n "y" 2} ; s\n :c 3\n :other {:new [1]}}'),
+])
+def test_a_document_renamed_over_another_takes_its_place(memory, source, goal, expected, kill):
+    m = memory('{:config {:a 1} ; how\n :b 2 ; two\n :presence/s {"x" 1 ; x\n "y" 2} ; s\n :c 3}')
+    m.put('new.json', b'{"new":[1]}', 0o600, 77)
+    before, data = m.stat(source), m.read(source)
+    m.call('rename', source, goal, 0)
+    if kill:
+        m.crash()
+        m.crash()
+    assert m.read(goal) == data
+    assert m.stat(goal)._replace(version=0) == before._replace(version=0)
+    with refusal(errno.ENOENT):
+        m.stat(source)
+    m.call('sync')
+    text = m.edn.read_text()
+    assert text == expected
+    m.reopen()
+    assert m.read(goal) == data and m.edn.read_text() == text
+
+
+def test_editors_that_save_by_renaming_change_one_key(memory):
+    text = '{:config {:theme :light, :size 12} ; how it looks\n :count 3}\n'
+    m = memory(text)
+    for value, way in enumerate(('over', 'backup', 'unlink', 'swap', 'over')):
+        m.put('b.json', b'{"theme": ":light", "size": %d}' % value)
+        if way == 'backup':
+            m.call('delete', 'config.json')  # renamed to a name that is no key's
+        elif way == 'unlink':
+            m.call('delete', 'config.json')
+        if way == 'swap':
+            m.call('rename', 'b.json', 'config.json', EXCHANGE)
+            m.call('delete', 'b.json')
+        else:
+            m.call('rename', 'b.json', 'config.json', 0)
+        m.call('sync')
+        assert m.edn.read_text() == text.replace('12', str(value)), way
+        m.crash()
+
+
 def test_a_renamed_collection_keeps_its_place_and_layout(memory):
     m = memory('{:presence/s1 {"a" 1 ; one\n "b" 2} :x 1}')
     m.call('rename_directory', 'presence/s1', 'presence/s2')
