@@ -18,10 +18,10 @@ static bool is_blank(char c)
 
 bool ednpieces_need_space(enum ednpiece last, struct slice before, struct slice next)
 {
-	const char *end = before.ptr + before.len;
+	const char *end = before.len ? before.ptr + before.len : NULL;
 	bool escaped;
 
-	if (!before.len || end == next.ptr || last == EDNPIECE_OPEN || is_terminator(next.ptr[0]))
+	if (!end || end == next.ptr || last == EDNPIECE_OPEN || is_terminator(next.ptr[0]))
 		return false;
 	escaped = before.len > 1 && end[-2] == '\\';
 	if (last == EDNPIECE_FORM)
