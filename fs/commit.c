@@ -186,12 +186,26 @@ static void settled(struct fs *fs, struct document *document, struct slice path,
 	on_disk = document->on_disk;
 	document->created = false;
 	document->on_disk = false;
-	if (verdict->node) {
+	if (verdict->node)
 		verdict->node->version = verdict->st.version;
-	}
 	pthread_mutex_unlock(&fs->lock);
 	if (on_disk)
 		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path);
+}
+
+/* A draft of what has been unlinked or replaced: nobody can ever see it, unless it was moved aside. */
+static int let_go(struct fs *fs, const struct document *document, struct draft *draft)
+{
+	struct scratch *tree = &fs->trees[TREE_SCRATCH];
+	struct stat st;
+	int ret = 0;
+
+	if (document->left_to && draft->dirty &&
+		!scratch_stat(tree, slice_str(document->left_to), &st))
+		ret = scratch_write_whole(tree, slice_str(document->left_to),
+			buf_slice(&draft->bytes), st.st_mode, &draft->written);
+	draft->dirty = false;
+	return ret;
 }
 
 int document_judge(struct fs *fs, struct document *document, struct draft *draft,
@@ -212,7 +226,7 @@ int document_judge(struct fs *fs, struct document *document, struct draft *draft
 	pthread_mutex_unlock(&fs->lock);
 	pthread_mutex_lock(&draft->lock);
 	if (!ret && dead)
-		draft->dirty = false; /* nobody can ever see it */
+		ret = let_go(fs, document, draft);
 	else if (!ret && draft->dirty && !(draft->judged && verdict->final))
 		ret = put(fs, document, draft, buf_slice(&path), verdict);
 	else

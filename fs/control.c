@@ -273,29 +273,41 @@ struct slow_write {
 	struct fs *fs;
 	unsigned control;
 	fuse_req_t req;
+	bool armed;       /* the interrupt may answer; guarded by fs->lock */
+	bool interrupted; /* ... came before that; guarded by fs->lock */
 	size_t len;
 	char text[];
 };
 
-/* Whoever takes a request out of the list answers it: the thread when done, or the interrupt. */
-static bool take_out(struct fs *fs, fuse_req_t req)
+/* With fs->lock held. Whoever takes a job out of the list answers its request. */
+static bool take_out(struct fs *fs, const struct slow_write *job)
 {
-	struct slow_write **at;
-	bool found;
+	struct slow_write **at = &fs->slow;
 
-	pthread_mutex_lock(&fs->lock);
-	for (at = &fs->slow; *at && (*at)->req != req; at = &(*at)->next)
-		;
-	found = *at;
-	if (found)
-		*at = (*at)->next;
-	pthread_mutex_unlock(&fs->lock);
-	return found;
+	while (*at && *at != job)
+		at = &(*at)->next;
+	if (!*at)
+		return false;
+	*at = job->next;
+	return true;
 }
 
+/* libfuse may call this from within fuse_req_interrupt_func, where no reply may be sent. */
 static void interrupted(fuse_req_t req, void *data)
 {
-	if (take_out(data, req))
+	struct fs *fs = data;
+	struct slow_write *job;
+	bool answer = false;
+
+	pthread_mutex_lock(&fs->lock);
+	for (job = fs->slow; job && job->req != req; job = job->next)
+		;
+	if (job && job->armed)
+		answer = take_out(fs, job);
+	else if (job)
+		job->interrupted = true;
+	pthread_mutex_unlock(&fs->lock);
+	if (answer)
 		fuse_reply_err(req, EINTR);
 }
 
@@ -304,13 +316,15 @@ static void *run_slow(void *data)
 	struct slow_write *job = data;
 	struct fs *fs = job->fs;
 	int ret = CONTROLS[job->control].write(fs, slice_of(job->text, job->len));
+	bool answer;
 
-	if (take_out(fs, job->req)) {
-		if (ret)
-			fuse_reply_err(job->req, -ret);
-		else
-			fuse_reply_write(job->req, job->len);
-	}
+	pthread_mutex_lock(&fs->lock);
+	answer = take_out(fs, job);
+	pthread_mutex_unlock(&fs->lock);
+	if (answer && ret)
+		fuse_reply_err(job->req, -ret);
+	else if (answer)
+		fuse_reply_write(job->req, job->len);
 	free(job);
 	pthread_mutex_lock(&fs->lock);
 	fs->slow_threads--;
@@ -352,11 +366,19 @@ static int start_slow(struct fs *fs, unsigned control, fuse_req_t req, struct sl
 	pthread_mutex_unlock(&fs->lock);
 	/* Before the thread starts: once it runs, the request may be answered and gone. */
 	fuse_req_interrupt_func(req, interrupted, fs);
-	ret = start_thread(job);
-	if (!ret)
-		return 0;
-	if (!take_out(fs, req))
-		ret = 0; /* interrupted: answered */
+	pthread_mutex_lock(&fs->lock);
+	job->armed = true;
+	ret = job->interrupted && take_out(fs, job) ? -EINTR : 0;
+	pthread_mutex_unlock(&fs->lock);
+	if (!ret) {
+		ret = start_thread(job);
+		if (!ret)
+			return 0;
+		pthread_mutex_lock(&fs->lock);
+		if (!take_out(fs, job))
+			ret = 0; /* interrupted: answered */
+		pthread_mutex_unlock(&fs->lock);
+	}
 	pthread_mutex_lock(&fs->lock);
 	fs->slow_threads--;
 	pthread_mutex_unlock(&fs->lock);

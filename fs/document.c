@@ -20,6 +20,7 @@ int document_table_init(struct document_table *table)
 static void document_free(struct document *document)
 {
 	pthread_mutex_destroy(&document->commit);
+	free(document->left_to);
 	free(document->name);
 	free(document);
 }
@@ -70,6 +71,15 @@ uint32_t document_settled(struct fs *fs, const struct node *parent, struct slice
 		((document = document_find(fs, parent, name)) && document->committing))
 		pthread_cond_wait(&fs->published, &fs->lock);
 	return fs->documents.changes[index_of(fs, parent, name)];
+}
+
+void document_settled_node(struct fs *fs, const struct node *node)
+{
+	const struct document *document;
+
+	while (fs->adopting || ((document = document_find(fs, node->parent, node_name(node))) &&
+				       document->committing))
+		pthread_cond_wait(&fs->published, &fs->lock);
 }
 
 struct document *document_find(struct fs *fs, const struct node *parent, struct slice name)
@@ -147,6 +157,25 @@ void document_unref(struct fs *fs, struct document *document)
 	document_free(document);
 }
 
+/* Nodes that no name finds would go on standing for what comes to be at the old name. */
+static int move_nodes(struct fs *fs, struct document *document)
+{
+	struct expectation *expectation;
+	struct handle *handle;
+	int ret = 0;
+
+	for (handle = document->handles; handle && !ret; handle = handle->next)
+		if (!handle->node->hashed)
+			ret = node_move(&fs->nodes, handle->node, document->parent,
+				document_name(document));
+	for (expectation = fs->expectations; expectation && !ret; expectation = expectation->next)
+		if (expectation->document == document && expectation->own &&
+			!expectation->own->hashed)
+			ret = node_move(&fs->nodes, expectation->own, document->parent,
+				document_name(document));
+	return ret;
+}
+
 int document_move(struct fs *fs, struct document *document, struct node *parent, struct slice name)
 {
 	char *copy = copy_name(name);
@@ -161,7 +190,38 @@ int document_move(struct fs *fs, struct document *document, struct node *parent,
 	node_unref(&fs->nodes, document->parent);
 	document->parent = parent;
 	insert(fs, document);
-	return 0;
+	return move_nodes(fs, document);
+}
+
+int document_swap(struct fs *fs, struct document *document, struct document *other)
+{
+	struct document kept = *document;
+	int ret;
+
+	take_out(fs, document);
+	take_out(fs, other);
+	document->name = other->name;
+	document->name_len = other->name_len;
+	document->parent = other->parent;
+	other->name = kept.name;
+	other->name_len = kept.name_len;
+	other->parent = kept.parent;
+	insert(fs, document);
+	insert(fs, other);
+	ret = move_nodes(fs, document);
+	return ret ? ret : move_nodes(fs, other);
+}
+
+bool document_any_created(struct fs *fs, const struct node *directory)
+{
+	const struct document *document;
+	size_t i;
+
+	for (i = 0; i < fs->documents.bucket_count; i++)
+		for (document = fs->documents.buckets[i]; document; document = document->next)
+			if (document->created && document->parent == directory)
+				return true;
+	return false;
 }
 
 void document_kill(struct fs *fs, struct document *document)

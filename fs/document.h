@@ -37,6 +37,7 @@ struct document {
 	struct handle *handles; /* open ones, linked by next */
 	bool committing;        /* its current node may be out of date until this is false again */
 	bool dead;              /* unlinked or replaced: drafts of it are discarded */
+	char *left_to;          /* dead: renamed to this scratch file, where drafts of it now go */
 	bool created;           /* seen as an empty file, though nothing has been saved */
 	bool on_disk;           /* ... and kept as an empty file in scratch */
 	mode_t mode;            /* created: its permission bits */
@@ -72,10 +73,17 @@ struct document *document_find(struct fs *fs, const struct node *parent, struct 
 /* Finds or makes it; a reference for the caller. NULL: out of memory. */
 struct document *document_get(struct fs *fs, struct node *parent, struct slice name);
 void document_unref(struct fs *fs, struct document *document);
-/* It goes by another name from now on; open handles follow. -ENOMEM changes nothing. */
+/*
+ * It goes by another name from now on; open handles and their nodes follow. The hashed node is the
+ * caller's to move. -ENOMEM: it may be known by either name; kill it.
+ */
 int document_move(struct fs *fs, struct document *document, struct node *parent, struct slice name);
+/* Each goes by the other's name from now on. */
+int document_swap(struct fs *fs, struct document *document, struct document *other);
 /* It is gone: not found by name any more, its drafts discarded. */
 void document_kill(struct fs *fs, struct document *document);
+/* Is a file being made in that directory that no one has saved yet? */
+bool document_any_created(struct fs *fs, const struct node *directory);
 /* Path of the document, with or without fs->lock: as it is now called. */
 int document_path(struct fs *fs, struct document *document, struct buf *path);
 
@@ -110,6 +118,8 @@ void document_end(struct fs *fs, struct document *document, struct document_chan
 void document_touch(struct fs *fs, const struct document *document);
 /* With fs->lock held: waits until no commit of that name is under way; its count of changes. */
 uint32_t document_settled(struct fs *fs, const struct node *parent, struct slice name);
+/* The same for a node, whose name may change meanwhile. */
+void document_settled_node(struct fs *fs, const struct node *node);
 
 /* Keeps the current bytes for those who have node open, whatever becomes of it. */
 int document_pin(struct fs *fs, struct document *document, struct node *node);

@@ -51,6 +51,7 @@ void handle_attach(struct fs *fs, struct handle *handle, struct node *node,
 		return;
 	document->refs++;
 	handle->document = document;
+	node->document = document;
 	handle->next = document->handles;
 	document->handles = handle;
 }
@@ -58,10 +59,15 @@ void handle_attach(struct fs *fs, struct handle *handle, struct node *node,
 static void detach_from_document(struct fs *fs, struct handle *handle)
 {
 	struct handle **at = &handle->document->handles;
+	const struct handle *other;
 
 	while (*at != handle)
 		at = &(*at)->next;
 	*at = handle->next;
+	for (other = handle->document->handles; other && other->node != handle->node;)
+		other = other->next;
+	if (!other)
+		handle->node->document = NULL;
 	document_unref(fs, handle->document);
 }
 

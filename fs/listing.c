@@ -92,8 +92,8 @@ static int compare(const void *a, const void *b, void *names)
 	const char *text = names;
 	int order = strcmp(text + x->name, text + y->name);
 
-	/* Of the same name: the directory of the memory before that of scratch. */
-	return order ? order : (x->name > y->name) - (x->name < y->name);
+	/* Of the same name: what was added last comes first, and is kept. */
+	return order ? order : (x->name < y->name) - (x->name > y->name);
 }
 
 static void sort_and_unite(struct listing *listing)
@@ -111,6 +111,11 @@ static void sort_and_unite(struct listing *listing)
 	listing->count = kept + 1;
 }
 
+static bool is_absent(int ret)
+{
+	return ret == -ENOENT || ret == -ENOTDIR || ret == -EINVAL;
+}
+
 static int fill(struct collect *collect, const struct node *directory)
 {
 	struct fs *fs = collect->fs;
@@ -119,14 +124,18 @@ static int fill(struct collect *collect, const struct node *directory)
 	int ret = 0;
 
 	(void)view_is_scratch(fs, collect->directory, &tree, &rel);
-	if (tree == &fs->trees[TREE_SCRATCH] && !view_below_dot(collect->directory))
-		ret = memory_list(fs->memory, collect->directory, add_from_memory, collect);
-	if (!ret || ret == -ENOENT || ret == -ENOTDIR || ret == -EINVAL)
-		ret = scratch_list(tree, rel, add_from_scratch, collect);
-	if (ret == -ENOENT || ret == -ENOTDIR)
-		ret = 0;
+	/*
+	 * A name goes from a file being made to an empty one and on to the memory, never back: listed in
+	 * that order, it can be met twice but not missed.
+	 */
+	ret = add_created(fs, directory, collect->listing);
 	if (!ret)
-		ret = add_created(fs, directory, collect->listing);
+		ret = scratch_list(tree, rel, add_from_scratch, collect);
+	if ((!ret || is_absent(ret)) && tree == &fs->trees[TREE_SCRATCH] &&
+		!view_below_dot(collect->directory))
+		ret = memory_list(fs->memory, collect->directory, add_from_memory, collect);
+	if (is_absent(ret))
+		ret = 0;
 	if (!ret && collect->root && fs->options->control_listed)
 		ret = add_controls(collect->listing);
 	return ret;

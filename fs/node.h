@@ -52,9 +52,10 @@ struct node {
 	struct node *next;   /* in the bucket, or among the loose ones */
 	struct node *prev;   /* loose ones */
 	uint64_t ino;
-	uint64_t version;       /* documents: memory_stat.version; 0 for an empty draft */
-	struct version *pinned; /* documents: the bytes, kept for open handles; referenced */
-	struct draft *draft;    /* NODE_WRITER with open handles; referenced */
+	uint64_t version;          /* documents: memory_stat.version; 0 for an empty draft */
+	struct version *pinned;    /* documents: the bytes, kept for open handles; referenced */
+	struct draft *draft;       /* NODE_WRITER with open handles; referenced */
+	struct document *document; /* documents with open handles, which reference it */
 };
 
 struct node_table {

@@ -224,17 +224,10 @@ void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 
 /* ---- removing ---- */
 
-static int find_any(void *context, struct slice name, unsigned char type, uint64_t ino)
+static int remove_directory(struct fs *fs, struct node *parent, const char *name, struct slice path)
 {
-	(void)context;
-	(void)name;
-	(void)type;
-	(void)ino;
-	return -ENOTEMPTY;
-}
-
-static int remove_directory(struct fs *fs, struct slice path)
-{
+	const struct node *node;
+	bool used;
 	struct scratch *tree;
 	struct slice rel;
 	struct view view;
@@ -245,9 +238,15 @@ static int remove_directory(struct fs *fs, struct slice path)
 		return ret;
 	if (view.kind != VIEW_DIRECTORY)
 		return -ENOTDIR;
+	pthread_mutex_lock(&fs->lock);
+	node = node_find(&fs->nodes, parent, slice_str(name));
+	used = node && document_any_created(fs, node);
+	pthread_mutex_unlock(&fs->lock);
+	if (used)
+		return -ENOTEMPTY;
 	(void)view_is_scratch(fs, path, &tree, &rel);
 	if (view.in_scratch) {
-		ret = scratch_list(tree, rel, find_any, NULL);
+		ret = scratch_is_empty(tree, rel);
 		if (ret)
 			return ret;
 	}
@@ -281,7 +280,7 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	pthread_rwlock_rdlock(&fs->moves);
 	ret = fs_path(fs, directory, name, &path);
 	if (!ret)
-		ret = remove_directory(fs, buf_slice(&path));
+		ret = remove_directory(fs, directory, name, buf_slice(&path));
 	if (!ret) {
 		struct node *node;
 

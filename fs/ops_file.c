@@ -190,12 +190,20 @@ void ops_answer_stale(struct fs *fs, fuse_req_t req, struct document *document, 
 /* A new file that is closed without content stays as an empty file. */
 static int keep_empty(struct fs *fs, struct document *document)
 {
+	struct document_change nothing = {0};
 	struct buf path = BUF_INIT;
 	bool wanted;
 	mode_t mode;
 	int ret;
 
-	pthread_rwlock_rdlock(&fs->moves);
+	pthread_mutex_lock(&fs->lock);
+	wanted = document->created;
+	pthread_mutex_unlock(&fs->lock);
+	if (!wanted)
+		return 0;
+	ret = document_begin(fs, document);
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&fs->lock);
 	wanted = document->created && !document->on_disk && !document->dead;
 	mode = document->mode;
@@ -204,15 +212,14 @@ static int keep_empty(struct fs *fs, struct document *document)
 	if (wanted && !ret) {
 		ret = scratch_openfile(&fs->trees[TREE_SCRATCH], buf_slice(&path),
 			O_WRONLY | O_CREAT, mode);
-		if (ret >= 0) {
+		if (ret >= 0)
 			close(ret);
-			ret = 0;
-			pthread_mutex_lock(&fs->lock);
-			document->on_disk = true;
-			pthread_mutex_unlock(&fs->lock);
-		}
+		pthread_mutex_lock(&fs->lock);
+		document->on_disk = ret >= 0;
+		pthread_mutex_unlock(&fs->lock);
+		ret = ret < 0 ? ret : 0;
 	}
-	pthread_rwlock_unlock(&fs->moves);
+	document_end(fs, document, &nothing);
 	buf_release(&path);
 	return ret;
 }

@@ -310,15 +310,18 @@ static int scratch_node_stat(struct fs *fs, const struct node *node, const struc
 {
 	bool own = handle && handle->fd >= 0;
 	struct stat found;
+	struct node_look look;
 	uint64_t version;
-	int ret = own ? -ENOENT : committed_stat(fs, node, st, &version);
+	int ret;
 	int fd;
 
-	if (ret != -ENOENT)
-		return ret;
-	fd = own ? handle->fd : fs_dup_open(fs, node); /* unlinked, and open somewhere */
+	/* Of one that has left its name, only who has it open can tell. */
+	node_look(fs, node, &look);
+	if (!own && look.state != NODE_OLD)
+		return committed_stat(fs, node, st, &version);
+	fd = own ? handle->fd : fs_dup_open(fs, node);
 	if (fd < 0)
-		return fd;
+		return fd == -ENOENT ? -ESTALE : fd;
 	ret = fstat(fd, &found) ? -errno : 0;
 	if (!own)
 		close(fd);

@@ -102,6 +102,9 @@ static int load_base(struct fs *fs, struct node *node, struct document *document
 		draft->judged = false;
 	}
 	pthread_mutex_unlock(&draft->lock);
+	pthread_mutex_lock(&fs->lock);
+	node->version = st.version; /* a commit may have come since the node was found */
+	pthread_mutex_unlock(&fs->lock);
 	return 0;
 }
 
@@ -137,16 +140,22 @@ static int admit(struct fs *fs, struct node *node, struct handle *handle, bool w
 	struct document *document;
 	struct expectation *expectation;
 	enum admission admission;
+	bool expected;
 	int ret = 0;
 
-	(void)document_settled(fs, node->parent, node_name(node));
-	document = document_get(fs, node->parent, node_name(node));
+	document_settled_node(fs, node);
+	/* Who comes through a magic link comes to the very document, whatever has its name now. */
+	document = node->document;
+	if (document)
+		document->refs++;
+	else
+		document = document_get(fs, node->parent, node_name(node));
 	if (!document)
 		return -ENOMEM;
+	expected = expectation_of_name(fs, 0, node->parent, node_name(node));
 	expectation = expectation_of_node(fs, thread, node);
 	if (write)
-		admission = admit_writer(node, document, expectation,
-			expectation_of_name(fs, 0, node->parent, node_name(node)) != NULL);
+		admission = admit_writer(node, document, expectation, expected);
 	else
 		admission = admit_reader(node, expectation);
 	admitted->fresh = !node->draft;

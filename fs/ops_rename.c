@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "path.h"
 
@@ -126,42 +128,66 @@ static int begin_both(struct renaming *renaming)
 
 /* ---- document to document ---- */
 
+/* With fs->lock held. */
+static struct handle *nth_writer(const struct document *document, unsigned skip)
+{
+	struct handle *writer;
+
+	for (writer = document->handles; writer; writer = writer->next)
+		if (writer->draft && writer->writable && !skip--)
+			break;
+	return writer;
+}
+
+/* Judges the draft of one writer if it is the renamer's own, and changed. */
+static int judge_writer(struct renaming *renaming, struct side *side, struct node *node,
+	struct draft *draft)
+{
+	struct verdict verdict = {.final = false, .node = node};
+	bool own;
+	int ret;
+
+	pthread_mutex_lock(&draft->lock);
+	own = draft->dirty && !draft->only_truncated &&
+	      (draft_opened_by(draft, renaming->thread) ||
+		      draft_written_by(draft, renaming->thread));
+	pthread_mutex_unlock(&draft->lock);
+	if (!own)
+		return 0;
+	ret = document_judge(renaming->fs, side->document, draft, &verdict);
+	if (!ret)
+		side->view.kind = VIEW_DOCUMENT;
+	return ret;
+}
+
 /* Who renames what he has open and changed saves it: it is judged before it goes anywhere. */
-static int judge_open_draft(struct renaming *renaming, struct side *side)
+static int judge_open_drafts(struct renaming *renaming, struct side *side)
 {
 	struct fs *fs = renaming->fs;
-	struct verdict verdict = {.final = false};
-	struct draft *draft = NULL;
-	struct handle *writer;
-	struct node *node = NULL;
-	bool dirty;
+	unsigned n;
 	int ret = 0;
 
-	pthread_mutex_lock(&fs->lock);
-	for (writer = side->document->handles; writer && !writer->draft; writer = writer->next)
-		;
-	if (writer) {
-		draft = draft_ref(writer->draft);
-		node = writer->node;
-		node_ref(node);
+	for (n = 0; !ret; n++) {
+		struct handle *writer;
+		struct draft *draft = NULL;
+		struct node *node = NULL;
+
+		pthread_mutex_lock(&fs->lock);
+		writer = nth_writer(side->document, n);
+		if (writer) {
+			draft = draft_ref(writer->draft);
+			node = writer->node;
+			node_ref(node);
+		}
+		pthread_mutex_unlock(&fs->lock);
+		if (!node)
+			break;
+		ret = judge_writer(renaming, side, node, draft);
+		draft_unref(draft);
+		pthread_mutex_lock(&fs->lock);
+		node_unref(&fs->nodes, node);
+		pthread_mutex_unlock(&fs->lock);
 	}
-	pthread_mutex_unlock(&fs->lock);
-	if (!node)
-		return 0;
-	pthread_mutex_lock(&draft->lock);
-	dirty = draft->dirty && !draft->only_truncated &&
-		(draft_opened_by(draft, renaming->thread) ||
-			draft_written_by(draft, renaming->thread));
-	pthread_mutex_unlock(&draft->lock);
-	verdict.node = node;
-	if (dirty)
-		ret = document_judge(fs, side->document, draft, &verdict);
-	if (!ret && dirty)
-		side->view.kind = VIEW_DOCUMENT;
-	draft_unref(draft);
-	pthread_mutex_lock(&fs->lock);
-	node_unref(&fs->nodes, node);
-	pthread_mutex_unlock(&fs->lock);
 	return ret;
 }
 
@@ -174,6 +200,8 @@ static void follow_document(struct renaming *renaming)
 	document_touch(fs, renaming->from.document);
 	document_touch(fs, renaming->to.document);
 	document_kill(fs, renaming->to.document);
+	/* The kernel has moved whatever node it had, which need not be the one that is found. */
+	renaming->stale = true;
 	if (document_move(fs, renaming->from.document, renaming->to.parent,
 		    slice_str(renaming->to.name)))
 		document_kill(fs, renaming->from.document);
@@ -183,13 +211,49 @@ static void follow_document(struct renaming *renaming)
 		node->version = st.version; /* the same bytes, whatever their number is now */
 }
 
+static void follow_exchange(struct renaming *renaming)
+{
+	struct fs *fs = renaming->fs;
+	struct document *from = renaming->from.document;
+	struct document *to = renaming->to.document;
+
+	document_touch(fs, from);
+	document_touch(fs, to);
+	forget_name(fs, &renaming->from);
+	forget_name(fs, &renaming->to);
+	if (document_swap(fs, from, to)) {
+		document_kill(fs, from); /* without memory nobody can follow */
+		document_kill(fs, to);
+	}
+}
+
+/* Both changes are published in one instant. */
+static void end_both(struct renaming *renaming, bool moved)
+{
+	struct fs *fs = renaming->fs;
+
+	pthread_mutex_lock(&fs->lock);
+	renaming->from.document->committing = false;
+	renaming->to.document->committing = false;
+	if (moved && (renaming->flags & RENAME_EXCHANGE))
+		follow_exchange(renaming);
+	else if (moved)
+		follow_document(renaming);
+	pthread_cond_broadcast(&fs->published);
+	pthread_mutex_unlock(&fs->lock);
+	pthread_mutex_unlock(&renaming->from.document->commit);
+	pthread_mutex_unlock(&renaming->to.document->commit);
+	pthread_rwlock_unlock(&fs->moves); /* once for each document_begin */
+	pthread_rwlock_unlock(&fs->moves);
+}
+
 static int rename_document(struct renaming *renaming)
 {
 	struct fs *fs = renaming->fs;
 	struct err reason = {0};
 	struct buf before = BUF_INIT;
 	unsigned flags = renaming->flags & RENAME_NOREPLACE ? MEMORY_NOREPLACE : 0;
-	int ret = judge_open_draft(renaming, &renaming->from);
+	int ret = judge_open_drafts(renaming, &renaming->from);
 
 	if (ret)
 		return ret;
@@ -198,17 +262,7 @@ static int rename_document(struct renaming *renaming)
 		return ret;
 	ret = memory_rename(fs->memory, path_of(&renaming->from), path_of(&renaming->to), flags,
 		&reason);
-	pthread_mutex_lock(&fs->lock);
-	renaming->from.document->committing = false;
-	renaming->to.document->committing = false;
-	if (!ret)
-		follow_document(renaming);
-	pthread_cond_broadcast(&fs->published);
-	pthread_mutex_unlock(&fs->lock);
-	pthread_mutex_unlock(&renaming->from.document->commit);
-	pthread_mutex_unlock(&renaming->to.document->commit);
-	pthread_rwlock_unlock(&fs->moves); /* once for each document_begin */
-	pthread_rwlock_unlock(&fs->moves);
+	end_both(renaming, !ret);
 	if (!ret) {
 		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path_of(&renaming->to));
 		if (!memory_read(fs->memory, path_of(&renaming->to), NULL, &before, NULL))
@@ -222,12 +276,11 @@ static int rename_document(struct renaming *renaming)
 static int exchange_documents(struct renaming *renaming)
 {
 	struct fs *fs = renaming->fs;
-	struct document_change change = {0};
 	struct err reason = {0};
-	int ret = judge_open_draft(renaming, &renaming->from);
+	int ret = judge_open_drafts(renaming, &renaming->from);
 
 	if (!ret)
-		ret = judge_open_draft(renaming, &renaming->to);
+		ret = judge_open_drafts(renaming, &renaming->to);
 	if (ret)
 		return ret;
 	ret = begin_both(renaming);
@@ -235,49 +288,75 @@ static int exchange_documents(struct renaming *renaming)
 		return ret;
 	ret = memory_rename(fs->memory, path_of(&renaming->from), path_of(&renaming->to),
 		MEMORY_EXCHANGE, &reason);
-	change.changed = !ret;
-	document_end(fs, renaming->from.document, &change);
-	change.changed = !ret;
-	document_end(fs, renaming->to.document, &change);
+	end_both(renaming, !ret);
 	renaming->stale = true; /* each name is looked up anew */
 	return ops_explain(fs, path_of(&renaming->to), ret, &reason);
+}
+
+/* Before the document is killed: drafts that others have open go where the file went. */
+static void leave(struct renaming *renaming)
+{
+	struct document *document = renaming->from.document;
+	struct slice path = path_of(&renaming->to);
+
+	pthread_mutex_lock(&renaming->fs->lock);
+	free(document->left_to);
+	document->left_to = strndup(path.ptr, path.len);
+	pthread_mutex_unlock(&renaming->fs->lock);
+}
+
+/* Moves the empty file itself; one that is open for its first save is not there as yet. */
+static int move_empty_file(struct renaming *renaming)
+{
+	struct fs *fs = renaming->fs;
+	struct scratch *tree = &fs->trees[TREE_SCRATCH];
+	int ret = scratch_rename(tree, path_of(&renaming->from), path_of(&renaming->to),
+		renaming->flags & RENAME_NOREPLACE);
+
+	if (ret != -ENOENT || !renaming->from.document->created)
+		return ret;
+	if (!renaming->to.scratch)
+		return 0;
+	ret = scratch_openfile(tree, path_of(&renaming->to), O_WRONLY | O_CREAT,
+		renaming->from.document->mode);
+	if (ret < 0)
+		return ret;
+	close(ret);
+	return 0;
 }
 
 /* A new file without content gets another name; where a document stands it would empty that. */
 static int rename_draft(struct renaming *renaming)
 {
 	struct fs *fs = renaming->fs;
-	struct scratch *tree = &fs->trees[TREE_SCRATCH];
 	struct err reason = {0};
-	int ret;
+	int ret = 0;
 
-	if (renaming->to.scratch) {
-		ret = scratch_rename(tree, path_of(&renaming->from), path_of(&renaming->to),
-			renaming->flags & RENAME_NOREPLACE);
-	} else if (!renaming->to.found && renaming->to.view.kind == VIEW_DOCUMENT) {
+	if (!renaming->to.scratch && !renaming->to.found &&
+		renaming->to.view.kind == VIEW_DOCUMENT) {
 		err_set(&reason, -EBADMSG, "an empty file is no document");
 		refusals_add(fs->refusals, path_of(&renaming->to), slice_str(""), &reason, NULL);
 		return -EBADMSG;
-	} else {
-		ret = memory_may_create(fs->memory, path_of(&renaming->to), &reason);
-		if (!ret)
-			ret = scratch_rename(tree, path_of(&renaming->from), path_of(&renaming->to),
-				renaming->flags & RENAME_NOREPLACE);
 	}
-	if (ret == -ENOENT && renaming->from.document->created && !renaming->to.scratch)
-		ret = 0; /* open for its first save: only the name is there as yet */
+	if (!renaming->to.scratch)
+		ret = memory_may_create(fs->memory, path_of(&renaming->to), &reason);
+	if (!ret)
+		ret = renaming->to.document ? begin_both(renaming)
+					    : document_begin(fs, renaming->from.document);
 	if (ret)
 		return ops_explain(fs, path_of(&renaming->to), ret, &reason);
-	pthread_mutex_lock(&fs->lock);
-	if (renaming->to.document)
-		follow_document(renaming);
-	else {
-		document_kill(fs, renaming->from.document);
-		forget_name(fs, &renaming->from);
+	ret = move_empty_file(renaming);
+	if (renaming->to.document) {
+		end_both(renaming, !ret);
+	} else {
+		struct document_change change = {.changed = !ret, .kill = true};
+
+		if (!ret)
+			leave(renaming);
+		document_end(fs, renaming->from.document, &change);
 		renaming->stale = true;
 	}
-	pthread_mutex_unlock(&fs->lock);
-	return 0;
+	return ops_explain(fs, path_of(&renaming->to), ret, &reason);
 }
 
 /* ---- across the two sides ---- */
@@ -361,7 +440,7 @@ static int document_to_scratch(struct renaming *renaming)
 	struct err reason = {0};
 	struct memory_stat st;
 	struct document_change change = {.kill = true};
-	int ret = judge_open_draft(renaming, &renaming->from);
+	int ret = judge_open_drafts(renaming, &renaming->from);
 
 	if (ret)
 		return ret;
@@ -376,6 +455,8 @@ static int document_to_scratch(struct renaming *renaming)
 			st.mode, &st.mtime);
 	if (!ret)
 		ret = memory_delete(fs->memory, path_of(&renaming->from), &reason);
+	if (!ret)
+		leave(renaming);
 	change.changed = !ret;
 	document_end(fs, renaming->from.document, &change);
 	if (!ret) {
@@ -425,12 +506,13 @@ static bool in_dot(struct slice path)
 	return view_below_dot(path) || (at < path.len && path.ptr[at] == '.');
 }
 
-/* What of a directory is in the memory and what is in scratch moves, in that order. */
+/* What of a directory is in scratch moves, which can be undone, then what is in the memory. */
 static int rename_directory(struct renaming *renaming)
 {
 	struct fs *fs = renaming->fs;
 	struct scratch *tree = &fs->trees[TREE_SCRATCH];
 	struct err reason = {0};
+	bool undo = false;
 	int ret = 0;
 
 	if (!renaming->to.found && renaming->to.view.kind != VIEW_DIRECTORY)
@@ -447,15 +529,24 @@ static int rename_directory(struct renaming *renaming)
 	/* Below a dot directory *.json are scratch files, elsewhere documents: mv copies. */
 	if (in_dot(path_of(&renaming->from)) != in_dot(path_of(&renaming->to)))
 		return -EXDEV;
-	if (!renaming->to.found && renaming->to.view.in_memory)
+	if (!renaming->to.found && renaming->to.view.in_scratch)
+		ret = scratch_is_empty(tree, path_of(&renaming->to));
+	if (!ret && renaming->from.view.in_scratch) {
+		ret = scratch_rename(tree, path_of(&renaming->from), path_of(&renaming->to), 0);
+		undo = !ret;
+	}
+	if (!ret && !renaming->to.found && renaming->to.view.in_memory)
 		ret = memory_remove_directory(fs->memory, path_of(&renaming->to), &reason);
 	if (!ret && renaming->from.view.in_memory)
 		ret = memory_rename_directory(fs->memory, path_of(&renaming->from),
 			path_of(&renaming->to), &reason);
 	if (ret == -EINVAL)
 		ret = -EXDEV; /* no key can be there: mv copies what can be copied */
-	if (!ret && renaming->from.view.in_scratch)
-		ret = scratch_rename(tree, path_of(&renaming->from), path_of(&renaming->to), 0);
+	if (ret && undo) {
+		(void)scratch_rename(tree, path_of(&renaming->to), path_of(&renaming->from), 0);
+		if (renaming->to.view.in_scratch)
+			(void)scratch_keep_directory(tree, path_of(&renaming->to));
+	}
 	if (ret)
 		return ops_explain(fs, path_of(&renaming->to), ret, &reason);
 	ops_keep_parent(fs, path_of(&renaming->from));
@@ -491,7 +582,7 @@ static int dispatch(struct renaming *renaming)
 	if (from->scratch)
 		return scratch_to_document(renaming);
 	if (from->view.kind == VIEW_DRAFT) {
-		int ret = judge_open_draft(renaming, &renaming->from);
+		int ret = judge_open_drafts(renaming, &renaming->from);
 
 		if (ret)
 			return ret;

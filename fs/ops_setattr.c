@@ -108,6 +108,22 @@ static int set_empty(struct fs *fs, struct slice path, const struct memory_attri
 	return ret;
 }
 
+/* The name may have another node than the one it came by, whose attributes the kernel keeps. */
+static void tell_current(const struct change *change)
+{
+	struct fs *fs = change->fs;
+	struct node *current;
+	fuse_ino_t ino = 0;
+
+	pthread_mutex_lock(&fs->lock);
+	current = node_find(&fs->nodes, change->node->parent, node_name(change->node));
+	if (current && current != change->node)
+		ino = ino_of(fs, current);
+	pthread_mutex_unlock(&fs->lock);
+	if (ino)
+		(void)fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+}
+
 static int set_committed(struct change *change)
 {
 	struct buf path = BUF_INIT;
@@ -119,6 +135,8 @@ static int set_committed(struct change *change)
 	if (ret == -ENOENT && change->node->kind == NODE_DOCUMENT)
 		ret = set_empty(change->fs, buf_slice(&path), &change->attributes);
 	buf_release(&path);
+	if (!ret)
+		tell_current(change);
 	return ret;
 }
 
@@ -165,21 +183,23 @@ static int set_real(struct change *change, const struct stat *attr, int to_set)
 	struct slice rel;
 	struct timespec times[2] = {change->attributes.mtime, change->attributes.mtime};
 	bool own = change->handle && change->handle->fd >= 0;
+	struct node_look look;
 	int ret = fs_path(fs, change->node, NULL, &path);
 	int fd = -1;
 
 	if (ret)
 		return ret;
+	node_look(fs, change->node, &look);
 	(void)view_is_scratch(fs, buf_slice(&path), &tree, &rel);
 	if (view_is_read_only(buf_slice(&path)))
 		ret = -EROFS;
 	else if (own)
 		fd = change->handle->fd;
+	else if (look.state == NODE_OLD)
+		fd = fs_dup_open(fs, change->node); /* it has left its name, and is open */
 	else
 		fd = scratch_openfile(tree, rel, to_set & FUSE_SET_ATTR_SIZE ? O_RDWR : O_RDONLY,
 			0);
-	if (fd == -ENOENT)
-		fd = fs_dup_open(fs, change->node); /* unlinked, and open */
 	if (!ret && fd < 0)
 		ret = fd;
 	if (!ret && (to_set & FUSE_SET_ATTR_SIZE))

@@ -315,3 +315,17 @@ int scratch_list(struct scratch *scratch, struct slice path, scratch_list_fn *fn
 	closedir(stream);
 	return ret;
 }
+
+static int find_any(void *context, struct slice name, unsigned char type, uint64_t ino)
+{
+	(void)context;
+	(void)name;
+	(void)type;
+	(void)ino;
+	return -ENOTEMPTY;
+}
+
+int scratch_is_empty(struct scratch *scratch, struct slice path)
+{
+	return scratch_list(scratch, path, find_any, NULL);
+}

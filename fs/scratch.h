@@ -65,5 +65,7 @@ int scratch_ftruncate(struct scratch *scratch, int fd, off_t size);
 /* A directory's names, without "." and ".."; type is DT_DIR or DT_REG. A negative return stops. */
 typedef int scratch_list_fn(void *context, struct slice name, unsigned char type, uint64_t ino);
 int scratch_list(struct scratch *scratch, struct slice path, scratch_list_fn *fn, void *context);
+/* 0, or -ENOTEMPTY, -ENOENT ... */
+int scratch_is_empty(struct scratch *scratch, struct slice path);
 
 #endif
