@@ -107,9 +107,9 @@ void schema_free(struct schema *schema)
 bool schema_has_empty_segment(struct slice keyword)
 {
 	const char *at = keyword.ptr;
-	const char *end = keyword.ptr + keyword.len;
+	const char *end = keyword.len ? keyword.ptr + keyword.len : NULL;
 
-	if (keyword.len == 0 || at[0] == '/' || end[-1] == '/')
+	if (!end || at[0] == '/' || end[-1] == '/')
 		return true;
 	while ((at = memchr(at, '/', (size_t)(end - at)))) /* never the last byte */
 		if (*++at == '/')

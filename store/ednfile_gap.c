@@ -41,7 +41,7 @@ static size_t form_end(const struct ednpool *pool, struct slice gap, size_t at)
 /* The token at *at, which moves behind it. A comment ends before its newline. */
 static enum token next_token(const struct ednpool *pool, struct slice gap, size_t *at)
 {
-	const char *p = gap.ptr + *at;
+	const char *p = gap.len ? gap.ptr + *at : NULL;
 	size_t left = gap.len - *at;
 	size_t n = 0;
 
@@ -96,6 +96,8 @@ static void cut_gap(const struct ednpool *pool, struct slice gap, struct cut *cu
 		}
 		from = at;
 	}
+	if (gap.len == 0)
+		gap.ptr = ""; /* so that it can be counted from */
 	cut->lead = slice_of(gap.ptr, begin);
 	cut->content = slice_of(gap.ptr + begin, end - begin);
 	cut->trail = slice_of(gap.ptr + end, gap.len - end);
