@@ -35,9 +35,9 @@ int apply_note_base(struct apply *a, const struct change *c)
 {
 	struct memory *m = a->m;
 	bool key_only = c->kind == CHANGE_COLLECTION || c->kind == CHANGE_UNKEY;
-	struct ednfile_item item = {.text = SLICE_LITERAL("{}")};
+	struct slice text;
 	struct base *base;
-	int ret = 0;
+	int ret;
 
 	buf_reset(&a->name);
 	entity_id_name(&a->name, c->id);
@@ -46,25 +46,18 @@ int apply_note_base(struct apply *a, const struct change *c)
 	if (c->kind == CHANGE_ATTRIBUTES || c->kind == CHANGE_MOVE || c->kind == CHANGE_DIRECTORY ||
 		table_get(&m->bases, buf_slice(&a->name)))
 		return 0;
-	if (key_only)
-		ret = ednfile_is_collection(m->file, c->id.key) ? 0 : -ENOENT;
-	else if (c->id.member.ptr && !ednfile_is_collection(m->file, c->id.key))
-		ret = -ENOENT;
-	else if (!c->id.member.ptr && ednfile_is_collection(m->file, c->id.key))
-		ret = -ENOENT;
-	else
-		ret = ednfile_get(m->file, c->id.key, c->id.member, &item);
+	ret = memory_entity_text(m->file, c->id, key_only, &text);
 	if (ret == -ENOMEM)
 		return ret;
 	if (ret)
-		item.text = slice_of("", 0);
-	base = malloc(sizeof(*base) + item.text.len);
+		text = slice_of("", 0);
+	base = malloc(sizeof(*base) + text.len);
 	if (!base)
 		return -ENOMEM;
 	base->exists = !ret;
-	base->len = item.text.len;
+	base->len = text.len;
 	if (base->len)
-		memcpy(base->text, item.text.ptr, base->len);
+		memcpy(base->text, text.ptr, base->len);
 	ret = table_put(&m->bases, buf_slice(&a->name), base, NULL);
 	if (ret)
 		free(base);

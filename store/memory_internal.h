@@ -216,6 +216,17 @@ int save_judge(struct memory *m, struct slice path, struct slice json, struct sa
 	struct err *err);
 void save_release(struct save *save);
 
+/* ---- memory_entity.c ---- */
+
+/* The text of an entity in a file; collections as such are "{}". -ENOENT, -ENOMEM. */
+int memory_entity_text(const struct ednfile *file, struct entity_id id, bool collection,
+	struct slice *text);
+/*
+ * Are two EDN texts the same value? What had to be parsed to know is remembered in
+ * verdicts, by the texts' hashes.
+ */
+int memory_identical(struct table *verdicts, struct slice a, struct slice b, bool *same);
+
 /* ---- memory_worker.c, memory_merge.c, memory_conflict.c ---- */
 
 int memory_worker_start(struct memory *m, struct err *err);

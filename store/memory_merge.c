@@ -2,7 +2,6 @@
 #include "memory_internal.h"
 
 #include <errno.h>
-#include <string.h>
 
 /*
  * Merging what someone else wrote to memory.edn, entity by entity: a document, a member, the bare
@@ -26,46 +25,12 @@ struct merge {
 	size_t ours, missing;    /* entities of ours, and how many of these theirs lacks */
 	bool keep_absent;        /* the writer started empty: what it lacks is no deletion */
 	uint64_t next_ino, version;
-	struct table held; /* what in theirs clojure.edn can't read */
+	uint64_t sequence, first_ino; /* of ours when it was compared */
+	struct table verdicts;        /* memory_identical's */
+	struct table held;            /* what in theirs clojure.edn can't read */
 };
 
 /* ---- comparing ---- */
-
-static int identical(struct slice a, struct slice b, bool *same)
-{
-	struct arena arena = ARENA_INIT;
-	struct edn x, y;
-	int ret;
-
-	*same = slice_equal(a, b);
-	if (*same)
-		return 0;
-	ret = edn_read(&arena, a, EDN_LOAD_DEPTH, &x, NULL, NULL);
-	if (!ret)
-		ret = edn_read(&arena, b, EDN_LOAD_DEPTH, &y, NULL, NULL);
-	if (!ret)
-		*same = edn_identical(&x, &y);
-	arena_release(&arena);
-	return ret;
-}
-
-/* The text of an entity in a file; collections as such are "{}". -ENOENT, -ENOMEM. */
-static int entity_text(const struct ednfile *file, struct entity_id id, bool collection,
-	struct slice *text)
-{
-	struct ednfile_item item = {.text = SLICE_LITERAL("{}")};
-	bool is_collection = ednfile_is_collection(file, id.key);
-	int ret;
-
-	if (collection)
-		ret = is_collection ? 0 : -ENOENT;
-	else if (is_collection != (id.member.ptr != NULL))
-		ret = -ENOENT;
-	else
-		ret = ednfile_get(file, id.key, id.member, &item);
-	*text = item.text;
-	return ret;
-}
 
 static const struct base *base_of(struct memory *m, struct entity_id id)
 {
@@ -135,10 +100,10 @@ static int merge_entity(struct merge *merge, struct entity_id id, bool collectio
 	const struct base *base = base_of(m, id);
 	struct slice ours;
 	bool same = false;
-	int ret = entity_text(m->file, id, collection, &ours);
+	int ret = memory_entity_text(m->file, id, collection, &ours);
 
 	if (!ret)
-		ret = identical(ours, theirs, &same);
+		ret = memory_identical(&merge->verdicts, ours, theirs, &same);
 	if (ret && ret != -ENOENT)
 		return ret;
 	if (same)
@@ -149,7 +114,9 @@ static int merge_entity(struct merge *merge, struct entity_id id, bool collectio
 		change_encode(&merge->payload, &c);
 	if (!base || collection)
 		return 0;
-	ret = base->exists ? identical(slice_of(base->text, base->len), theirs, &same) : 0;
+	ret = !base->exists ? 0
+			    : memory_identical(&merge->verdicts, slice_of(base->text, base->len),
+				      theirs, &same);
 	return ret || same ? ret : keep_theirs(merge, id, theirs);
 }
 
@@ -190,7 +157,7 @@ static int walk_one(struct walk *walk, struct entity_id id, bool collection)
 
 	if (base_of(walk->merge->m, id))
 		return 0;
-	ret = entity_text(walk->merge->theirs, id, collection, &text);
+	ret = memory_entity_text(walk->merge->theirs, id, collection, &text);
 	if (ret && ret != -ENOENT)
 		return ret;
 	return walk->fn(walk->merge, id, collection, ret == -ENOENT);
@@ -243,7 +210,7 @@ static int restore_lack(struct merge *merge, struct entity_id id, bool collectio
 
 	if (!lacking)
 		return 0;
-	ret = entity_text(merge->m->file, id, collection, &text);
+	ret = memory_entity_text(merge->m->file, id, collection, &text);
 	if (!ret)
 		ret = ednfile_put(merge->theirs, id.key, id.member, text, NULL);
 	return ret == -EEXIST ? 0 : ret;
@@ -261,7 +228,7 @@ static int walk_ours(struct merge *merge, lack_fn *fn)
 static int put_ours(struct merge *merge, struct entity_id id, bool collection, struct slice text)
 {
 	struct slice there;
-	int ret = entity_text(merge->theirs, id, collection, &there);
+	int ret = memory_entity_text(merge->theirs, id, collection, &there);
 
 	if (!ret && slice_equal(there, text))
 		return 0;
@@ -289,7 +256,7 @@ static int apply_ours(struct merge *merge)
 		if (!entity_id_of_name(name, &id))
 			continue;
 		collection = !id.member.ptr && ednfile_is_collection(merge->m->file, id.key);
-		ret = entity_text(merge->m->file, id, collection, &text);
+		ret = memory_entity_text(merge->m->file, id, collection, &text);
 		if (!ret)
 			ret = put_ours(merge, id, collection, text);
 		else if (ret == -ENOENT)
@@ -302,40 +269,75 @@ static int apply_ours(struct merge *merge)
 
 /* ---- the whole ---- */
 
-static int collect(struct merge *merge)
+/* Under the lock, reading only: what is there to adopt? */
+static int compare(struct merge *merge)
 {
 	struct memory *m = merge->m;
-	int ret = held_merge(&m->held, &merge->held);
+	int ret;
 
-	if (!ret)
-		ret = memory_flush_ghosts(m);
-	merge->next_ino = m->next_ino;
+	merge->sequence = m->sequence;
+	merge->first_ino = merge->next_ino = m->next_ino;
 	merge->version = m->version;
-	if (!ret)
-		ret = walk_ours(merge, count_lack);
+	merge->ours = merge->missing = 0;
+	buf_reset(&merge->payload);
+	ret = walk_ours(merge, count_lack);
 	merge->keep_absent = merge->missing > FEW_ENTITIES && merge->missing * 2 > merge->ours;
 	if (!ret)
 		ret = ednfile_each(merge->theirs, merge_key, merge);
 	if (!ret && !merge->keep_absent)
 		ret = walk_ours(merge, adopt_lack);
-	if (!ret && merge->keep_absent)
-		ret = ednfile_text(merge->theirs, &merge->found);
-	/* from here on theirs changes: it becomes what the file is to be */
-	if (!ret && merge->keep_absent)
-		ret = walk_ours(merge, restore_lack);
-	return ret ? ret : apply_ours(merge);
+	return ret;
 }
 
-/* Under the writer's lock. */
+/* Comparing takes long: others go on reading meanwhile. */
+static int compare_shared(struct merge *merge)
+{
+	struct memory *m = merge->m;
+	int ret;
+
+	pthread_rwlock_wrlock(&m->lock);
+	ret = held_merge(&m->held, &merge->held);
+	if (!ret)
+		ret = memory_flush_ghosts(m);
+	pthread_rwlock_unlock(&m->lock);
+	if (ret)
+		return ret;
+	/* whoever comes in between: then it is all done under the writer's lock */
+	pthread_rwlock_rdlock(&m->lock);
+	ret = m->ghosts.count ? 0 : compare(merge);
+	pthread_rwlock_unlock(&m->lock);
+	return ret;
+}
+
+/* Under the writer's lock: from here on theirs changes, it becomes what the file is to be. */
+static int settle(struct merge *merge, struct err *err)
+{
+	struct memory *m = merge->m;
+	int ret = 0;
+
+	if (m->ghosts.count || merge->sequence != m->sequence || merge->first_ino != m->next_ino) {
+		ret = memory_flush_ghosts(m);
+		if (!ret)
+			ret = compare(merge);
+	}
+	if (!ret && merge->keep_absent) {
+		ret = ednfile_text(merge->theirs, &merge->found);
+		ret = ret ? ret : walk_ours(merge, restore_lack);
+	}
+	if (!ret)
+		ret = apply_ours(merge);
+	if (!ret && merge->keep_absent)
+		ret = memory_set_aside(m, &merge->found, err);
+	return ret;
+}
+
 static int merge_locked(struct merge *merge, struct err *err)
 {
 	struct memory *m = merge->m;
 	struct ednfile *before = m->file;
 	struct ednfile_info info;
-	int ret = collect(merge);
+	int ret = settle(merge, err);
 
-	if (!ret && merge->keep_absent)
-		ret = memory_set_aside(m, &merge->found, err);
 	if (ret)
 		return ret;
 	m->file = merge->theirs;
@@ -372,6 +374,9 @@ int memory_merge(struct memory *m, struct err *err)
 	}
 	if (!ret)
 		ret = ednfile_each(merge.theirs, held_add_entry, &merge.held);
+	/* before the adoption begins: from then on the listener may hold readers up */
+	if (!ret)
+		ret = compare_shared(&merge);
 	if (ret)
 		goto out;
 	pthread_mutex_lock(&m->adoption_lock);
@@ -385,6 +390,7 @@ int memory_merge(struct memory *m, struct err *err)
 	pthread_mutex_unlock(&m->adoption_lock);
 out:
 	table_release(&merge.held, NULL);
+	table_release(&merge.verdicts, NULL);
 	ednfile_free(merge.theirs);
 	buf_release(&merge.found);
 	buf_release(&merge.payload);

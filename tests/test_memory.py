@@ -3,9 +3,11 @@
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+import threading
 
 import hypothesis
 import hypothesis.strategies as st
@@ -831,6 +833,30 @@ def test_many_threads_see_whole_documents(memory):
     before = {path: m.read(path) for path, kind in m.walk().items() if kind == DOCUMENT}
     m.crash()
     assert {path: m.read(path) for path, kind in m.walk().items() if kind == DOCUMENT} == before
+
+
+def test_outside_changes_amid_many_threads(memory):
+    """The merge compares while others write; what they write meanwhile stands."""
+    m = memory('{:presence/s {"a" [0 0]} :outside 0 :still {:a 1}}', delay_ms=0)
+    storm = threading.Thread(target=m.call, args=('storm', 500))
+    storm.start()
+    number = 0
+    while storm.is_alive() or number < 5:
+        number += 1
+        text = re.sub(r':outside \d+', f':outside {number}', m.edn.read_text())
+        text = text.replace(':still {:a 1}', ':still {:a  1}' if number % 2 else ':still {:a 1}')
+        other = m.edn.with_name('other')
+        other.write_text(text)
+        other.rename(m.edn)
+    storm.join()
+    m.call('sync')
+    assert m.health().outside > 0 and m.health().edn_error == 0
+    assert m.read('outside.json') == b'%d\n' % number
+    assert value_of(m.read('still.json')) == {'a': 1}
+    before = documents(m)
+    m.call('sync')
+    m.crash()
+    assert documents(m) == before
 
 
 def test_types_and_keys(memory):
