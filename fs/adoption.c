@@ -69,11 +69,13 @@ static bool is_true(struct fs *fs, const struct node *node, struct buf *path)
 	struct view view;
 
 	buf_reset(path);
+	if (node->kind != NODE_DOCUMENT && node->kind != NODE_DIRECTORY)
+		return true;
 	if (node_path(node, slice_str(""), path) || view_find(fs, buf_slice(path), &view))
 		return false;
 	if (node->kind == NODE_DOCUMENT)
 		return view.version == node->version;
-	return node->kind != NODE_DIRECTORY || view.kind == VIEW_DIRECTORY;
+	return view.kind == VIEW_DIRECTORY;
 }
 
 static void let_go(struct fs *fs, struct node *node)

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "state.h"
+#include "view.h"
 
 static struct node *current_node(struct fs *fs, const struct document *document)
 {
@@ -128,6 +129,8 @@ static void refuse(struct fs *fs, struct slice path, struct draft *draft, const 
 
 	if (has)
 		hash = hash128(committed.ptr, committed.len);
+	if (draft->refused)
+		refusals_withdraw(fs->refusals, path); /* the same draft's last word counts */
 	refusals_add(fs->refusals, path, buf_slice(&draft->bytes), reason, has ? &hash : NULL);
 	buf_release(&committed);
 	draft->judged = true;
@@ -189,8 +192,10 @@ static void settled(struct fs *fs, struct document *document, struct slice path,
 	if (verdict->node)
 		verdict->node->version = verdict->st.version;
 	pthread_mutex_unlock(&fs->lock);
-	if (on_disk)
+	if (on_disk) {
 		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path);
+		view_prune(fs, path);
+	}
 }
 
 /* A draft of what has been unlinked or replaced: nobody can ever see it, unless it was moved aside. */
@@ -214,6 +219,7 @@ int document_judge(struct fs *fs, struct document *document, struct draft *draft
 	struct buf path = BUF_INIT;
 	int ret = document_begin(fs, document);
 	struct document_change change;
+	bool changed = false;
 	bool dead;
 
 	verdict->stale = false;
@@ -225,16 +231,18 @@ int document_judge(struct fs *fs, struct document *document, struct draft *draft
 	ret = document_path(fs, document, &path);
 	pthread_mutex_unlock(&fs->lock);
 	pthread_mutex_lock(&draft->lock);
-	if (!ret && dead)
+	if (!ret && dead) {
 		ret = let_go(fs, document, draft);
-	else if (!ret && draft->dirty && !(draft->judged && verdict->final))
+	} else if (!ret && document->created && !draft->bytes.len) {
+		draft->dirty = false; /* nothing was there and nothing has come */
+	} else if (!ret && draft->dirty && !(draft->judged && verdict->final)) {
 		ret = put(fs, document, draft, buf_slice(&path), verdict);
-	else
-		dead = true; /* another handle was faster: nothing to publish */
+		changed = !ret;
+	}
 	pthread_mutex_unlock(&draft->lock);
-	if (!ret && !dead)
+	if (changed)
 		settled(fs, document, buf_slice(&path), verdict);
-	change = (struct document_change){.changed = !ret && !dead, .keep = verdict->node};
+	change = (struct document_change){.changed = changed, .keep = verdict->node};
 	document_end(fs, document, &change);
 	verdict->stale = change.stale;
 	buf_release(&path);

@@ -270,7 +270,9 @@ void expectation_drop(struct fs *fs, struct expectation *expectation)
 	*at = expectation->next;
 	node_unref(&fs->nodes, expectation->refused);
 	node_release(&fs->nodes, expectation->own);
+	node_unref(&fs->nodes, expectation->parent);
 	document_unref(fs, expectation->document);
+	free(expectation->name);
 	free(expectation);
 }
 
@@ -307,9 +309,8 @@ struct expectation *expectation_of_name(struct fs *fs, pid_t thread, const struc
 
 	drop_expired(fs);
 	for (expectation = fs->expectations; expectation; expectation = expectation->next)
-		if ((!thread || expectation->thread == thread) &&
-			expectation->document->parent == parent &&
-			slice_equal(document_name(expectation->document), name))
+		if ((!thread || expectation->thread == thread) && expectation->parent == parent &&
+			slice_equal(slice_of(expectation->name, expectation->name_len), name))
 			return expectation;
 	return NULL;
 }
@@ -321,6 +322,14 @@ int expectation_add(struct fs *fs, pid_t thread, struct document *document, stru
 
 	if (!expectation)
 		return -ENOMEM;
+	expectation->name = copy_name(node_name(refused));
+	if (!expectation->name) {
+		free(expectation);
+		return -ENOMEM;
+	}
+	expectation->name_len = refused->name_len;
+	expectation->parent = refused->parent;
+	node_ref(refused->parent);
 	document->refs++;
 	node_ref(refused);
 	expectation->thread = thread;

@@ -41,6 +41,7 @@ struct document {
 	bool created;           /* seen as an empty file, though nothing has been saved */
 	bool on_disk;           /* ... and kept as an empty file in scratch */
 	mode_t mode;            /* created: its permission bits */
+	struct timespec made;   /* created: when */
 	uint64_t ino;           /* created: its number */
 	struct node *parent;    /* referenced */
 	char *name;
@@ -60,9 +61,12 @@ struct expectation {
 	bool write;
 	bool looked_up;            /* the thread has come back by its name */
 	struct document *document; /* referenced */
-	struct node *refused;      /* referenced */
-	struct node *own;          /* what LOOKUP gave the thread: held, or NULL */
-	int64_t deadline_ms;       /* CLOCK_MONOTONIC */
+	struct node *parent;       /* referenced; with name: what will be looked up */
+	char *name;
+	size_t name_len;
+	struct node *refused; /* referenced */
+	struct node *own;     /* what LOOKUP gave the thread: held, or NULL */
+	int64_t deadline_ms;  /* CLOCK_MONOTONIC */
 };
 
 int document_table_init(struct document_table *table);

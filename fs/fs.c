@@ -62,12 +62,17 @@ static int open_trees(struct fs *fs, struct err *err)
 	for (i = 0; i < TREE_COUNT; i++)
 		fs->trees[i] = (struct scratch){.root = -1, .staging = -1};
 	for (i = 0; i < TREE_COUNT; i++) {
+		struct err reason = {0};
 		int ret = scratch_open(&fs->trees[i], fs->options->store_dir, names[i],
-			i == TREE_SCRATCH ? fs->options->scratch_max_bytes : 0, err);
+			!fs->options->read_only,
+			i == TREE_SCRATCH ? fs->options->scratch_max_bytes : 0, &reason);
 
 		/* A read-only mount makes nothing and can do without. */
-		if (ret && !fs->options->read_only)
+		if (ret && !fs->options->read_only) {
+			if (err)
+				*err = reason;
 			return ret;
+		}
 	}
 	return 0;
 }

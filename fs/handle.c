@@ -84,7 +84,7 @@ void handle_free(struct fs *fs, struct handle *handle)
 	if (handle->fd >= 0)
 		close(handle->fd);
 	listing_free(handle->listing);
-	buf_release(&handle->snapshot);
+	version_unref(handle->snapshot);
 	pthread_mutex_destroy(&handle->lock);
 	free(handle);
 }

@@ -31,10 +31,6 @@ int ops_stat(struct fs *fs, const struct node *node, const struct handle *handle
 /* A line in /.errors for what a caller can only see as an errno. Returns ret. */
 int ops_explain(struct fs *fs, struct slice path, int ret, const struct err *reason);
 
-/* After something at path left: keeps its directory, or drops the real one that is not needed any more. */
-void ops_keep_parent(struct fs *fs, struct slice path);
-void ops_prune(struct fs *fs, struct slice path);
-
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups);
 void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);

@@ -258,18 +258,6 @@ static int remove_directory(struct fs *fs, struct node *parent, const char *name
 	return ops_explain(fs, path, ret, &reason);
 }
 
-/* A directory that was emptied through the mount stays until rmdir, though no key makes it any more. */
-void ops_keep_parent(struct fs *fs, struct slice path)
-{
-	struct memory_stat st;
-	size_t len = path.len;
-
-	while (len && path.ptr[len - 1] != '/')
-		len--;
-	if (len > 1 && memory_stat(fs->memory, slice_of(path.ptr, len - 1), &st) == -ENOENT)
-		(void)scratch_keep_directory(&fs->trees[TREE_SCRATCH], slice_of(path.ptr, len - 1));
-}
-
 void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
@@ -284,7 +272,7 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (!ret) {
 		struct node *node;
 
-		ops_keep_parent(fs, buf_slice(&path));
+		view_keep_parent(fs, buf_slice(&path));
 		pthread_mutex_lock(&fs->lock);
 		node = node_find(&fs->nodes, directory, slice_str(name));
 		if (node)
@@ -337,7 +325,7 @@ static int unlink_scratch(struct fs *fs, struct node *parent, const char *name, 
 	ret = scratch_unlink(tree, rel);
 	if (ret)
 		return ret;
-	ops_prune(fs, path);
+	view_prune(fs, path);
 	pthread_mutex_lock(&fs->lock);
 	node = node_find(&fs->nodes, parent, slice_str(name));
 	if (node) {
@@ -346,23 +334,6 @@ static int unlink_scratch(struct fs *fs, struct node *parent, const char *name, 
 	}
 	pthread_mutex_unlock(&fs->lock);
 	return 0;
-}
-
-/* Real directories that were only made to hold a scratch file beside documents go with the last. */
-void ops_prune(struct fs *fs, struct slice path)
-{
-	struct memory_stat st;
-	size_t len = path.len;
-
-	for (;;) {
-		while (len && path.ptr[len - 1] != '/')
-			len--;
-		if (len < 2 || view_below_dot(path) ||
-			memory_stat(fs->memory, slice_of(path.ptr, len - 1), &st) ||
-			scratch_rmdir(&fs->trees[TREE_SCRATCH], slice_of(path.ptr, len - 1)))
-			return;
-		len--;
-	}
 }
 
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -386,7 +357,7 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	else if (!ret) {
 		ret = unlink_document(fs, directory, name, buf_slice(&path));
 		if (!ret)
-			ops_keep_parent(fs, buf_slice(&path));
+			view_keep_parent(fs, buf_slice(&path));
 	}
 	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);

@@ -65,7 +65,7 @@ static int read_version(struct fs *fs, struct handle *handle, size_t size, off_t
 	pthread_mutex_unlock(&fs->lock);
 	if (!same) {
 		version_unref(version);
-		return ret ? ret : -EIO;
+		return ret && ret != -ENOENT ? ret : -ESTALE;
 	}
 	*out = version;
 	return 0;
@@ -96,6 +96,15 @@ static void read_document(struct fs *fs, fuse_req_t req, struct handle *handle, 
 	version_unref(version);
 }
 
+/* As with a version, the bytes outlive the reply: RELEASE may overtake its end. */
+static void read_control(fuse_req_t req, struct handle *handle, size_t size, off_t offset)
+{
+	struct version *snapshot = handle->snapshot ? version_ref(handle->snapshot) : NULL;
+
+	reply_piece(req, snapshot ? buf_slice(&snapshot->bytes) : slice_str(""), size, offset);
+	version_unref(snapshot);
+}
+
 static void read_scratch(fuse_req_t req, struct handle *handle, size_t size, off_t offset)
 {
 	struct fuse_bufvec source = FUSE_BUFVEC_INIT(size);
@@ -119,7 +128,7 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct 
 		read_scratch(req, handle, size, offset);
 		break;
 	case HANDLE_CONTROL:
-		reply_piece(req, buf_slice(&handle->snapshot), size, offset);
+		read_control(req, handle, size, offset);
 		break;
 	case HANDLE_DIRECTORY:
 		fuse_reply_err(req, EISDIR);
@@ -192,6 +201,7 @@ static int keep_empty(struct fs *fs, struct document *document)
 {
 	struct document_change nothing = {0};
 	struct buf path = BUF_INIT;
+	struct timespec times[2];
 	bool wanted;
 	mode_t mode;
 	int ret;
@@ -207,13 +217,16 @@ static int keep_empty(struct fs *fs, struct document *document)
 	pthread_mutex_lock(&fs->lock);
 	wanted = document->created && !document->on_disk && !document->dead;
 	mode = document->mode;
+	times[0] = times[1] = document->made;
 	ret = wanted ? document_path(fs, document, &path) : 0;
 	pthread_mutex_unlock(&fs->lock);
 	if (wanted && !ret) {
 		ret = scratch_openfile(&fs->trees[TREE_SCRATCH], buf_slice(&path),
 			O_WRONLY | O_CREAT, mode);
-		if (ret >= 0)
+		if (ret >= 0) {
+			(void)futimens(ret, times);
 			close(ret);
+		}
 		pthread_mutex_lock(&fs->lock);
 		document->on_disk = ret >= 0;
 		pthread_mutex_unlock(&fs->lock);
@@ -261,7 +274,7 @@ static int flush_document(struct fs *fs, struct handle *handle, pid_t thread, bo
 
 	*stale = false;
 	if (!standing.dirty)
-		return keep_empty(fs, handle->document);
+		return 0;
 	if (!(standing.wrote || standing.opened) || standing.only_truncated)
 		return 0;
 	ret = document_judge(fs, handle->document, handle->draft, &verdict);

@@ -115,8 +115,10 @@ static int enter_found(struct fs *fs, struct node *parent, struct slice name, pi
 
 	if (found == -ENOENT && document && document->created) {
 		view->kind = VIEW_DRAFT;
-		view_empty_stat(fs, document->ino, document->mode, &view->st);
+		view_empty_stat(fs, document->ino, document->mode, document->made, &view->st);
 	} else if (found) {
+		if (expectation)
+			expectation_drop(fs, expectation);
 		return found;
 	}
 	set_timeouts(view, path, entry);
@@ -244,7 +246,7 @@ static int committed_stat(struct fs *fs, const struct node *node, struct stat *s
 	pthread_mutex_lock(&fs->lock);
 	document = ret == -ENOENT ? document_find(fs, node->parent, node_name(node)) : NULL;
 	if (document && document->created) {
-		view_empty_stat(fs, document->ino, document->mode, st);
+		view_empty_stat(fs, document->ino, document->mode, document->made, st);
 		*version = 0;
 		ret = 0;
 	}
@@ -273,11 +275,19 @@ static int old_stat(struct fs *fs, const struct node *node, struct stat *st)
 
 static bool sees_draft(const struct node_look *look, const struct handle *handle, pid_t thread)
 {
+	bool wrote;
+
 	if (!look->draft)
 		return false;
+
 	if (!look->taken || (handle && handle->draft == look->draft))
 		return true;
-	return same_process(thread, look->draft->opener);
+	if (same_process(thread, look->draft->opener))
+		return true;
+	pthread_mutex_lock(&look->draft->lock);
+	wrote = draft_written_by(look->draft, thread);
+	pthread_mutex_unlock(&look->draft->lock);
+	return wrote;
 }
 
 static int document_stat(struct fs *fs, const struct node *node, const struct handle *handle,
@@ -287,18 +297,23 @@ static int document_stat(struct fs *fs, const struct node *node, const struct ha
 	uint64_t version = 0;
 	int ret;
 
+	*st = (struct stat){.st_mode = 0600};
 	node_look(fs, node, &look);
 	if (look.state == NODE_CURRENT && look.version)
 		*timeout = VIEW_LONG_S;
 	if (sees_draft(&look, handle, thread)) {
 		view_draft_stat(fs, look.draft, look.ino, st);
 		ret = 0;
-	} else if (look.state == NODE_OLD) {
+	} else if (look.state == NODE_OLD && look.version) {
 		ret = old_stat(fs, node, st);
 	} else {
 		ret = committed_stat(fs, node, st, &version);
-		if (ret == -ENOENT ||
-			(!ret && look.state == NODE_CURRENT && version != look.version))
+		if (!look.version && (ret == -ENOENT || version)) {
+			/* It was opened when it was empty, and reads so. */
+			view_empty_stat(fs, look.ino, st->st_mode, fs->started, st);
+			ret = 0;
+		} else if (ret == -ENOENT ||
+			   (!ret && look.state == NODE_CURRENT && version != look.version))
 			ret = old_stat(fs, node, st);
 	}
 	draft_unref(look.draft);

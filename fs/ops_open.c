@@ -38,7 +38,8 @@ static enum admission admit_reader(const struct node *node, const struct expecta
 		return ADMIT_READER;
 	if (expectation && expectation->own == node && node->state == NODE_OLD)
 		return ADMIT_READER; /* came back, and was overtaken again: the version was kept */
-	if (expectation && expectation->refused == node && !expectation->looked_up)
+	if (expectation && expectation->refused == node && !expectation->looked_up &&
+		(node->state == NODE_WRITER || node->pinned || !node->version))
 		return ADMIT_READER; /* a magic link */
 	return REFUSE;
 }
@@ -122,6 +123,7 @@ static void note_empty(struct fs *fs, struct document *document, const struct no
 		document->created = true;
 		document->on_disk = true;
 		document->mode = st.st_mode & 07777;
+		document->made = st.st_mtim;
 		document->ino = memory_new_ino(fs->memory);
 	}
 	buf_release(&path);
@@ -264,8 +266,11 @@ static int open_control(struct fs *fs, struct node *node, struct handle *handle,
 
 	if (handle->writable && !control_is_writable(node->control))
 		return -EACCES;
-	if (handle->readable)
-		ret = control_read(fs, node->control, &handle->snapshot);
+	if (handle->readable) {
+		handle->snapshot = version_new();
+		ret = handle->snapshot ? control_read(fs, node->control, &handle->snapshot->bytes)
+				       : -ENOMEM;
+	}
 	if (ret)
 		return ret;
 	fi->direct_io = 1;
@@ -354,6 +359,7 @@ static int create_document(struct fs *fs, struct node *parent, const char *name,
 		document->created = true;
 		document->mode = mode & 07777;
 		document->ino = memory_new_ino(fs->memory);
+		clock_gettime(CLOCK_REALTIME, &document->made);
 	}
 	if (!ret) {
 		node->state = NODE_WRITER;

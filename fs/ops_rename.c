@@ -194,8 +194,6 @@ static int judge_open_drafts(struct renaming *renaming, struct side *side)
 static void follow_document(struct renaming *renaming)
 {
 	struct fs *fs = renaming->fs;
-	struct memory_stat st;
-	struct node *node;
 
 	document_touch(fs, renaming->from.document);
 	document_touch(fs, renaming->to.document);
@@ -206,9 +204,6 @@ static void follow_document(struct renaming *renaming)
 		    slice_str(renaming->to.name)))
 		document_kill(fs, renaming->from.document);
 	move_node(renaming);
-	node = node_find(&fs->nodes, renaming->to.parent, slice_str(renaming->to.name));
-	if (node && !memory_stat(fs->memory, path_of(&renaming->to), &st))
-		node->version = st.version; /* the same bytes, whatever their number is now */
 }
 
 static void follow_exchange(struct renaming *renaming)
@@ -267,7 +262,7 @@ static int rename_document(struct renaming *renaming)
 		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path_of(&renaming->to));
 		if (!memory_read(fs->memory, path_of(&renaming->to), NULL, &before, NULL))
 			refusals_saved(fs->refusals, path_of(&renaming->to), buf_slice(&before));
-		ops_keep_parent(fs, path_of(&renaming->from));
+		view_keep_parent(fs, path_of(&renaming->from));
 	}
 	buf_release(&before);
 	return ops_explain(fs, path_of(&renaming->to), ret, &reason);
@@ -388,7 +383,7 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 	renaming->stale = true;
 	(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path_of(&renaming->to));
 	(void)scratch_unlink(renaming->from.tree, renaming->from.rel);
-	ops_prune(fs, path_of(&renaming->from));
+	view_prune(fs, path_of(&renaming->from));
 	return 0;
 }
 
@@ -465,7 +460,7 @@ static int document_to_scratch(struct renaming *renaming)
 		forget_name(fs, &renaming->to);
 		pthread_mutex_unlock(&fs->lock);
 		renaming->stale = true;
-		ops_keep_parent(fs, path_of(&renaming->from));
+		view_keep_parent(fs, path_of(&renaming->from));
 	}
 	buf_release(&bytes);
 	return ops_explain(fs, path_of(&renaming->to), ret, &reason);
@@ -482,7 +477,7 @@ static int rename_scratch(struct renaming *renaming)
 		renaming->flags);
 	if (ret)
 		return ret;
-	ops_prune(fs, path_of(&renaming->from));
+	view_prune(fs, path_of(&renaming->from));
 	pthread_mutex_lock(&fs->lock);
 	if (renaming->flags & RENAME_EXCHANGE) {
 		forget_name(fs, &renaming->from);
@@ -549,7 +544,7 @@ static int rename_directory(struct renaming *renaming)
 	}
 	if (ret)
 		return ops_explain(fs, path_of(&renaming->to), ret, &reason);
-	ops_keep_parent(fs, path_of(&renaming->from));
+	view_keep_parent(fs, path_of(&renaming->from));
 	pthread_mutex_lock(&fs->lock);
 	move_node(renaming);
 	pthread_mutex_unlock(&fs->lock);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 struct change {
@@ -108,6 +109,25 @@ static int set_empty(struct fs *fs, struct slice path, const struct memory_attri
 	return ret;
 }
 
+/* A file that is open for its first save has its attributes in its document. */
+static bool set_created(const struct change *change)
+{
+	struct fs *fs = change->fs;
+	struct document *document;
+	bool created;
+
+	pthread_mutex_lock(&fs->lock);
+	document = document_find(fs, change->node->parent, node_name(change->node));
+	created = document && document->created;
+	if (created && change->attributes.has_mode)
+		document->mode = change->attributes.mode;
+	if (created && change->attributes.has_mtime)
+		document->made = change->attributes.mtime;
+	created = created && !document->on_disk;
+	pthread_mutex_unlock(&fs->lock);
+	return created;
+}
+
 /* The name may have another node than the one it came by, whose attributes the kernel keeps. */
 static void tell_current(const struct change *change)
 {
@@ -127,12 +147,21 @@ static void tell_current(const struct change *change)
 static int set_committed(struct change *change)
 {
 	struct buf path = BUF_INIT;
-	int ret = fs_path(change->fs, change->node, NULL, &path);
+	bool dead;
+	int ret;
 
+	pthread_mutex_lock(&change->fs->lock);
+	dead = change->node->document && change->node->document->dead;
+	ret = node_path(change->node, slice_str(""), &path);
+	pthread_mutex_unlock(&change->fs->lock);
+	if (dead) {
+		buf_release(&path);
+		return 0; /* unlinked: nobody else can see it */
+	}
 	if (!ret)
 		ret = memory_set_attributes(change->fs->memory, buf_slice(&path),
 			&change->attributes);
-	if (ret == -ENOENT && change->node->kind == NODE_DOCUMENT)
+	if (ret == -ENOENT && change->node->kind == NODE_DOCUMENT && !set_created(change))
 		ret = set_empty(change->fs, buf_slice(&path), &change->attributes);
 	buf_release(&path);
 	if (!ret)
@@ -184,6 +213,7 @@ static int set_real(struct change *change, const struct stat *attr, int to_set)
 	struct timespec times[2] = {change->attributes.mtime, change->attributes.mtime};
 	bool own = change->handle && change->handle->fd >= 0;
 	struct node_look look;
+	char name[32];
 	int ret = fs_path(fs, change->node, NULL, &path);
 	int fd = -1;
 
@@ -198,13 +228,14 @@ static int set_real(struct change *change, const struct stat *attr, int to_set)
 	else if (look.state == NODE_OLD)
 		fd = fs_dup_open(fs, change->node); /* it has left its name, and is open */
 	else
-		fd = scratch_openfile(tree, rel, to_set & FUSE_SET_ATTR_SIZE ? O_RDWR : O_RDONLY,
-			0);
+		fd = scratch_openfile(tree, rel, to_set & FUSE_SET_ATTR_SIZE ? O_RDWR : O_PATH, 0);
 	if (!ret && fd < 0)
 		ret = fd;
 	if (!ret && (to_set & FUSE_SET_ATTR_SIZE))
 		ret = scratch_ftruncate(tree, fd, attr->st_size);
-	if (!ret && change->attributes.has_mode && fchmod(fd, change->attributes.mode & 01777))
+	/* By its name in /proc: a file that its owner may not open can still be given back its modes. */
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	if (!ret && change->attributes.has_mode && chmod(name, change->attributes.mode & 01777))
 		ret = -errno;
 	if (to_set & FUSE_SET_ATTR_ATIME)
 		times[0] = attr->st_atim;
@@ -214,7 +245,7 @@ static int set_real(struct change *change, const struct stat *attr, int to_set)
 		times[0].tv_nsec = UTIME_NOW;
 	if (!change->attributes.has_mtime)
 		times[1].tv_nsec = UTIME_OMIT;
-	if (!ret && futimens(fd, times))
+	if (!ret && utimensat(AT_FDCWD, name, times, 0))
 		ret = -errno;
 	if (fd >= 0 && !own)
 		close(fd);
@@ -281,18 +312,21 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	if (!ret && change.stale) {
 		/* The node's version is superseded: its attributes are asked for by name. */
 		struct fuse_entry_param entry;
+		struct node *directory;
 
 		pthread_mutex_lock(&fs->lock);
-		parent = ino_of(fs, change.stale->parent);
+		directory = change.stale->parent;
+		node_ref(directory);
+		parent = ino_of(fs, directory);
 		buf_add(&name, change.stale->name, change.stale->name_len);
 		pthread_mutex_unlock(&fs->lock);
-		ret = ops_enter(fs, change.stale->parent, buf_slice(&name), 0, &entry);
+		ret = ops_enter(fs, directory, buf_slice(&name), 0, &entry);
 		answer.st = entry.attr;
-		if (!ret) {
-			pthread_mutex_lock(&fs->lock);
+		pthread_mutex_lock(&fs->lock);
+		if (!ret)
 			node_forget(&fs->nodes, node_of(fs, entry.ino), 1);
-			pthread_mutex_unlock(&fs->lock);
-		}
+		node_unref(&fs->nodes, directory);
+		pthread_mutex_unlock(&fs->lock);
 	} else if (!ret) {
 		ret = ops_stat(fs, change.node, change.handle, change.thread, &answer.st,
 			&answer.timeout);

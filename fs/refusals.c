@@ -12,6 +12,7 @@ struct refusal {
 	bool has_committed;
 	struct hash128 committed;
 	struct timespec time;
+	size_t error; /* its line's number in errors, + 1; 0: none */
 	size_t path_len;
 	char path[];
 };
@@ -154,7 +155,7 @@ int refusals_new(struct refusals **out, struct scratch *tree)
 	refusals->tree = tree;
 	pthread_mutex_init(&refusals->lock, NULL);
 	ret = load_directory(refusals, slice_str(""));
-	if (ret) {
+	if (ret && ret != -ENOENT) {
 		refusals_free(refusals);
 		return ret;
 	}
@@ -232,7 +233,8 @@ void refusals_print_errors(struct refusals *refusals, struct buf *out)
 	pthread_mutex_lock(&refusals->lock);
 	i = refusals->error_count > REFUSALS_ERRORS ? refusals->error_count - REFUSALS_ERRORS : 0;
 	for (; i < refusals->error_count; i++)
-		buf_add_str(out, refusals->errors[i % REFUSALS_ERRORS]);
+		if (refusals->errors[i % REFUSALS_ERRORS])
+			buf_add_str(out, refusals->errors[i % REFUSALS_ERRORS]);
 	pthread_mutex_unlock(&refusals->lock);
 }
 
@@ -258,6 +260,7 @@ void refusals_add(struct refusals *refusals, struct slice path, struct slice byt
 	struct timespec now;
 	struct refusal *refusal;
 	const struct left *left;
+	int ret;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	err_describe(reason, text, sizeof(text));
@@ -267,12 +270,16 @@ void refusals_add(struct refusals *refusals, struct slice path, struct slice byt
 	refusal = remember(refusals, path, now);
 	if (!refusal)
 		goto out;
+	refusal->error = refusals->error_count;
 	left = find_left(refusals, path);
 	if (committed || left) {
 		refusal->has_committed = true;
 		refusal->committed = committed ? *committed : left->bytes;
 	}
-	(void)scratch_write_whole(refusals->tree, path, bytes, 0600, NULL);
+	ret = scratch_write_whole(refusals->tree, path, bytes, 0600, NULL);
+	if (ret)
+		log_locked(refusals, path,
+			"... and what was refused could not be kept in .rejected");
 	buf_add_str(&why, text);
 	buf_add_char(&why, '\n');
 	if (!buf_error(&why)) {
@@ -291,8 +298,17 @@ out:
 
 void refusals_withdraw(struct refusals *refusals, struct slice path)
 {
+	struct refusal **at;
+
 	pthread_mutex_lock(&refusals->lock);
-	drop(refusals, find(refusals, path));
+	at = find(refusals, path);
+	if (*at && (*at)->error && refusals->error_count - (*at)->error < REFUSALS_ERRORS) {
+		char **line = &refusals->errors[((*at)->error - 1) % REFUSALS_ERRORS];
+
+		free(*line);
+		*line = NULL;
+	}
+	drop(refusals, at);
 	pthread_mutex_unlock(&refusals->lock);
 }
 

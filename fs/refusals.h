@@ -25,8 +25,9 @@ void refusals_free(struct refusals *refusals);
 /* committed (may be NULL): hash of the bytes that stand at path, so that a restore is told apart. */
 void refusals_add(struct refusals *refusals, struct slice path, struct slice bytes,
 	const struct err *reason, const struct hash128 *committed);
-/* The refused draft has become good after all, or a document was saved. */
+/* The refused draft has become good after all: its line goes, too. */
 void refusals_withdraw(struct refusals *refusals, struct slice path);
+/* A document was saved with these bytes. */
 void refusals_saved(struct refusals *refusals, struct slice path, struct slice bytes);
 /* A document left its name (an editor's backup): a refusal there may be followed by its return. */
 void refusals_left(struct refusals *refusals, struct slice path, struct slice bytes);

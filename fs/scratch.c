@@ -65,7 +65,7 @@ static int make_parents(struct scratch *scratch, struct slice path)
 	char buffer[PATH_MAX];
 	char *slash;
 	int ret = copy_path(path, buffer);
-	int at = ret ? -1 : dup(scratch->root);
+	int at = ret ? -1 : fcntl(scratch->root, F_DUPFD_CLOEXEC, 0);
 	char *name = buffer;
 
 	if (ret)
@@ -129,11 +129,12 @@ static int count_used(struct scratch *scratch, int dir, unsigned depth)
 	return 0;
 }
 
-static int open_directory(int store, const char *store_dir, const char *name, struct err *err)
+static int open_directory(int store, const char *store_dir, const char *name, bool make,
+	struct err *err)
 {
 	int fd;
 
-	if (mkdirat(store, name, 0700) && errno != EEXIST)
+	if (make && mkdirat(store, name, 0700) && errno != EEXIST)
 		fd = -errno;
 	else
 		fd = open_beneath(store, name, O_RDONLY | O_DIRECTORY, 0);
@@ -142,17 +143,17 @@ static int open_directory(int store, const char *store_dir, const char *name, st
 	return fd;
 }
 
-int scratch_open(struct scratch *scratch, const char *store_dir, const char *name, size_t max_bytes,
-	struct err *err)
+int scratch_open(struct scratch *scratch, const char *store_dir, const char *name, bool make,
+	size_t max_bytes, struct err *err)
 {
 	int store = open(store_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	*scratch = (struct scratch){.root = -1, .staging = -1, .max_bytes = max_bytes};
 	if (store < 0)
 		return err_set(err, -errno, "%s: %s", store_dir, strerror(errno));
-	scratch->root = open_directory(store, store_dir, name, err);
+	scratch->root = open_directory(store, store_dir, name, make, err);
 	if (scratch->root >= 0)
-		scratch->staging = open_directory(store, store_dir, "staging", err);
+		scratch->staging = open_directory(store, store_dir, "staging", make, err);
 	close(store);
 	if (scratch->root < 0 || scratch->staging < 0)
 		return scratch->root < 0 ? scratch->root : scratch->staging;

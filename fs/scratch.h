@@ -29,9 +29,9 @@ struct scratch {
 		used_bytes; /* blocks of all files; an open unlinked file counts until it is closed */
 };
 
-/* Opens (and makes, 0700) store_dir/name; counts what is there if there is a limit. */
-int scratch_open(struct scratch *scratch, const char *store_dir, const char *name, size_t max_bytes,
-	struct err *err);
+/* Opens store_dir/name, with make makes it (0700); counts what is there if there is a limit. */
+int scratch_open(struct scratch *scratch, const char *store_dir, const char *name, bool make,
+	size_t max_bytes, struct err *err);
 void scratch_close(struct scratch *scratch);
 
 int scratch_stat(struct scratch *scratch, struct slice path, struct stat *st);

@@ -65,15 +65,13 @@ void view_draft_stat(const struct fs *fs, struct draft *draft, uint64_t ino, str
 	common_stat(fs, st);
 }
 
-void view_empty_stat(const struct fs *fs, uint64_t ino, mode_t mode, struct stat *st)
+void view_empty_stat(const struct fs *fs, uint64_t ino, mode_t mode, struct timespec made,
+	struct stat *st)
 {
-	struct timespec now;
-
 	*st = (struct stat){0};
-	clock_gettime(CLOCK_REALTIME, &now);
 	st->st_mode = S_IFREG | (mode & 07777);
 	st->st_ino = ino;
-	file_times(st, now);
+	file_times(st, made);
 	common_stat(fs, st);
 }
 
@@ -233,7 +231,7 @@ static int find_other(struct fs *fs, struct slice path, struct scratch *tree, st
 	view->in_memory = !ret && found.kind == MEMORY_DIRECTORY;
 	view->in_scratch = !real && S_ISDIR(st.st_mode);
 	if (view->in_memory) {
-		if (!real && S_ISREG(st.st_mode))
+		if (!real && S_ISREG(st.st_mode) && !fs->options->read_only)
 			step_aside(tree, rel);
 		view->kind = VIEW_DIRECTORY;
 		view_document_stat(fs, &found, &view->st);
@@ -260,4 +258,33 @@ int view_find(struct fs *fs, struct slice path, struct view *view)
 		return find_other(fs, path, path.len ? tree : &fs->trees[TREE_SCRATCH],
 			path.len ? rel : path, view);
 	return find_document(fs, path, view);
+}
+
+/* A directory that was emptied through the mount stays until rmdir, though no key makes it any more. */
+void view_keep_parent(struct fs *fs, struct slice path)
+{
+	struct memory_stat st;
+	size_t len = path.len;
+
+	while (len && path.ptr[len - 1] != '/')
+		len--;
+	if (len > 1 && memory_stat(fs->memory, slice_of(path.ptr, len - 1), &st) == -ENOENT)
+		(void)scratch_keep_directory(&fs->trees[TREE_SCRATCH], slice_of(path.ptr, len - 1));
+}
+
+/* Real directories that were only made to hold a scratch file beside documents go with the last. */
+void view_prune(struct fs *fs, struct slice path)
+{
+	struct memory_stat st;
+	size_t len = path.len;
+
+	for (;;) {
+		while (len && path.ptr[len - 1] != '/')
+			len--;
+		if (len < 2 || view_below_dot(path) ||
+			memory_stat(fs->memory, slice_of(path.ptr, len - 1), &st) ||
+			scratch_rmdir(&fs->trees[TREE_SCRATCH], slice_of(path.ptr, len - 1)))
+			return;
+		len--;
+	}
 }

@@ -44,9 +44,14 @@ bool view_is_read_only(struct slice path);
 
 void view_document_stat(const struct fs *fs, const struct memory_stat *from, struct stat *st);
 void view_draft_stat(const struct fs *fs, struct draft *draft, uint64_t ino, struct stat *st);
-void view_empty_stat(const struct fs *fs, uint64_t ino, mode_t mode, struct stat *st);
+void view_empty_stat(const struct fs *fs, uint64_t ino, mode_t mode, struct timespec made,
+	struct stat *st);
 void view_scratch_stat(const struct fs *fs, const struct stat *from, struct stat *st);
 uint64_t view_directory_ino(struct slice path);
+
+/* After something at path left: keeps its directory, or drops real ones that are not needed any more. */
+void view_keep_parent(struct fs *fs, struct slice path);
+void view_prune(struct fs *fs, struct slice path);
 
 /* How long the kernel may keep what it was told. */
 enum { VIEW_LONG_S = 86400 };
