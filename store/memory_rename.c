@@ -10,29 +10,11 @@ static int fail(struct err *err, int code)
 	return code;
 }
 
-static int is_map(struct slice text, bool *map)
-{
-	struct arena arena = ARENA_INIT;
-	struct edn value;
-	int ret = edn_read(&arena, text, EDN_LOAD_DEPTH, &value, NULL, NULL);
-
-	*map = !ret && value.type == EDN_MAP;
-	arena_release(&arena);
-	return ret;
-}
-
 /* May source's value stand at target? */
 static int check_move(struct memory *m, const struct doc *source, const struct target *target,
 	struct err *err)
 {
-	bool map;
-	int ret;
-
-	if (target->doc.id.member.ptr ||
-		!schema_collection(m->options.schema, memory_keyword(target->doc.id.key)))
-		return 0;
-	ret = is_map(source->item.text, &map);
-	return ret ? ret : target_check_value(m, target, map, err);
+	return target_check_value(m, target, source->item.type == EDN_MAP, err);
 }
 
 /* id gets all that source has: value, bytes, times, mode, inode number, version. */
