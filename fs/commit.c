@@ -193,7 +193,7 @@ static void settled(struct fs *fs, struct document *document, struct slice path,
 		verdict->node->version = verdict->st.version;
 	pthread_mutex_unlock(&fs->lock);
 	if (on_disk) {
-		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path);
+		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path, false);
 		view_prune(fs, path);
 	}
 }

@@ -74,6 +74,8 @@ static void detach_from_document(struct fs *fs, struct handle *handle)
 void handle_free(struct fs *fs, struct handle *handle)
 {
 	pthread_mutex_lock(&fs->lock);
+	if (handle->fd >= 0 && handle->node && handle->node->counted && handle->node->handles == 1)
+		scratch_forget(&fs->trees[TREE_SCRATCH], handle->fd);
 	if (handle->node)
 		unlist(fs, handle);
 	if (handle->document)
@@ -100,6 +102,20 @@ void node_look(struct fs *fs, const struct node *node, struct node_look *look)
 		.draft = node->draft ? draft_ref(node->draft) : NULL,
 	};
 	pthread_mutex_unlock(&fs->lock);
+}
+
+bool fs_outlives(struct fs *fs, const struct node *parent, const char *name)
+{
+	struct node *node;
+	bool open;
+
+	pthread_mutex_lock(&fs->lock);
+	node = node_find(&fs->nodes, parent, slice_str(name));
+	open = node && node->kind == NODE_SCRATCH && node->handles;
+	if (open)
+		node->counted = true;
+	pthread_mutex_unlock(&fs->lock);
+	return open;
 }
 
 int fs_dup_open(struct fs *fs, const struct node *node)

@@ -82,6 +82,10 @@ static int add_controls(struct listing *listing)
 
 	for (i = 0; control_name(i) && !ret; i++)
 		ret = add(listing, slice_str(control_name(i)), DT_REG, i + 1);
+	if (!ret)
+		ret = add(listing, slice_str(".rejected"), DT_DIR, i + 1);
+	if (!ret)
+		ret = add(listing, slice_str(".conflicts"), DT_DIR, i + 2);
 	return ret;
 }
 

@@ -302,7 +302,8 @@ static int unlink_document(struct fs *fs, struct node *parent, const char *name,
 	ret = document_begin(fs, document);
 	if (!ret) {
 		ret = memory_delete(fs->memory, path, &reason);
-		removed = scratch_unlink(&fs->trees[TREE_SCRATCH], path); /* an empty draft */
+		removed =
+			scratch_unlink(&fs->trees[TREE_SCRATCH], path, false); /* an empty draft */
 		if (ret == -ENOENT && (!removed || document->created))
 			ret = 0;
 		change.changed = !ret;
@@ -322,7 +323,7 @@ static int unlink_scratch(struct fs *fs, struct node *parent, const char *name, 
 	int ret;
 
 	(void)view_is_scratch(fs, path, &tree, &rel);
-	ret = scratch_unlink(tree, rel);
+	ret = scratch_unlink(tree, rel, fs_outlives(fs, parent, name));
 	if (ret)
 		return ret;
 	view_prune(fs, path);

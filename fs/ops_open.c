@@ -242,11 +242,10 @@ static int open_scratch(struct fs *fs, struct node *node, struct handle *handle,
 	else
 		/* Writers read, too: the kernel fills up pages it was given in part. */
 		ret = scratch_openfile(tree, rel,
-			(flags & O_ACCMODE) == O_RDONLY ? flags & ~O_CREAT
-							: (flags & O_APPEND) | O_RDWR,
+			(flags & O_ACCMODE) == O_RDONLY ? O_RDONLY : (flags & O_APPEND) | O_RDWR,
 			0);
 	if (ret == -EACCES && (flags & O_ACCMODE) == O_WRONLY)
-		ret = scratch_openfile(tree, rel, flags & ~(O_CREAT | O_TRUNC), 0);
+		ret = scratch_openfile(tree, rel, flags & (O_ACCMODE | O_APPEND), 0);
 	buf_release(&path);
 	if (ret < 0)
 		return ret == -ENOENT ? -ESTALE : ret;

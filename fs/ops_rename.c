@@ -259,7 +259,7 @@ static int rename_document(struct renaming *renaming)
 		&reason);
 	end_both(renaming, !ret);
 	if (!ret) {
-		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path_of(&renaming->to));
+		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path_of(&renaming->to), false);
 		if (!memory_read(fs->memory, path_of(&renaming->to), NULL, &before, NULL))
 			refusals_saved(fs->refusals, path_of(&renaming->to), buf_slice(&before));
 		view_keep_parent(fs, path_of(&renaming->from));
@@ -296,7 +296,11 @@ static void leave(struct renaming *renaming)
 
 	pthread_mutex_lock(&renaming->fs->lock);
 	free(document->left_to);
-	document->left_to = strndup(path.ptr, path.len);
+	document->left_to = malloc(path.len + 1); /* without memory: discarded, as if unlinked */
+	if (document->left_to) {
+		memcpy(document->left_to, path.ptr, path.len);
+		document->left_to[path.len] = '\0';
+	}
 	pthread_mutex_unlock(&renaming->fs->lock);
 }
 
@@ -381,8 +385,9 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 	forget_name(fs, &renaming->from);
 	pthread_mutex_unlock(&fs->lock);
 	renaming->stale = true;
-	(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path_of(&renaming->to));
-	(void)scratch_unlink(renaming->from.tree, renaming->from.rel);
+	(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path_of(&renaming->to), false);
+	(void)scratch_unlink(renaming->from.tree, renaming->from.rel,
+		fs_outlives(fs, renaming->from.parent, renaming->from.name));
 	view_prune(fs, path_of(&renaming->from));
 	return 0;
 }
@@ -469,12 +474,15 @@ static int document_to_scratch(struct renaming *renaming)
 static int rename_scratch(struct renaming *renaming)
 {
 	struct fs *fs = renaming->fs;
+	unsigned still_open = 0;
 	int ret;
 
 	if (renaming->from.tree != renaming->to.tree)
 		return -EXDEV;
+	if (!renaming->flags && fs_outlives(fs, renaming->to.parent, renaming->to.name))
+		still_open = SCRATCH_STILL_OPEN;
 	ret = scratch_rename(renaming->from.tree, renaming->from.rel, renaming->to.rel,
-		renaming->flags);
+		renaming->flags | still_open);
 	if (ret)
 		return ret;
 	view_prune(fs, path_of(&renaming->from));

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "control.h"
+
 struct change {
 	struct fs *fs;
 	struct node *node;
@@ -161,8 +163,10 @@ static int set_committed(struct change *change)
 	if (!ret)
 		ret = memory_set_attributes(change->fs->memory, buf_slice(&path),
 			&change->attributes);
-	if (ret == -ENOENT && change->node->kind == NODE_DOCUMENT && !set_created(change))
-		ret = set_empty(change->fs, buf_slice(&path), &change->attributes);
+	if (ret == -ENOENT && change->node->kind == NODE_DOCUMENT)
+		ret = set_created(change)
+			      ? 0
+			      : set_empty(change->fs, buf_slice(&path), &change->attributes);
 	buf_release(&path);
 	if (!ret)
 		tell_current(change);
@@ -289,6 +293,8 @@ static int apply(struct change *change, const struct stat *attr, int to_set)
 		break;
 	}
 	/* `echo x > .mode` truncates first; touch and chmod are not for control files. */
+	if (!control_is_writable(change->node->control))
+		return -EACCES;
 	return to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_MTIME) ? -EPERM : 0;
 }
 

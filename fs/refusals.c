@@ -55,8 +55,8 @@ static void remove_files(struct refusals *refusals, struct slice path)
 	struct buf why = BUF_INIT;
 	size_t len;
 
-	(void)scratch_unlink(refusals->tree, path);
-	(void)scratch_unlink(refusals->tree, why_path(path, &why));
+	(void)scratch_unlink(refusals->tree, path, false);
+	(void)scratch_unlink(refusals->tree, why_path(path, &why), false);
 	buf_release(&why);
 	for (len = path.len; len > 0; len--)
 		if (path.ptr[len - 1] == '/' &&

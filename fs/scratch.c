@@ -230,7 +230,7 @@ int scratch_keep_directory(struct scratch *scratch, struct slice path)
 	return ret == -EEXIST ? 0 : ret;
 }
 
-int scratch_unlink(struct scratch *scratch, struct slice path)
+int scratch_unlink(struct scratch *scratch, struct slice path, bool still_open)
 {
 	char buffer[PATH_MAX];
 	char *name;
@@ -242,10 +242,18 @@ int scratch_unlink(struct scratch *scratch, struct slice path)
 		return dir;
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || unlinkat(dir, name, 0))
 		ret = -errno;
-	else
+	else if (!still_open)
 		scratch->used_bytes -= (long long)st.st_blocks * 512;
 	close(dir);
 	return ret;
+}
+
+void scratch_forget(struct scratch *scratch, int fd)
+{
+	struct stat st;
+
+	if (!fstat(fd, &st))
+		scratch->used_bytes -= (long long)st.st_blocks * 512;
 }
 
 int scratch_rmdir(struct scratch *scratch, struct slice path)
@@ -282,7 +290,7 @@ int scratch_rename(struct scratch *scratch, struct slice from, struct slice to, 
 	}
 	if (fstatat(to_dir, to_name, &replaced, AT_SYMLINK_NOFOLLOW))
 		replaced.st_blocks = 0;
-	if (renameat2(from_dir, from_name, to_dir, to_name, flags))
+	if (renameat2(from_dir, from_name, to_dir, to_name, flags & ~SCRATCH_STILL_OPEN))
 		ret = -errno;
 	else if (!flags && S_ISREG(replaced.st_mode))
 		scratch->used_bytes -= (long long)replaced.st_blocks * 512;

@@ -41,9 +41,12 @@ int scratch_openfile(struct scratch *scratch, struct slice path, int flags, mode
 int scratch_mkdir(struct scratch *scratch, struct slice path, mode_t mode);
 /* The same, but content where it is there already. */
 int scratch_keep_directory(struct scratch *scratch, struct slice path);
-int scratch_unlink(struct scratch *scratch, struct slice path);
+/* still_open: it is counted until scratch_forget says that the last descriptor is to be closed. */
+int scratch_unlink(struct scratch *scratch, struct slice path, bool still_open);
+void scratch_forget(struct scratch *scratch, int fd);
 int scratch_rmdir(struct scratch *scratch, struct slice path);
-/* flags: RENAME_NOREPLACE, RENAME_EXCHANGE. Missing parents of `to` are made. */
+/* flags: RENAME_NOREPLACE, RENAME_EXCHANGE. Missing parents of `to` are made. SCRATCH_STILL_OPEN: what is replaced is. */
+enum { SCRATCH_STILL_OPEN = 1 << 16 };
 int scratch_rename(struct scratch *scratch, struct slice from, struct slice to, unsigned flags);
 
 /* The directory above path, made where missing; *name points to the last name, into buffer. */

@@ -105,12 +105,11 @@ int scratch_write_whole(struct scratch *scratch, struct slice path, struct slice
 	return ret;
 }
 
-/* What an unlinked file takes was given back with its name. */
 static long long blocks_of(int fd)
 {
 	struct stat st;
 
-	return fstat(fd, &st) || !st.st_nlink ? 0 : (long long)st.st_blocks * 512;
+	return fstat(fd, &st) ? 0 : (long long)st.st_blocks * 512;
 }
 
 ssize_t scratch_pwrite(struct scratch *scratch, int fd, const void *bytes, size_t len, off_t offset,

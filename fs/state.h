@@ -112,6 +112,11 @@ struct node_look {
 	struct draft *draft; /* referenced, or NULL */
 };
 void node_look(struct fs *fs, const struct node *node, struct node_look *look);
+/*
+ * Is the scratch file of that name open? Then it goes on counting when it loses its name, until its
+ * last handle is closed.
+ */
+bool fs_outlives(struct fs *fs, const struct node *parent, const char *name);
 /* A descriptor of a scratch file that is open somewhere, for the caller to close; -ENOENT. */
 int fs_dup_open(struct fs *fs, const struct node *node);
 

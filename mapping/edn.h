@@ -117,7 +117,7 @@ const struct edn *edn_map_get(const struct edn *map, const struct edn *key);
  * printed text: a lenient token, a tag other than inst and uuid, a lone surrogate as a character, or
  * nesting deeper than max_depth. 0, or -EBADMSG with the cause.
  */
-int edn_check_readable(const struct edn *v, unsigned max_depth, struct err *err);
+int edn_check_readable(const struct edn *v, unsigned max_depth, struct err *err); /* sets err->at */
 
 /* ---- printing: edn_print.c ---- */
 

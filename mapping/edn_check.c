@@ -7,6 +7,13 @@
 #include "edn_compare.h"
 #include "edn_reader.h"
 
+static int blame(const char *at, struct err *err)
+{
+	if (err)
+		err->at = at;
+	return -EBADMSG;
+}
+
 static int refuse_word(const struct edn *v, struct err *err)
 {
 	bool keyword = v->type == EDN_KEYWORD;
@@ -14,9 +21,10 @@ static int refuse_word(const struct edn *v, struct err *err)
 
 	if (readable && !v->lenient)
 		return 0;
-	return err_set(err, -EBADMSG, "clojure.edn can't read the %s %s%.*s",
+	err_set(err, -EBADMSG, "clojure.edn can't read the %s %s%.*s",
 		keyword ? "keyword" : "symbol", keyword ? ":" : "",
 		v->count < 80 ? (int)v->count : 80, v->text);
+	return blame(v->text, err);
 }
 
 static int check_tag(const struct edn *tag, struct err *err)
@@ -25,8 +33,9 @@ static int check_tag(const struct edn *tag, struct err *err)
 
 	if (edn_is_known_tag(name))
 		return 0;
-	return err_set(err, -EBADMSG, "clojure.edn has no reader for the tag #%.*s",
+	err_set(err, -EBADMSG, "clojure.edn has no reader for the tag #%.*s",
 		name.len < 80 ? (int)name.len : 80, name.ptr);
+	return blame(name.ptr, err);
 }
 
 static int check(const struct edn *v, unsigned depth_left, unsigned max_depth, struct err *err)

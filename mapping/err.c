@@ -11,6 +11,7 @@ __attribute__((format(printf, 3, 0))) static void fill(struct err *err, int code
 	err->line = 0;
 	err->column = 0;
 	err->truncated = false;
+	err->at = NULL;
 	vsnprintf(err->text, sizeof(err->text), format, args);
 }
 

@@ -22,6 +22,8 @@ struct err {
 	unsigned line;
 	unsigned column;
 	bool truncated;
+	const char
+		*at; /* the words at fault, where the text they were read from is known; borrowed */
 	char text[200];
 };
 

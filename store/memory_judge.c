@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "json.h"
+#include "utf8.h"
 
 void save_release(struct save *save)
 {
@@ -66,6 +67,14 @@ static int judge_by_held(struct memory *m, struct slice json, struct save *save,
 	return ret ? ret : held_check_value(m, &save->value, err);
 }
 
+/* Words without an escape still stand where they were read: so the place can be told. */
+static int place(struct slice json, int ret, struct err *err)
+{
+	if (err && !err->line && err->at && err->at >= json.ptr && err->at < json.ptr + json.len)
+		utf8_position(json, (size_t)(err->at - json.ptr), &err->line, &err->column);
+	return ret;
+}
+
 static int parse(struct memory *m, struct slice json, struct save *save, struct err *err)
 {
 	int ret = json_read(&save->arena, json, EDN_SAVE_DEPTH, &save->value, err);
@@ -77,7 +86,7 @@ static int parse(struct memory *m, struct slice json, struct save *save, struct 
 	if (ret == -ENOMEM)
 		return err_set(err, ret, "out of memory");
 	if (ret)
-		return ret;
+		return place(json, ret, err);
 	if (err)
 		*err = (struct err){0};
 	save->identity = edn_identity(&save->value);
