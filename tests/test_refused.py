@@ -485,16 +485,19 @@ def test_touch_makes_a_draft(mount):
     assert (path.stat().st_size, path.read_bytes()) == (0, b'')
     assert names(m.mnt) == ['new.json', 'old.json']
     assert memory(m) == edn_reader.memory('{:old 1}')
-    ino = path.stat().st_ino
+    number = path.stat().st_ino
+    with open(path, 'rb') as reader, open(path, 'ab') as writer:
+        assert os.fstat(reader.fileno()).st_ino == os.fstat(writer.fileno()).st_ino == number
+    assert {entry.name: entry.inode() for entry in os.scandir(m.mnt)}['new.json'] == number
     m.remount()
     assert (path.stat().st_size, path.read_bytes()) == (0, b'')
     m.kill()
     m.remount()
     assert names(m.mnt) == ['new.json', 'old.json']
-    assert ino > 0
     assert names(m.mnt / '.rejected') == []
+    number = path.stat().st_ino
     path.write_text('[1]')
-    assert path.read_text() == '[1]'
+    assert (path.read_text(), path.stat().st_ino) == ('[1]', number)
     holds(m, ':new', '[1]')
     m.remount()
     assert names(m.mnt) == ['new.json', 'old.json']
