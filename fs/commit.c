@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "state.h"
+#include "settle.h"
 #include "view.h"
 
 static struct node *current_node(struct fs *fs, const struct document *document)
@@ -219,6 +220,7 @@ int document_judge(struct fs *fs, struct document *document, struct draft *draft
 	struct buf path = BUF_INIT;
 	int ret = document_begin(fs, document);
 	struct document_change change;
+	struct settling settling = {0};
 	bool changed = false;
 	bool dead;
 
@@ -236,8 +238,11 @@ int document_judge(struct fs *fs, struct document *document, struct draft *draft
 	} else if (!ret && document->created && !draft->bytes.len) {
 		draft->dirty = false; /* nothing was there and nothing has come */
 	} else if (!ret && draft->dirty && !(draft->judged && verdict->final)) {
+		if (document->created)
+			settle_begin(fs, buf_slice(&path), &settling);
 		ret = put(fs, document, draft, buf_slice(&path), verdict);
 		changed = !ret;
+		settle_end(fs, &settling, changed);
 	}
 	pthread_mutex_unlock(&draft->lock);
 	if (changed)

@@ -74,13 +74,14 @@ static void detach_from_document(struct fs *fs, struct handle *handle)
 void handle_free(struct fs *fs, struct handle *handle)
 {
 	pthread_mutex_lock(&fs->lock);
-	if (handle->fd >= 0 && handle->node && handle->node->counted && handle->node->handles == 1)
-		scratch_forget(&fs->trees[TREE_SCRATCH], handle->fd);
-	if (handle->node)
+	if (handle->node) {
+		if (handle->fd >= 0 && handle->node->counted && handle->node->handles == 1)
+			scratch_forget(&fs->trees[TREE_SCRATCH], handle->fd);
 		unlist(fs, handle);
-	if (handle->document)
-		detach_from_document(fs, handle);
-	node_release(&fs->nodes, handle->node);
+		if (handle->document)
+			detach_from_document(fs, handle);
+		node_release(&fs->nodes, handle->node);
+	}
 	pthread_mutex_unlock(&fs->lock);
 	draft_unref(handle->draft);
 	if (handle->fd >= 0)

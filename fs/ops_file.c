@@ -202,6 +202,7 @@ static int keep_empty(struct fs *fs, struct document *document)
 	struct document_change nothing = {0};
 	struct buf path = BUF_INIT;
 	struct timespec times[2];
+	uint64_t number;
 	bool wanted;
 	mode_t mode;
 	int ret;
@@ -218,12 +219,14 @@ static int keep_empty(struct fs *fs, struct document *document)
 	wanted = document->created && !document->on_disk && !document->dead;
 	mode = document->mode;
 	times[0] = times[1] = document->made;
+	number = document->ino;
 	ret = wanted ? document_path(fs, document, &path) : 0;
 	pthread_mutex_unlock(&fs->lock);
 	if (wanted && !ret) {
 		ret = scratch_openfile(&fs->trees[TREE_SCRATCH], buf_slice(&path),
 			O_WRONLY | O_CREAT, mode);
 		if (ret >= 0) {
+			scratch_set_number(ret, number);
 			(void)futimens(ret, times);
 			close(ret);
 		}
@@ -377,6 +380,16 @@ static void withdraw_created(struct fs *fs, struct handle *handle)
 	pthread_mutex_unlock(&fs->lock);
 }
 
+static bool is_dirty(struct draft *draft)
+{
+	bool dirty;
+
+	pthread_mutex_lock(&draft->lock);
+	dirty = draft->dirty;
+	pthread_mutex_unlock(&draft->lock);
+	return dirty;
+}
+
 void ops_close(struct fs *fs, struct handle *handle)
 {
 	const struct notice_answer nothing = {.kind = NOTICE_NONE};
@@ -384,15 +397,10 @@ void ops_close(struct fs *fs, struct handle *handle)
 	struct document *document = handle->document;
 
 	if (document && handle->draft && handle->writable) {
-		bool dirty;
 		bool last = --handle->draft->handles == 0;
-
-		pthread_mutex_lock(&handle->draft->lock);
-		dirty = handle->draft->dirty;
-		pthread_mutex_unlock(&handle->draft->lock);
-		if (last && dirty)
+		if (last && is_dirty(handle->draft))
 			(void)document_judge(fs, document, handle->draft, &verdict);
-		else if (last)
+		if (last && !is_dirty(handle->draft))
 			(void)keep_empty(fs, document);
 		if (verdict.stale)
 			invalidate(fs, document, &nothing);

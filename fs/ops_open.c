@@ -124,7 +124,9 @@ static void note_empty(struct fs *fs, struct document *document, const struct no
 		document->on_disk = true;
 		document->mode = st.st_mode & 07777;
 		document->made = st.st_mtim;
-		document->ino = memory_new_ino(fs->memory);
+		document->ino = scratch_get_number(&fs->trees[TREE_SCRATCH], buf_slice(&path));
+		if (!document->ino)
+			document->ino = memory_new_ino(fs->memory);
 	}
 	buf_release(&path);
 }

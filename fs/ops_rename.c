@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "path.h"
+#include "settle.h"
 
 struct side {
 	struct node *parent;
@@ -248,6 +249,7 @@ static int rename_document(struct renaming *renaming)
 	struct err reason = {0};
 	struct buf before = BUF_INIT;
 	unsigned flags = renaming->flags & RENAME_NOREPLACE ? MEMORY_NOREPLACE : 0;
+	struct settling settling;
 	int ret = judge_open_drafts(renaming, &renaming->from);
 
 	if (ret)
@@ -255,8 +257,10 @@ static int rename_document(struct renaming *renaming)
 	ret = begin_both(renaming);
 	if (ret)
 		return ret;
+	settle_begin(fs, path_of(&renaming->to), &settling);
 	ret = memory_rename(fs->memory, path_of(&renaming->from), path_of(&renaming->to), flags,
 		&reason);
+	settle_end(fs, &settling, !ret);
 	end_both(renaming, !ret);
 	if (!ret) {
 		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path_of(&renaming->to), false);
@@ -371,16 +375,20 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 		.mtime = st->st_mtim,
 	};
 	struct document_change change = {.kill = true}; /* with drafts of what is replaced */
+	struct settling settling;
 	int ret = document_begin(fs, renaming->to.document);
 
 	if (ret)
 		return ret;
+	settle_begin(fs, path_of(&renaming->to), &settling);
 	ret = memory_put(fs->memory, path_of(&renaming->to), buf_slice(bytes), &attributes, NULL,
 		NULL, reason);
 	change.changed = !ret;
 	document_end(fs, renaming->to.document, &change);
-	if (ret)
+	if (ret) {
+		settle_end(fs, &settling, false);
 		return ret;
+	}
 	pthread_mutex_lock(&fs->lock);
 	forget_name(fs, &renaming->from);
 	pthread_mutex_unlock(&fs->lock);
@@ -389,6 +397,7 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 	(void)scratch_unlink(renaming->from.tree, renaming->from.rel,
 		fs_outlives(fs, renaming->from.parent, renaming->from.name));
 	view_prune(fs, path_of(&renaming->from));
+	settle_end(fs, &settling, true);
 	return 0;
 }
 
@@ -515,6 +524,7 @@ static int rename_directory(struct renaming *renaming)
 	struct fs *fs = renaming->fs;
 	struct scratch *tree = &fs->trees[TREE_SCRATCH];
 	struct err reason = {0};
+	struct settling settling;
 	bool undo = false;
 	int ret = 0;
 
@@ -540,9 +550,11 @@ static int rename_directory(struct renaming *renaming)
 	}
 	if (!ret && !renaming->to.found && renaming->to.view.in_memory)
 		ret = memory_remove_directory(fs->memory, path_of(&renaming->to), &reason);
+	settle_begin(fs, path_of(&renaming->to), &settling);
 	if (!ret && renaming->from.view.in_memory)
 		ret = memory_rename_directory(fs->memory, path_of(&renaming->from),
 			path_of(&renaming->to), &reason);
+	settle_end(fs, &settling, !ret && renaming->from.view.in_memory);
 	if (ret == -EINVAL)
 		ret = -EXDEV; /* no key can be there: mv copies what can be copied */
 	if (ret && undo) {

@@ -268,9 +268,9 @@ static int set_directory(struct change *change, const struct stat *attr, int to_
 	buf_release(&path);
 	if (ret)
 		return ret;
-	if (view.in_memory)
-		return set_committed(change);
-	return set_real(change, attr, to_set);
+	if (!view.in_memory)
+		return set_real(change, attr, to_set);
+	return set_committed(change);
 }
 
 /* Everything belongs to the mounting user and stays so; saying it again is fine (cp -p, tar as root). */

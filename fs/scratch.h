@@ -65,6 +65,13 @@ ssize_t scratch_pwrite(struct scratch *scratch, int fd, const void *bytes, size_
 int scratch_fallocate(struct scratch *scratch, int fd, int mode, off_t offset, off_t len);
 int scratch_ftruncate(struct scratch *scratch, int fd, off_t size);
 
+/*
+ * A number that goes with a file (as an extended attribute): an empty new document keeps the inode
+ * number that it will have. get: 0 when there is none, or the backing file system has no place for it.
+ */
+void scratch_set_number(int fd, uint64_t number);
+uint64_t scratch_get_number(struct scratch *scratch, struct slice path);
+
 /* A directory's names, without "." and ".."; type is DT_DIR or DT_REG. A negative return stops. */
 typedef int scratch_list_fn(void *context, struct slice name, unsigned char type, uint64_t ino);
 int scratch_list(struct scratch *scratch, struct slice path, scratch_list_fn *fn, void *context);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 int scratch_read_whole(struct scratch *scratch, struct slice path, size_t max, struct buf *bytes,
@@ -156,4 +157,24 @@ int scratch_ftruncate(struct scratch *scratch, int fd, off_t size)
 		return -errno;
 	scratch->used_bytes += blocks_of(fd) - before;
 	return 0;
+}
+
+static const char NUMBER[] = "user.ourofs.ino";
+
+void scratch_set_number(int fd, uint64_t number)
+{
+	(void)fsetxattr(fd, NUMBER, &number, sizeof(number), 0);
+}
+
+uint64_t scratch_get_number(struct scratch *scratch, struct slice path)
+{
+	int fd = scratch_openfile(scratch, path, O_RDONLY, 0);
+	uint64_t number;
+
+	if (fd < 0)
+		return 0;
+	if (fgetxattr(fd, NUMBER, &number, sizeof(number)) != (ssize_t)sizeof(number))
+		number = 0;
+	close(fd);
+	return number;
 }

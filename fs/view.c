@@ -186,6 +186,7 @@ static int find_control(struct fs *fs, struct slice path, struct view *view)
 static int find_document(struct fs *fs, struct slice path, struct view *view)
 {
 	struct memory_stat found;
+	uint64_t number;
 	struct stat st;
 	int ret = memory_stat(fs->memory, path, &found);
 
@@ -202,6 +203,9 @@ static int find_document(struct fs *fs, struct slice path, struct view *view)
 		return ret && ret != -ENOTDIR ? ret : -ENOENT;
 	view->kind = VIEW_DRAFT;
 	view_scratch_stat(fs, &st, &view->st);
+	number = scratch_get_number(&fs->trees[TREE_SCRATCH], path);
+	if (number)
+		view->st.st_ino = number;
 	return 0;
 }
 
