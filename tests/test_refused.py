@@ -506,6 +506,20 @@ def test_touch_makes_a_draft(mount):
     assert names(m.mnt) == ['old.json']
 
 
+def test_an_empty_new_file_survives_a_kill(mount):
+    """Its close has said so; the kernel tells of the end of the handle some time later."""
+    m = mount('{}')
+    for number in range(15):
+        (m.mnt / f'{number}.json').touch()
+        open(m.mnt / f'w{number}.json', 'w').close()
+        m.kill()
+        m.remount()
+        assert (m.mnt / f'{number}.json').exists() and (m.mnt / f'w{number}.json').exists()
+    assert len(names(m.mnt)) == 30
+    m.sync()
+    assert m.edn_text() == '{}'
+
+
 def test_drafts_like_files(mount):
     m = mount('{:old 1 :presence/s1 {}}')
     sh(m, 'touch -d 2001-02-03 a.json; chmod 600 a.json; touch presence/s1/bob.json; : > c.json; '
