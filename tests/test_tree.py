@@ -632,6 +632,30 @@ def test_mkdir_p_and_a_key_below(mount):
     assert memory(m) == edn_reader.memory('{:a/b/c/d 1 :a/b 2}')
 
 
+def test_times_of_directories(mount):
+    """A directory's time is that of the last change of its own names, whoever keeps them."""
+    m = mount('{:a/b/c 1}')
+    sh(m, 'mkdir -p x/y/z presence/s1; touch -d 2001-02-03 a a/b x x/y x/y/z presence presence/s1')
+
+    def touched():
+        found = {name for name in ('a', 'a/b', 'x', 'x/y', 'x/y/z', 'presence', 'presence/s1')
+                 if (m.mnt / name).stat().st_mtime != 981158400}
+        for name in found:
+            os.utime(m.mnt / name, (981158400, 981158400))
+        return found
+
+    for script, changed in (
+            ('echo 1 > x/y/z/f.json', {'x/y/z'}), ('echo 2 > x/y/z/f.json', set()),
+            ('rm x/y/z/f.json', {'x/y/z'}), ('echo 1 > presence/s1/m.json', {'presence/s1'}),
+            ('echo t > x/y/z/t; mv x/y/z/t x/y/z/f.json', {'x/y/z'}),
+            ('echo 2 > a/b/c.json', set()), ('mv a/b/c.json a/c.json', {'a', 'a/b'}),
+            ('rm presence/s1/m.json', {'presence/s1'}), ('touch x/y/e.json', {'x/y'}),
+            ('echo 1 > x/y/e.json', set()), ('mkdir x/new; rmdir x/new', {'x'})):
+        sh(m, script)
+        m.remount()  # what the kernel knows may be a second old
+        assert touched() == changed, script
+
+
 # ---- renaming directories ----
 
 def test_rename_of_a_namespace(mount, example):
