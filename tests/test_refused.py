@@ -509,13 +509,13 @@ def test_touch_makes_a_draft(mount):
 def test_an_empty_new_file_survives_a_kill(mount):
     """Its close has said so; the kernel tells of the end of the handle some time later."""
     m = mount('{}')
-    for number in range(15):
+    for number in range(30):
         (m.mnt / f'{number}.json').touch()
         open(m.mnt / f'w{number}.json', 'w').close()
         m.kill()
         m.remount()
         assert (m.mnt / f'{number}.json').exists() and (m.mnt / f'w{number}.json').exists()
-    assert len(names(m.mnt)) == 30
+    assert len(names(m.mnt)) == 60
     m.sync()
     assert m.edn_text() == '{}'
 

@@ -559,6 +559,28 @@ def test_exchange(mount):
         renameat2(m.mnt / 'a.json', m.mnt / 'nothing.json', EXCHANGE)
 
 
+def test_attributes_right_behind_a_rename(mount):
+    """The kernel has moved its inodes when rename returns: what comes next must reach the right file."""
+    m = mount('{:a 1 :b [2]}')
+    a, b, scratch = m.mnt / 'a.json', m.mnt / 'b.json', m.mnt / 'scratch'
+    for _ in range(300):
+        a.chmod(0o644)
+        b.chmod(0o644)
+        renameat2(a, b, EXCHANGE)
+        b.chmod(0o600)
+        assert (stat.S_IMODE(a.stat().st_mode), stat.S_IMODE(b.stat().st_mode)) == (0o644, 0o600)
+        assert (a.stat().st_size, b.stat().st_size) == (len(a.read_text()), len(b.read_text()))
+    for number in range(300):
+        os.rename(a, scratch)
+        scratch.chmod(0o640)
+        os.utime(scratch, (5, number))
+        assert (stat.S_IMODE(scratch.stat().st_mode), scratch.stat().st_mtime) == (0o640, number)
+        os.rename(scratch, a)
+        a.chmod(0o600)
+        os.utime(a, (5, number + 1))
+        assert (stat.S_IMODE(a.stat().st_mode), a.stat().st_mtime) == (0o600, number + 1)
+
+
 def test_exchange_of_a_document_and_a_scratch_file(mount):
     """Either both change or nothing does."""
     m = mount('{:a 1}')
