@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs.h"
+#include "guardian.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -183,15 +184,18 @@ static void block_signals(int how)
 /* Mounted, and until the unmount. */
 static int serve(struct program *program)
 {
+	struct guardian guardian;
 	int ret;
 
 	if (!program->options.foreground)
 		log_to_syslog();
 	log_info("%s is mounted on %s", program->options.edn_path, program->options.mountpoint);
+	guardian_start(&guardian, program->options.mountpoint);
 	daemon_ready(&program->daemon);
 	block_signals(SIG_UNBLOCK);
 	ret = run_loop(program); /* positive: the signal that ended it */
 	block_signals(SIG_BLOCK);
+	guardian_stop(&guardian);
 	fuse_session_exit(program->session); /* again: answers that come too late are no errors */
 	if (ret < 0)
 		log_error("cannot serve any longer: %s", strerror(-ret));

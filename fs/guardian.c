@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#include "guardian.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { PATH_ROOM = 64 };
+
+/* By the control file, which its owner may write, or else as root by a forced unmount of what is busy. */
+static void abort_connection(const char *control, const char *mountpoint)
+{
+	int fd = open(control, O_WRONLY);
+
+	if (fd >= 0 && write(fd, "1", 1) == 1)
+		return;
+	/* Busy because of this descriptor: the mount stays, so that nothing is written below it. */
+	fd = open(mountpoint, O_PATH | O_DIRECTORY);
+	if (fd >= 0)
+		(void)umount2(mountpoint, MNT_FORCE);
+}
+
+/* A fork of a program with threads: nothing but system calls from here on. */
+static void guard(pid_t daemon, const char *control, const char *mountpoint)
+{
+	sigset_t all;
+	int got;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	(void)prctl(PR_SET_PDEATHSIG, SIGUSR1);
+	(void)prctl(PR_SET_NAME, "ourofs-guardian");
+	(void)close_range(0, ~0U, 0);
+	(void)chdir("/");
+	got = getppid() == daemon ? 0 : SIGUSR1; /* it may have died before we asked to be told */
+	while (got != SIGTERM && got != SIGUSR1)
+		got = sigwaitinfo(&all, NULL);
+	if (got == SIGUSR1)
+		abort_connection(control, mountpoint);
+	_exit(0);
+}
+
+void guardian_start(struct guardian *guardian, const char *mountpoint)
+{
+	char control[PATH_ROOM];
+	pid_t daemon = getpid();
+	struct statx st;
+
+	guardian->pid = 0;
+	/* The device's number alone, for which nobody has to answer: we do not serve yet. */
+	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, 0, &st))
+		return;
+	snprintf(control, sizeof(control), "/sys/fs/fuse/connections/%u/abort", st.stx_dev_minor);
+	guardian->pid = fork();
+	if (guardian->pid == 0)
+		guard(daemon, control, mountpoint);
+	if (guardian->pid < 0)
+		guardian->pid = 0;
+}
+
+void guardian_stop(struct guardian *guardian)
+{
+	if (!guardian->pid)
+		return;
+	kill(guardian->pid, SIGTERM);
+	while (waitpid(guardian->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	guardian->pid = 0;
+}
