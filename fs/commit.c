@@ -69,11 +69,21 @@ int document_pin(struct fs *fs, struct document *document, struct node *node)
 
 int document_begin(struct fs *fs, struct document *document)
 {
+	int ret;
+
+	pthread_rwlock_rdlock(&fs->moves);
+	ret = document_begin_alone(fs, document);
+	if (ret)
+		pthread_rwlock_unlock(&fs->moves);
+	return ret;
+}
+
+int document_begin_alone(struct fs *fs, struct document *document)
+{
 	struct buf path = BUF_INIT;
 	struct node *node;
 	int ret;
 
-	pthread_rwlock_rdlock(&fs->moves);
 	pthread_mutex_lock(&document->commit);
 	pthread_mutex_lock(&fs->lock);
 	document->committing = true; /* from here on OPEN waits, so nobody comes behind the pin */
@@ -90,14 +100,18 @@ int document_begin(struct fs *fs, struct document *document)
 		pthread_cond_broadcast(&fs->published);
 	}
 	pthread_mutex_unlock(&fs->lock);
-	if (ret) {
+	if (ret)
 		pthread_mutex_unlock(&document->commit);
-		pthread_rwlock_unlock(&fs->moves);
-	}
 	return ret;
 }
 
 void document_end(struct fs *fs, struct document *document, struct document_change *change)
+{
+	document_end_alone(fs, document, change);
+	pthread_rwlock_unlock(&fs->moves);
+}
+
+void document_end_alone(struct fs *fs, struct document *document, struct document_change *change)
 {
 	struct node *node;
 
@@ -117,7 +131,6 @@ void document_end(struct fs *fs, struct document *document, struct document_chan
 	pthread_cond_broadcast(&fs->published);
 	pthread_mutex_unlock(&fs->lock);
 	pthread_mutex_unlock(&document->commit);
-	pthread_rwlock_unlock(&fs->moves);
 }
 
 /* ---- judging ---- */
@@ -184,15 +197,21 @@ static int put(struct fs *fs, struct document *document, struct draft *draft, st
 static void settled(struct fs *fs, struct document *document, struct slice path,
 	struct verdict *verdict)
 {
+	fuse_ino_t directory = 0;
 	bool on_disk;
 
 	pthread_mutex_lock(&fs->lock);
+	if (document->created)
+		directory = ino_of(fs, document->parent);
 	on_disk = document->on_disk;
 	document->created = false;
 	document->on_disk = false;
 	if (verdict->node)
 		verdict->node->version = verdict->st.version;
 	pthread_mutex_unlock(&fs->lock);
+	/* Its time is that of this commit; the kernel may have asked for it since CREATE. */
+	if (directory)
+		(void)fuse_lowlevel_notify_inval_inode(fs->session, directory, -1, 0);
 	if (on_disk) {
 		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path, false);
 		view_prune(fs, path);
@@ -221,6 +240,8 @@ int document_judge(struct fs *fs, struct document *document, struct draft *draft
 	int ret = document_begin(fs, document);
 	struct document_change change;
 	struct settling settling = {0};
+	struct timespec directory_time;
+	bool known;
 	bool changed = false;
 	bool dead;
 
@@ -239,10 +260,16 @@ int document_judge(struct fs *fs, struct document *document, struct draft *draft
 		draft->dirty = false; /* nothing was there and nothing has come */
 	} else if (!ret && draft->dirty && !(draft->judged && verdict->final)) {
 		if (document->created)
-			settle_begin(fs, buf_slice(&path), &settling);
+			settle_begin_coming(fs, buf_slice(&path), &settling);
+		known = document->on_disk &&
+			settle_directory_time(fs, buf_slice(&path), &directory_time);
 		ret = put(fs, document, draft, buf_slice(&path), verdict);
 		changed = !ret;
-		settle_end(fs, &settling, changed);
+		if (changed && known)
+			settle_set_directory_time(fs, buf_slice(&path), &directory_time);
+		if (changed)
+			settle_came(fs, &settling);
+		settle_release(fs, &settling);
 	}
 	pthread_mutex_unlock(&draft->lock);
 	if (changed)

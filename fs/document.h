@@ -118,6 +118,9 @@ struct document_change {
 	bool stale; /* out */
 };
 void document_end(struct fs *fs, struct document *document, struct document_change *change);
+/* The same for who holds fs->moves already. */
+int document_begin_alone(struct fs *fs, struct document *document);
+void document_end_alone(struct fs *fs, struct document *document, struct document_change *change);
 /* With fs->lock held: the content behind the document's name is another from now on. */
 void document_touch(struct fs *fs, const struct document *document);
 /* With fs->lock held: waits until no commit of that name is under way; its count of changes. */

@@ -41,8 +41,9 @@ struct draft {
 	unsigned writer_count;               /* more than DRAFT_WRITERS: nobody is told apart */
 	bool dirty;                          /* changed since the last commit */
 	bool only_truncated;                 /* ... but by nothing except O_TRUNC */
-	bool judged;  /* refused as it stands; a further change makes it open again */
-	bool refused; /* stands in /.rejected and may yet be withdrawn */
+	bool judged;     /* refused as it stands; a further change makes it open again */
+	bool refused;    /* stands in /.rejected and may yet be withdrawn */
+	bool kept_empty; /* a flush without content put an empty file there */
 };
 
 struct draft *draft_new(pid_t opener);

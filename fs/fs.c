@@ -80,6 +80,7 @@ static int open_trees(struct fs *fs, struct err *err)
 int fs_new(struct fs **out, const struct options *options, struct memory *memory, struct err *err)
 {
 	struct fs *fs = calloc(1, sizeof(*fs));
+	pthread_mutexattr_t recursive;
 	int ret;
 
 	if (!fs)
@@ -89,6 +90,10 @@ int fs_new(struct fs **out, const struct options *options, struct memory *memory
 	clock_gettime(CLOCK_REALTIME, &fs->started);
 	pthread_rwlock_init(&fs->moves, NULL);
 	pthread_mutex_init(&fs->lock, NULL);
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&fs->settling, &recursive);
+	pthread_mutexattr_destroy(&recursive);
 	pthread_cond_init(&fs->published, NULL);
 	ret = open_trees(fs, err);
 	if (!ret)
@@ -156,6 +161,7 @@ void fs_free(struct fs *fs)
 		scratch_close(&fs->trees[i]);
 	pthread_cond_destroy(&fs->published);
 	pthread_mutex_destroy(&fs->lock);
+	pthread_mutex_destroy(&fs->settling);
 	pthread_rwlock_destroy(&fs->moves);
 	free(fs);
 }

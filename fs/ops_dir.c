@@ -8,6 +8,7 @@
 
 #include "listing.h"
 #include "path.h"
+#include "settle.h"
 
 /* ---- reading ---- */
 
@@ -172,7 +173,10 @@ static int make_directory(struct fs *fs, struct slice path, const char *name, mo
 	if (ret != -ENOENT)
 		return ret ? ret : -EEXIST;
 	(void)view_is_scratch(fs, path, &tree, &rel);
-	return scratch_mkdir(tree, rel, mode);
+	ret = scratch_mkdir(tree, rel, mode);
+	if (!ret)
+		settle_set_directory_time(fs, path, NULL);
+	return ret;
 }
 
 void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
@@ -255,6 +259,8 @@ static int remove_directory(struct fs *fs, struct node *parent, const char *name
 		ret = memory_remove_directory(fs->memory, path, &reason);
 	if (!ret && view.in_scratch)
 		ret = scratch_rmdir(tree, rel);
+	if (!ret && !view.in_memory)
+		settle_set_directory_time(fs, path, NULL);
 	return ops_explain(fs, path, ret, &reason);
 }
 
@@ -263,16 +269,20 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct fs *fs = fs_of(req);
 	struct node *directory = node_of(fs, parent);
 	struct buf path = BUF_INIT;
+	struct settling settling;
 	int ret;
 
 	pthread_rwlock_rdlock(&fs->moves);
 	ret = fs_path(fs, directory, name, &path);
+	settle_begin_leaving(fs, buf_slice(&path), &settling);
 	if (!ret)
 		ret = remove_directory(fs, directory, name, buf_slice(&path));
+	if (!ret)
+		settle_left(fs, &settling);
+	settle_release(fs, &settling);
 	if (!ret) {
 		struct node *node;
 
-		view_keep_parent(fs, buf_slice(&path));
 		pthread_mutex_lock(&fs->lock);
 		node = node_find(&fs->nodes, directory, slice_str(name));
 		if (node)
@@ -344,6 +354,7 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct buf path = BUF_INIT;
 	struct scratch *tree;
 	struct slice rel;
+	struct settling settling;
 	int ret;
 
 	pthread_rwlock_rdlock(&fs->moves);
@@ -356,9 +367,11 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	else if (!ret && view_is_scratch(fs, buf_slice(&path), &tree, &rel))
 		ret = unlink_scratch(fs, directory, name, buf_slice(&path));
 	else if (!ret) {
+		settle_begin_leaving(fs, buf_slice(&path), &settling);
 		ret = unlink_document(fs, directory, name, buf_slice(&path));
 		if (!ret)
-			view_keep_parent(fs, buf_slice(&path));
+			settle_left(fs, &settling);
+		settle_release(fs, &settling);
 	}
 	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);

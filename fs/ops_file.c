@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "settle.h"
 
 /* ---- read ---- */
 
@@ -197,7 +198,7 @@ void ops_answer_stale(struct fs *fs, fuse_req_t req, struct document *document, 
 }
 
 /* A new file that is closed without content stays as an empty file. */
-static int keep_empty(struct fs *fs, struct document *document)
+static int keep_empty(struct fs *fs, struct document *document, bool *kept)
 {
 	struct document_change nothing = {0};
 	struct buf path = BUF_INIT;
@@ -207,8 +208,9 @@ static int keep_empty(struct fs *fs, struct document *document)
 	mode_t mode;
 	int ret;
 
+	*kept = false;
 	pthread_mutex_lock(&fs->lock);
-	wanted = document->created;
+	wanted = document->created && !document->on_disk;
 	pthread_mutex_unlock(&fs->lock);
 	if (!wanted)
 		return 0;
@@ -231,13 +233,36 @@ static int keep_empty(struct fs *fs, struct document *document)
 			close(ret);
 		}
 		pthread_mutex_lock(&fs->lock);
-		document->on_disk = ret >= 0;
+		document->on_disk = *kept = ret >= 0;
 		pthread_mutex_unlock(&fs->lock);
+		if (*kept)
+			settle_set_directory_time(fs, buf_slice(&path), NULL);
 		ret = ret < 0 ? ret : 0;
 	}
 	document_end(fs, document, &nothing);
 	buf_release(&path);
 	return ret;
+}
+
+/* The empty file was only on the way to content, and that was refused: nothing is there, as before. */
+static void drop_empty(struct fs *fs, struct document *document)
+{
+	struct document_change nothing = {0};
+	struct buf path = BUF_INIT;
+	bool drop;
+
+	if (document_begin(fs, document))
+		return;
+	pthread_mutex_lock(&fs->lock);
+	drop = document->created && document->on_disk && !document->dead &&
+	       !document_path(fs, document, &path);
+	if (drop)
+		document->on_disk = false;
+	pthread_mutex_unlock(&fs->lock);
+	if (drop)
+		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], buf_slice(&path), false);
+	document_end(fs, document, &nothing);
+	buf_release(&path);
 }
 
 struct standing {
@@ -273,11 +298,17 @@ static int flush_document(struct fs *fs, struct handle *handle, pid_t thread, bo
 {
 	struct standing standing = standing_of(handle->draft, thread);
 	struct verdict verdict = {.final = false, .node = handle->node};
+	bool kept;
 	int ret;
 
 	*stale = false;
-	if (!standing.dirty)
-		return 0;
+	if (!standing.dirty) {
+		/* The end of a touch, or a shell's dup2 before the first write. */
+		ret = keep_empty(fs, handle->document, &kept);
+		if (kept)
+			handle->draft->kept_empty = true;
+		return ret;
+	}
 	if (!(standing.wrote || standing.opened) || standing.only_truncated)
 		return 0;
 	ret = document_judge(fs, handle->document, handle->draft, &verdict);
@@ -398,10 +429,13 @@ void ops_close(struct fs *fs, struct handle *handle)
 
 	if (document && handle->draft && handle->writable) {
 		bool last = --handle->draft->handles == 0;
+		bool kept;
 		if (last && is_dirty(handle->draft))
 			(void)document_judge(fs, document, handle->draft, &verdict);
 		if (last && !is_dirty(handle->draft))
-			(void)keep_empty(fs, document);
+			(void)keep_empty(fs, document, &kept);
+		else if (last && handle->draft->kept_empty)
+			drop_empty(fs, document);
 		if (verdict.stale)
 			invalidate(fs, document, &nothing);
 		withdraw_created(fs, handle);

@@ -115,14 +115,14 @@ static int begin_both(struct renaming *renaming)
 		first = second;
 		second = swap;
 	}
-	ret = document_begin(renaming->fs, first);
+	ret = document_begin_alone(renaming->fs, first);
 	if (ret)
 		return ret;
-	ret = document_begin(renaming->fs, second);
+	ret = document_begin_alone(renaming->fs, second);
 	if (ret) {
 		struct document_change nothing = {0};
 
-		document_end(renaming->fs, first, &nothing);
+		document_end_alone(renaming->fs, first, &nothing);
 	}
 	return ret;
 }
@@ -207,6 +207,32 @@ static void follow_document(struct renaming *renaming)
 	move_node(renaming);
 }
 
+static void give_name(struct fs *fs, struct node *node, const struct side *side)
+{
+	if (!node)
+		return;
+	if (node_move(&fs->nodes, node, side->parent, slice_str(side->name)))
+		node->state = NODE_OLD; /* without memory: looked up anew */
+	else
+		node_hash(&fs->nodes, node);
+}
+
+/* As the kernel does with their inodes: each version goes where its document goes. */
+static void swap_nodes(struct renaming *renaming)
+{
+	struct fs *fs = renaming->fs;
+	struct node *from =
+		node_find(&fs->nodes, renaming->from.parent, slice_str(renaming->from.name));
+	struct node *to = node_find(&fs->nodes, renaming->to.parent, slice_str(renaming->to.name));
+
+	if (from)
+		node_unhash(&fs->nodes, from);
+	if (to)
+		node_unhash(&fs->nodes, to);
+	give_name(fs, from, &renaming->to);
+	give_name(fs, to, &renaming->from);
+}
+
 static void follow_exchange(struct renaming *renaming)
 {
 	struct fs *fs = renaming->fs;
@@ -215,12 +241,11 @@ static void follow_exchange(struct renaming *renaming)
 
 	document_touch(fs, from);
 	document_touch(fs, to);
-	forget_name(fs, &renaming->from);
-	forget_name(fs, &renaming->to);
 	if (document_swap(fs, from, to)) {
 		document_kill(fs, from); /* without memory nobody can follow */
 		document_kill(fs, to);
 	}
+	swap_nodes(renaming);
 }
 
 /* Both changes are published in one instant. */
@@ -239,8 +264,6 @@ static void end_both(struct renaming *renaming, bool moved)
 	pthread_mutex_unlock(&fs->lock);
 	pthread_mutex_unlock(&renaming->from.document->commit);
 	pthread_mutex_unlock(&renaming->to.document->commit);
-	pthread_rwlock_unlock(&fs->moves); /* once for each document_begin */
-	pthread_rwlock_unlock(&fs->moves);
 }
 
 static int rename_document(struct renaming *renaming)
@@ -249,7 +272,8 @@ static int rename_document(struct renaming *renaming)
 	struct err reason = {0};
 	struct buf before = BUF_INIT;
 	unsigned flags = renaming->flags & RENAME_NOREPLACE ? MEMORY_NOREPLACE : 0;
-	struct settling settling;
+	struct settling coming;
+	struct settling leaving;
 	int ret = judge_open_drafts(renaming, &renaming->from);
 
 	if (ret)
@@ -257,16 +281,21 @@ static int rename_document(struct renaming *renaming)
 	ret = begin_both(renaming);
 	if (ret)
 		return ret;
-	settle_begin(fs, path_of(&renaming->to), &settling);
+	settle_begin_coming(fs, path_of(&renaming->to), &coming);
+	settle_begin_leaving(fs, path_of(&renaming->from), &leaving);
 	ret = memory_rename(fs->memory, path_of(&renaming->from), path_of(&renaming->to), flags,
 		&reason);
-	settle_end(fs, &settling, !ret);
+	if (!ret) {
+		settle_came(fs, &coming);
+		settle_left(fs, &leaving);
+	}
+	settle_release(fs, &leaving);
+	settle_release(fs, &coming);
 	end_both(renaming, !ret);
 	if (!ret) {
 		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path_of(&renaming->to), false);
 		if (!memory_read(fs->memory, path_of(&renaming->to), NULL, &before, NULL))
 			refusals_saved(fs->refusals, path_of(&renaming->to), buf_slice(&before));
-		view_keep_parent(fs, path_of(&renaming->from));
 	}
 	buf_release(&before);
 	return ops_explain(fs, path_of(&renaming->to), ret, &reason);
@@ -345,7 +374,7 @@ static int rename_draft(struct renaming *renaming)
 		ret = memory_may_create(fs->memory, path_of(&renaming->to), &reason);
 	if (!ret)
 		ret = renaming->to.document ? begin_both(renaming)
-					    : document_begin(fs, renaming->from.document);
+					    : document_begin_alone(fs, renaming->from.document);
 	if (ret)
 		return ops_explain(fs, path_of(&renaming->to), ret, &reason);
 	ret = move_empty_file(renaming);
@@ -356,7 +385,7 @@ static int rename_draft(struct renaming *renaming)
 
 		if (!ret)
 			leave(renaming);
-		document_end(fs, renaming->from.document, &change);
+		document_end_alone(fs, renaming->from.document, &change);
 		renaming->stale = true;
 	}
 	return ops_explain(fs, path_of(&renaming->to), ret, &reason);
@@ -376,17 +405,17 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 	};
 	struct document_change change = {.kill = true}; /* with drafts of what is replaced */
 	struct settling settling;
-	int ret = document_begin(fs, renaming->to.document);
+	int ret = document_begin_alone(fs, renaming->to.document);
 
 	if (ret)
 		return ret;
-	settle_begin(fs, path_of(&renaming->to), &settling);
+	settle_begin_coming(fs, path_of(&renaming->to), &settling);
 	ret = memory_put(fs->memory, path_of(&renaming->to), buf_slice(bytes), &attributes, NULL,
 		NULL, reason);
 	change.changed = !ret;
-	document_end(fs, renaming->to.document, &change);
+	document_end_alone(fs, renaming->to.document, &change);
 	if (ret) {
-		settle_end(fs, &settling, false);
+		settle_release(fs, &settling);
 		return ret;
 	}
 	pthread_mutex_lock(&fs->lock);
@@ -397,7 +426,8 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 	(void)scratch_unlink(renaming->from.tree, renaming->from.rel,
 		fs_outlives(fs, renaming->from.parent, renaming->from.name));
 	view_prune(fs, path_of(&renaming->from));
-	settle_end(fs, &settling, true);
+	settle_came(fs, &settling);
+	settle_release(fs, &settling);
 	return 0;
 }
 
@@ -414,7 +444,7 @@ static int scratch_to_document(struct renaming *renaming)
 		return -EEXIST;
 	ret = scratch_read_whole(renaming->from.tree, renaming->from.rel,
 		fs->options->doc_max_bytes, &bytes, &st);
-	if (!ret && !bytes.len && renaming->to.found) {
+	if (!ret && !bytes.len && (renaming->to.found || renaming->to.view.kind == VIEW_DRAFT)) {
 		/* An empty file gets a document's name: it is a draft, as if it had been touched there. */
 		ret = memory_may_create(fs->memory, path_of(&renaming->to), &reason);
 		if (!ret)
@@ -447,6 +477,7 @@ static int document_to_scratch(struct renaming *renaming)
 	struct fs *fs = renaming->fs;
 	struct buf bytes = BUF_INIT;
 	struct err reason = {0};
+	struct settling leaving;
 	struct memory_stat st;
 	struct document_change change = {.kill = true};
 	int ret = judge_open_drafts(renaming, &renaming->from);
@@ -455,26 +486,29 @@ static int document_to_scratch(struct renaming *renaming)
 		return ret;
 	if ((renaming->flags & RENAME_NOREPLACE) && !renaming->to.found)
 		return -EEXIST;
-	ret = document_begin(fs, renaming->from.document);
+	ret = document_begin_alone(fs, renaming->from.document);
 	if (ret)
 		return ret;
 	ret = memory_read(fs->memory, path_of(&renaming->from), &st, &bytes, &reason);
 	if (!ret)
 		ret = scratch_write_whole(renaming->to.tree, renaming->to.rel, buf_slice(&bytes),
 			st.mode, &st.mtime);
+	settle_begin_leaving(fs, path_of(&renaming->from), &leaving);
 	if (!ret)
 		ret = memory_delete(fs->memory, path_of(&renaming->from), &reason);
 	if (!ret)
+		settle_left(fs, &leaving);
+	settle_release(fs, &leaving);
+	if (!ret)
 		leave(renaming);
 	change.changed = !ret;
-	document_end(fs, renaming->from.document, &change);
+	document_end_alone(fs, renaming->from.document, &change);
 	if (!ret) {
 		refusals_left(fs->refusals, path_of(&renaming->from), buf_slice(&bytes));
 		pthread_mutex_lock(&fs->lock);
 		forget_name(fs, &renaming->to);
 		pthread_mutex_unlock(&fs->lock);
 		renaming->stale = true;
-		view_keep_parent(fs, path_of(&renaming->from));
 	}
 	buf_release(&bytes);
 	return ops_explain(fs, path_of(&renaming->to), ret, &reason);
@@ -524,7 +558,8 @@ static int rename_directory(struct renaming *renaming)
 	struct fs *fs = renaming->fs;
 	struct scratch *tree = &fs->trees[TREE_SCRATCH];
 	struct err reason = {0};
-	struct settling settling;
+	struct settling coming;
+	struct settling leaving;
 	bool undo = false;
 	int ret = 0;
 
@@ -550,11 +585,17 @@ static int rename_directory(struct renaming *renaming)
 	}
 	if (!ret && !renaming->to.found && renaming->to.view.in_memory)
 		ret = memory_remove_directory(fs->memory, path_of(&renaming->to), &reason);
-	settle_begin(fs, path_of(&renaming->to), &settling);
+	settle_begin_coming(fs, path_of(&renaming->to), &coming);
+	settle_begin_leaving(fs, path_of(&renaming->from), &leaving);
 	if (!ret && renaming->from.view.in_memory)
 		ret = memory_rename_directory(fs->memory, path_of(&renaming->from),
 			path_of(&renaming->to), &reason);
-	settle_end(fs, &settling, !ret && renaming->from.view.in_memory);
+	if (!ret && renaming->from.view.in_memory) {
+		settle_came(fs, &coming);
+		settle_left(fs, &leaving);
+	}
+	settle_release(fs, &leaving);
+	settle_release(fs, &coming);
 	if (ret == -EINVAL)
 		ret = -EXDEV; /* no key can be there: mv copies what can be copied */
 	if (ret && undo) {
@@ -564,7 +605,6 @@ static int rename_directory(struct renaming *renaming)
 	}
 	if (ret)
 		return ops_explain(fs, path_of(&renaming->to), ret, &reason);
-	view_keep_parent(fs, path_of(&renaming->from));
 	pthread_mutex_lock(&fs->lock);
 	move_node(renaming);
 	pthread_mutex_unlock(&fs->lock);

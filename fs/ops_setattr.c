@@ -268,9 +268,7 @@ static int set_directory(struct change *change, const struct stat *attr, int to_
 	buf_release(&path);
 	if (ret)
 		return ret;
-	if (!view.in_memory)
-		return set_real(change, attr, to_set);
-	return set_committed(change);
+	return view.in_memory ? set_committed(change) : set_real(change, attr, to_set);
 }
 
 /* Everything belongs to the mounting user and stays so; saying it again is fine (cp -p, tar as root). */
@@ -282,13 +280,18 @@ static bool changes_owner(const struct fs *fs, const struct stat *attr, int to_s
 
 static int apply(struct change *change, const struct stat *attr, int to_set)
 {
+	int ret;
+
 	switch ((enum node_kind)change->node->kind) {
 	case NODE_DOCUMENT:
 		return set_document(change, attr, to_set);
 	case NODE_SCRATCH:
 		return set_real(change, attr, to_set);
 	case NODE_DIRECTORY:
-		return set_directory(change, attr, to_set);
+		pthread_mutex_lock(&change->fs->settling);
+		ret = set_directory(change, attr, to_set);
+		pthread_mutex_unlock(&change->fs->settling);
+		return ret;
 	case NODE_CONTROL:
 		break;
 	}

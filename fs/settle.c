@@ -2,12 +2,15 @@
 #include "settle.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct settling_directory {
 	struct settling_directory *next;
 	size_t len; /* of its path */
-	struct stat st;
+	mode_t mode;
+	struct timespec mtime;
 };
 
 static size_t parent_len(struct slice path)
@@ -19,61 +22,172 @@ static size_t parent_len(struct slice path)
 	return len ? len - 1 : 0;
 }
 
-/* Without memory for it a directory shows the default mode and time: no reason to refuse a save. */
-void settle_begin(struct fs *fs, struct slice path, struct settling *settling)
+static struct slice path_of(const struct settling *settling, const struct settling_directory *one)
+{
+	return slice_of(settling->path.ptr, one->len);
+}
+
+/* The kernel may have been told of a time between two steps. */
+static void forget_attributes(struct fs *fs, struct slice path)
+{
+	const char *at = path.ptr;
+	const char *end = path.ptr + path.len;
+	struct node *node = fs->nodes.root;
+	fuse_ino_t ino = 0;
+
+	pthread_mutex_lock(&fs->lock);
+	while (node && at < end) {
+		const char *slash = memchr(at, '/', (size_t)(end - at));
+		const char *stop = slash ? slash : end;
+
+		node = node_find(&fs->nodes, node, slice_of(at, (size_t)(stop - at)));
+		at = slash ? slash + 1 : end;
+	}
+	if (node)
+		ino = ino_of(fs, node);
+	pthread_mutex_unlock(&fs->lock);
+	if (ino)
+		(void)fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+}
+
+static bool add(struct settling_directory ***last, size_t len, mode_t mode, struct timespec mtime)
+{
+	struct settling_directory *one = malloc(sizeof(*one));
+
+	/* Without memory for it a directory shows the default: no reason to refuse a save. */
+	if (!one)
+		return false;
+	*one = (struct settling_directory){NULL, len, mode & 0777, mtime};
+
+	**last = one;
+	*last = &one->next;
+	return true;
+}
+
+static void lock(struct fs *fs, struct settling *settling)
+{
+	pthread_mutex_lock(&fs->settling);
+	settling->locked = true;
+}
+
+void settle_begin_coming(struct fs *fs, struct slice path, struct settling *settling)
 {
 	struct settling_directory **last = &settling->first;
+	struct slice directory = slice_of(path.ptr, parent_len(path));
 	struct memory_stat known;
-	struct slice directory = path;
+	struct stat st;
 
 	*settling = (struct settling){0};
+	if (!directory.len || memory_stat(fs->memory, directory, &known) != -ENOENT)
+		return;
+	lock(fs, settling);
 	buf_add_slice(&settling->path, path);
-	while (!buf_error(&settling->path) && (directory.len = parent_len(directory))) {
-		struct settling_directory *one;
+	/* Of one that is the memory's all above are, too. */
+	while (!buf_error(&settling->path) && directory.len &&
+		memory_stat(fs->memory, directory, &known) == -ENOENT &&
+		!scratch_stat(&fs->trees[TREE_SCRATCH], directory, &st) &&
+		add(&last, directory.len, st.st_mode, st.st_mtim))
+		directory.len = parent_len(directory);
+}
 
-		/* Of one that is the memory's all above are, too. */
-		if (memory_stat(fs->memory, directory, &known) != -ENOENT)
-			return;
-		one = calloc(1, sizeof(*one));
-		if (!one)
-			return;
-		one->len = directory.len;
-		if (scratch_stat(&fs->trees[TREE_SCRATCH], directory, &one->st)) {
-			free(one);
-			return;
-		}
-		*last = one;
-		last = &one->next;
+void settle_begin_leaving(struct fs *fs, struct slice path, struct settling *settling)
+{
+	struct settling_directory **last = &settling->first;
+	struct slice directory = slice_of(path.ptr, parent_len(path));
+	struct memory_stat known;
+
+	*settling = (struct settling){0};
+	if (!directory.len)
+		return;
+	lock(fs, settling);
+	buf_add_slice(&settling->path, path);
+	while (!buf_error(&settling->path) && directory.len &&
+		!memory_stat(fs->memory, directory, &known) &&
+		add(&last, directory.len, known.mode, known.mtime))
+		directory.len = parent_len(directory);
+}
+
+void settle_came(struct fs *fs, struct settling *settling)
+{
+	const struct settling_directory *one;
+
+	for (one = settling->first; one; one = one->next) {
+		const struct memory_attributes attributes = {
+			.has_mode = true,
+			.has_mtime = one != settling->first,
+			.mode = one->mode,
+			.mtime = one->mtime,
+		};
+
+		(void)scratch_rmdir(&fs->trees[TREE_SCRATCH], path_of(settling, one));
+		(void)memory_set_attributes(fs->memory, path_of(settling, one), &attributes);
+		forget_attributes(fs, path_of(settling, one));
 	}
 }
 
-static void settle_one(struct fs *fs, struct slice path, const struct settling_directory *one,
+static void make_real(struct fs *fs, struct slice path, const struct settling_directory *one,
 	bool innermost)
 {
-	/* Something was made in the innermost one: it is of now. */
-	const struct memory_attributes attributes = {
-		.has_mode = true,
-		.has_mtime = !innermost,
-		.mode = one->st.st_mode & 0777,
-		.mtime = one->st.st_mtim,
-	};
+	struct timespec times[2] = {one->mtime, one->mtime};
+	int fd;
 
-	(void)scratch_rmdir(&fs->trees[TREE_SCRATCH], slice_of(path.ptr, one->len));
-	(void)memory_set_attributes(fs->memory, slice_of(path.ptr, one->len), &attributes);
+	if (scratch_keep_directory(&fs->trees[TREE_SCRATCH], path))
+		return;
+	fd = scratch_openfile(&fs->trees[TREE_SCRATCH], path, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return;
+	(void)fchmod(fd, one->mode);
+	if (!innermost)
+		(void)futimens(fd, times);
+	close(fd);
+	forget_attributes(fs, path);
 }
 
-void settle_end(struct fs *fs, struct settling *settling, bool came)
+/* A directory that was emptied through the mount stays until rmdir, though no key makes it any more. */
+void settle_left(struct fs *fs, struct settling *settling)
 {
-	bool innermost = true;
+	const struct settling_directory *one = settling->first;
+	struct memory_stat known;
 
+	/* The innermost makes those above it; then, from below, each gets its own mode and time. */
+	for (; one; one = one->next)
+		if (memory_stat(fs->memory, path_of(settling, one), &known) == -ENOENT)
+			make_real(fs, path_of(settling, one), one, one == settling->first);
+}
+
+void settle_release(struct fs *fs, struct settling *settling)
+{
 	while (settling->first) {
 		struct settling_directory *one = settling->first;
 
-		if (came)
-			settle_one(fs, buf_slice(&settling->path), one, innermost);
-		innermost = false;
 		settling->first = one->next;
 		free(one);
 	}
 	buf_release(&settling->path);
+	if (settling->locked)
+		pthread_mutex_unlock(&fs->settling);
+	settling->locked = false;
+}
+
+bool settle_directory_time(struct fs *fs, struct slice path, struct timespec *time)
+{
+	struct memory_stat known;
+
+	if (memory_stat(fs->memory, slice_of(path.ptr, parent_len(path)), &known))
+		return false;
+	*time = known.mtime;
+	return true;
+}
+
+void settle_set_directory_time(struct fs *fs, struct slice path, const struct timespec *before)
+{
+	struct memory_attributes attributes = {.has_mtime = true};
+	struct slice directory = slice_of(path.ptr, parent_len(path));
+
+	if (before)
+		attributes.mtime = *before;
+	else
+		clock_gettime(CLOCK_REALTIME, &attributes.mtime);
+	if (!memory_set_attributes(fs->memory, directory, &attributes))
+		forget_attributes(fs, directory);
 }

@@ -5,22 +5,38 @@
 #include "state.h"
 
 /*
- * A directory that was made by mkdir is a real one below scratch/ until a key comes to be below it;
- * then it is the memory's. Its mode and time go with it, as nothing has happened to it that
- * would change them, and the real directory goes once it is empty.
+ * A directory without keys is a real one below scratch/; with the first key below it, it is the
+ * memory's, and with the last it is a real one again. Its mode and time go along: nothing happens to
+ * it that would change them, except to the innermost one, in which a name comes or goes.
  *
- *	settle_begin(fs, path, &settling);	// before a document comes to be at path
+ *	settle_begin_coming(fs, path, &settling);	or	settle_begin_leaving(...);
  *	...
- *	settle_end(fs, &settling, came);	// after; with false nothing happens
+ *	settle_came(fs, &settling);	or	settle_left(fs, &settling);
+ *	settle_release(fs, &settling);		// in any case
+ *
+ * Between begin and release no one else sets a directory's attributes.
  */
 struct settling_directory;
 
 struct settling {
 	struct buf path;
 	struct settling_directory *first; /* innermost first */
+	bool locked;
 };
 
-void settle_begin(struct fs *fs, struct slice path, struct settling *settling);
-void settle_end(struct fs *fs, struct settling *settling, bool came);
+/* Before a document comes to be: the real directories above it that will be the memory's. */
+void settle_begin_coming(struct fs *fs, struct slice path, struct settling *settling);
+/* Before a document leaves: the memory's directories above it. */
+void settle_begin_leaving(struct fs *fs, struct slice path, struct settling *settling);
+void settle_came(struct fs *fs, struct settling *settling);
+void settle_left(struct fs *fs, struct settling *settling);
+void settle_release(struct fs *fs, struct settling *settling);
+
+/*
+ * An empty new file is a name in its directory, too, though the memory does not know it: with it the
+ * directory's time changes, and not again when it gets content. before: what the time was; NULL: now.
+ */
+bool settle_directory_time(struct fs *fs, struct slice path, struct timespec *time);
+void settle_set_directory_time(struct fs *fs, struct slice path, const struct timespec *before);
 
 #endif

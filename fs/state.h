@@ -18,7 +18,7 @@
  * What the operations share.
  *
  * Lock order, outermost first:
- *	moves > document.commit > draft.lock > fs->lock > inside the memory, scratch, refusals, notifier, locks
+ *	moves > document.commit > draft.lock > settling > fs->lock > inside the memory, scratch, refusals, notifier, locks
  * No lock is held while a request is answered, and fs->lock is never held over the disk.
  */
 enum fs_tree { TREE_SCRATCH, TREE_REJECTED, TREE_CONFLICTS, TREE_COUNT };
@@ -38,6 +38,7 @@ struct fs {
 	 */
 	pthread_rwlock_t moves;
 	pthread_mutex_t lock;
+	pthread_mutex_t settling;         /* recursive: see settle.h */
 	pthread_cond_t published;         /* a commit of some document ended */
 	struct node_table nodes;          /* guarded by lock */
 	struct document_table documents;  /* guarded by lock */

@@ -264,18 +264,6 @@ int view_find(struct fs *fs, struct slice path, struct view *view)
 	return find_document(fs, path, view);
 }
 
-/* A directory that was emptied through the mount stays until rmdir, though no key makes it any more. */
-void view_keep_parent(struct fs *fs, struct slice path)
-{
-	struct memory_stat st;
-	size_t len = path.len;
-
-	while (len && path.ptr[len - 1] != '/')
-		len--;
-	if (len > 1 && memory_stat(fs->memory, slice_of(path.ptr, len - 1), &st) == -ENOENT)
-		(void)scratch_keep_directory(&fs->trees[TREE_SCRATCH], slice_of(path.ptr, len - 1));
-}
-
 /* Real directories that were only made to hold a scratch file beside documents go with the last. */
 void view_prune(struct fs *fs, struct slice path)
 {

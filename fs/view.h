@@ -49,8 +49,7 @@ void view_empty_stat(const struct fs *fs, uint64_t ino, mode_t mode, struct time
 void view_scratch_stat(const struct fs *fs, const struct stat *from, struct stat *st);
 uint64_t view_directory_ino(struct slice path);
 
-/* After something at path left: keeps its directory, or drops real ones that are not needed any more. */
-void view_keep_parent(struct fs *fs, struct slice path);
+/* After a scratch file at path left: drops real directories that only had to hold it. */
 void view_prune(struct fs *fs, struct slice path);
 
 /* How long the kernel may keep what it was told. */

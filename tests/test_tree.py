@@ -647,7 +647,7 @@ def test_times_of_directories(mount):
     for script, changed in (
             ('echo 1 > x/y/z/f.json', {'x/y/z'}), ('echo 2 > x/y/z/f.json', set()),
             ('rm x/y/z/f.json', {'x/y/z'}), ('echo 1 > presence/s1/m.json', {'presence/s1'}),
-            ('echo t > x/y/z/t; mv x/y/z/t x/y/z/f.json', {'x/y/z'}),
+            ('echo 1 > x/y/z/t; mv x/y/z/t x/y/z/f.json', {'x/y/z'}),
             ('echo 2 > a/b/c.json', set()), ('mv a/b/c.json a/c.json', {'a', 'a/b'}),
             ('rm presence/s1/m.json', {'presence/s1'}), ('touch x/y/e.json', {'x/y'}),
             ('echo 1 > x/y/e.json', set()), ('mkdir x/new; rmdir x/new', {'x'})):
