@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* Renames between documents and scratch, of scratch files, and of directories. */
+#include "rename.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "path.h"
+#include "settle.h"
+
+static int save_scratch(struct renaming *renaming, const struct buf *bytes, const struct stat *st,
+	struct err *reason)
+{
+	struct fs *fs = renaming->fs;
+	struct memory_attributes attributes = {
+		.has_mode = true,
+		.has_mtime = true,
+		.mode = st->st_mode & 07777,
+		.mtime = st->st_mtim,
+	};
+	struct document_change change = {.kill = true}; /* with drafts of what is replaced */
+	struct settling settling;
+	int ret = document_begin_alone(fs, renaming->to.document);
+
+	if (ret)
+		return ret;
+	settle_begin_coming(fs, side_path(&renaming->to), &settling);
+	ret = memory_put(fs->memory, side_path(&renaming->to), buf_slice(bytes), &attributes, NULL,
+		NULL, reason);
+	change.changed = !ret;
+	document_end_alone(fs, renaming->to.document, &change);
+	if (ret) {
+		settle_release(fs, &settling);
+		return ret;
+	}
+	pthread_mutex_lock(&fs->lock);
+	rename_forget_name(fs, &renaming->from);
+	pthread_mutex_unlock(&fs->lock);
+	renaming->stale = true;
+	(void)scratch_unlink(&fs->trees[TREE_SCRATCH], side_path(&renaming->to), false);
+	(void)scratch_unlink(renaming->from.tree, renaming->from.rel,
+		fs_outlives(fs, renaming->from.parent, renaming->from.name));
+	view_prune(fs, side_path(&renaming->from));
+	settle_came(fs, &settling);
+	settle_release(fs, &settling);
+	return 0;
+}
+
+int rename_save_scratch(struct renaming *renaming)
+{
+	struct fs *fs = renaming->fs;
+	struct buf bytes = BUF_INIT;
+	struct buf committed = BUF_INIT;
+	struct err reason = {0};
+	struct stat st;
+	int ret;
+
+	if ((renaming->flags & RENAME_NOREPLACE) && !renaming->to.found)
+		return -EEXIST;
+	ret = scratch_read_whole(renaming->from.tree, renaming->from.rel,
+		fs->options->doc_max_bytes, &bytes, &st);
+	if (!ret && !bytes.len && (renaming->to.found || renaming->to.view.kind == VIEW_DRAFT)) {
+		/* An empty file gets a document's name: it is a draft, as if it had been touched there. */
+		ret = memory_may_create(fs->memory, side_path(&renaming->to), &reason);
+		if (!ret)
+			ret = scratch_rename(renaming->from.tree, renaming->from.rel,
+				side_path(&renaming->to), 0);
+		renaming->stale = true;
+		buf_release(&bytes);
+		return ops_explain(fs, side_path(&renaming->to), ret, &reason);
+	}
+	if (!ret)
+		ret = save_scratch(renaming, &bytes, &st, &reason);
+	if (!ret) {
+		refusals_saved(fs->refusals, side_path(&renaming->to), buf_slice(&bytes));
+	} else if (ret == -EBADMSG) {
+		bool has =
+			!memory_read(fs->memory, side_path(&renaming->to), NULL, &committed, NULL);
+		struct hash128 hash = hash128(committed.ptr, committed.len);
+
+		refusals_add(fs->refusals, side_path(&renaming->to), buf_slice(&bytes), &reason,
+			has ? &hash : NULL);
+	} else {
+		ops_explain(fs, side_path(&renaming->to), ret, &reason);
+	}
+	buf_release(&committed);
+	buf_release(&bytes);
+	return ret;
+}
+
+int rename_to_scratch(struct renaming *renaming)
+{
+	struct fs *fs = renaming->fs;
+	struct buf bytes = BUF_INIT;
+	struct err reason = {0};
+	struct settling leaving;
+	struct memory_stat st;
+	struct document_change change = {.kill = true};
+	int ret = rename_judge_drafts(renaming, &renaming->from);
+
+	if (ret)
+		return ret;
+	if ((renaming->flags & RENAME_NOREPLACE) && !renaming->to.found)
+		return -EEXIST;
+	ret = document_begin_alone(fs, renaming->from.document);
+	if (ret)
+		return ret;
+	ret = memory_read(fs->memory, side_path(&renaming->from), &st, &bytes, &reason);
+	if (!ret)
+		ret = scratch_write_whole(renaming->to.tree, renaming->to.rel, buf_slice(&bytes),
+			st.mode, &st.mtime);
+	settle_begin_leaving(fs, side_path(&renaming->from), &leaving);
+	if (!ret)
+		ret = memory_delete(fs->memory, side_path(&renaming->from), &reason);
+	if (!ret)
+		settle_left(fs, &leaving);
+	settle_release(fs, &leaving);
+	if (!ret)
+		rename_leave(renaming);
+	change.changed = !ret;
+	document_end_alone(fs, renaming->from.document, &change);
+	if (!ret) {
+		refusals_left(fs->refusals, side_path(&renaming->from), buf_slice(&bytes));
+		pthread_mutex_lock(&fs->lock);
+		rename_forget_name(fs, &renaming->to);
+		pthread_mutex_unlock(&fs->lock);
+		renaming->stale = true;
+	}
+	buf_release(&bytes);
+	return ops_explain(fs, side_path(&renaming->to), ret, &reason);
+}
+
+int rename_scratch(struct renaming *renaming)
+{
+	struct fs *fs = renaming->fs;
+	unsigned still_open = 0;
+	int ret;
+
+	if (renaming->from.tree != renaming->to.tree)
+		return -EXDEV;
+	if (!renaming->flags && fs_outlives(fs, renaming->to.parent, renaming->to.name))
+		still_open = SCRATCH_STILL_OPEN;
+	ret = scratch_rename(renaming->from.tree, renaming->from.rel, renaming->to.rel,
+		renaming->flags | still_open);
+	if (ret)
+		return ret;
+	view_prune(fs, side_path(&renaming->from));
+	pthread_mutex_lock(&fs->lock);
+	if (renaming->flags & RENAME_EXCHANGE) {
+		rename_forget_name(fs, &renaming->from);
+		rename_forget_name(fs, &renaming->to);
+		renaming->stale = true;
+	} else {
+		rename_move_node(renaming);
+	}
+	pthread_mutex_unlock(&fs->lock);
+	return 0;
+}
+
+static bool in_dot(struct slice path)
+{
+	size_t at = path.len;
+
+	while (at && path.ptr[at - 1] != '/')
+		at--;
+	return view_below_dot(path) || (at < path.len && path.ptr[at] == '.');
+}
+
+/* What of a directory is in scratch moves, which can be undone, then what is in the memory. */
+int rename_directory(struct renaming *renaming)
+{
+	struct fs *fs = renaming->fs;
+	struct scratch *tree = &fs->trees[TREE_SCRATCH];
+	struct err reason = {0};
+	struct settling coming;
+	struct settling leaving;
+	bool undo = false;
+	int ret = 0;
+
+	if (!renaming->to.found && renaming->to.view.kind != VIEW_DIRECTORY)
+		return -ENOTDIR;
+	if (!renaming->to.found && (renaming->flags & RENAME_NOREPLACE))
+		return -EEXIST;
+	if (renaming->flags & RENAME_EXCHANGE)
+		return -EINVAL;
+	if (slice_ends(side_path(&renaming->to), SLICE_LITERAL(".json")) &&
+		!view_below_dot(side_path(&renaming->to))) {
+		err_set(&reason, -EINVAL, "a directory's name can't end in .json");
+		return ops_explain(fs, side_path(&renaming->to), -EINVAL, &reason);
+	}
+	/* Below a dot directory *.json are scratch files, elsewhere documents: mv copies. */
+	if (in_dot(side_path(&renaming->from)) != in_dot(side_path(&renaming->to)))
+		return -EXDEV;
+	if (!renaming->to.found && renaming->to.view.in_scratch)
+		ret = scratch_is_empty(tree, side_path(&renaming->to));
+	if (!ret && renaming->from.view.in_scratch) {
+		ret = scratch_rename(tree, side_path(&renaming->from), side_path(&renaming->to), 0);
+		undo = !ret;
+	}
+	if (!ret && !renaming->to.found && renaming->to.view.in_memory)
+		ret = memory_remove_directory(fs->memory, side_path(&renaming->to), &reason);
+	settle_begin_coming(fs, side_path(&renaming->to), &coming);
+	settle_begin_leaving(fs, side_path(&renaming->from), &leaving);
+	if (!ret && renaming->from.view.in_memory)
+		ret = memory_rename_directory(fs->memory, side_path(&renaming->from),
+			side_path(&renaming->to), &reason);
+	if (!ret && renaming->from.view.in_memory) {
+		settle_came(fs, &coming);
+		settle_left(fs, &leaving);
+	}
+	settle_release(fs, &leaving);
+	settle_release(fs, &coming);
+	if (ret == -EINVAL)
+		ret = -EXDEV; /* no key can be there: mv copies what can be copied */
+	if (ret && undo) {
+		(void)scratch_rename(tree, side_path(&renaming->to), side_path(&renaming->from), 0);
+		if (renaming->to.view.in_scratch)
+			(void)scratch_keep_directory(tree, side_path(&renaming->to));
+	}
+	if (ret)
+		return ops_explain(fs, side_path(&renaming->to), ret, &reason);
+	pthread_mutex_lock(&fs->lock);
+	rename_move_node(renaming);
+	pthread_mutex_unlock(&fs->lock);
+	return 0;
+}
