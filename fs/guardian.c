@@ -37,9 +37,8 @@ static void guard(pid_t daemon, const char *control, const char *mountpoint)
 	(void)prctl(PR_SET_PDEATHSIG, SIGUSR1);
 	(void)prctl(PR_SET_NAME, "ourofs-guardian");
 	(void)close_range(0, ~0U, 0);
-	if (chdir("/")) /* where it stands can't be unmounted; but it stands there as the daemon does */
-		got = 0;
-	got = getppid() == daemon ? 0 : SIGUSR1; /* it may have died before we asked to be told */
+	/* It may have died before we asked to be told. */
+	got = !chdir("/") && getppid() != daemon ? SIGUSR1 : 0;
 	while (got != SIGTERM && got != SIGUSR1)
 		got = sigwaitinfo(&all, NULL);
 	if (got == SIGUSR1)
