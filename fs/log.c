@@ -104,29 +104,11 @@ void log_error(const char *format, ...)
 	va_end(args);
 }
 
-void log_warning(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	log_line(FUSE_LOG_WARNING, format, args);
-	va_end(args);
-}
-
 void log_info(const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
 	log_line(FUSE_LOG_INFO, format, args);
-	va_end(args);
-}
-
-void log_debug(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	log_line(FUSE_LOG_DEBUG, format, args);
 	va_end(args);
 }
