@@ -41,6 +41,16 @@ static void answer(const struct probe *probe, int ret)
 	putchar('\n');
 }
 
+/* Arguments end where their memory does, so strtoull would read on past them. */
+static uint64_t number(struct slice text)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		n = 10 * n + (uint64_t)(text.ptr[i] - '0');
+	return n;
+}
+
 static int digit(char c)
 {
 	return c <= '9' ? c - '0' : c - 'a' + 10;
@@ -164,7 +174,7 @@ static void say_get(struct probe *probe)
 	}
 	printf("0 %llu", (unsigned long long)*item.slot);
 	if (probe->arg[2].ptr)
-		*item.slot = strtoull(probe->arg[2].ptr, NULL, 10);
+		*item.slot = number(probe->arg[2]);
 	print_hex(item.text);
 	putchar('\n');
 }
