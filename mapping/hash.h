@@ -20,4 +20,22 @@ struct hash128 {
 uint64_t hash64(const void *bytes, size_t len, uint64_t seed);
 struct hash128 hash128(const void *bytes, size_t len);
 
+/*
+ * The same hash128 of bytes that come in pieces:
+ *
+ *	struct hash_stream stream;
+ *	hash_stream_init(&stream);
+ *	hash_stream_add(&stream, bytes, len);		// any number of times
+ *	hash = hash_stream_end(&stream);
+ */
+struct hash_stream {
+	uint64_t state[2];
+	uint64_t total;
+	unsigned held; /* bytes of block: the last ones, 1 to 16 of them once there are any */
+	unsigned char block[16];
+};
+void hash_stream_init(struct hash_stream *stream);
+void hash_stream_add(struct hash_stream *stream, const void *bytes, size_t len);
+struct hash128 hash_stream_end(const struct hash_stream *stream);
+
 #endif

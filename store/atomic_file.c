@@ -193,23 +193,21 @@ static int sync_directory(struct atomic_file *f)
 	return errno == EBADF ? syncfs(f->fd) : -1; /* opened as O_PATH */
 }
 
+int atomic_file_sync(struct atomic_file *f, struct stat *st, struct err *err)
+{
+	return fsync(f->fd) || fstat(f->fd, st) ? failed(err, "syncing", f->name) : 0;
+}
+
 int atomic_file_commit(struct atomic_file *f, struct stat *st, struct err *err)
 {
-	struct stat before;
 	struct stat after;
 
-	if (fsync(f->fd) || fstat(f->fd, &before))
-		return failed(err, "syncing", f->name);
 	if (renameat(f->dir, f->temporary, f->dir, f->name))
 		return failed(err, "renaming to", f->name);
 	f->temporary[0] = '\0';
 	/* Of the time after the rename only ctime: a rival may write already, which must be seen. */
-	if (st && !fstat(f->fd, &after)) {
-		*st = before;
+	if (!fstat(f->fd, &after))
 		st->st_ctim = after.st_ctim;
-	} else if (st) {
-		*st = before;
-	}
 	return sync_directory(f) ? failed(err, "syncing the directory of", f->name) : 0;
 }
 

@@ -18,6 +18,8 @@
  *	if (!ret)
  *		ret = atomic_file_write(&f, iov, count, err);	// any number of times
  *	if (!ret)
+ *		ret = atomic_file_sync(&f, &st, err);
+ *	if (!ret && nobody_changed_the_target())
  *		ret = atomic_file_commit(&f, &st, err);
  *	atomic_file_end(&f);				// removes the temporary unless committed
  *
@@ -37,7 +39,9 @@ struct atomic_file {
 int atomic_file_begin(struct atomic_file *f, const char *path, mode_t mode, struct err *err);
 int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t count,
 	struct err *err);
-/* fsync, rename, fsync of the directory. st (may be NULL): the new file as this writer left it. */
+/* The content is on disk. st: the new file as this writer left it. */
+int atomic_file_sync(struct atomic_file *f, struct stat *st, struct err *err);
+/* rename, fsync of the directory; the rename's ctime goes to st. */
 int atomic_file_commit(struct atomic_file *f, struct stat *st, struct err *err);
 void atomic_file_end(struct atomic_file *f);
 

@@ -10,7 +10,8 @@ enum {
 	HAS_MEMBER = 8,
 	HAS_FROM = 16,
 	HAS_FROM_MEMBER = 32,
-	NUMBERS = 9, /* mode, seconds, nanoseconds, ino, version, two hashes */
+	NUMBERS =
+		13, /* mode, seconds, nanoseconds, ino, version, two hashes; epoch, base, own count */
 };
 
 static void add64(struct buf *out, uint64_t n)
@@ -84,7 +85,8 @@ void change_encode(struct buf *out, const struct change *c)
 	const struct saved_record *r = &c->saved;
 	uint64_t numbers[NUMBERS] = {r->mode, (uint64_t)r->mtime.tv_sec, (uint64_t)r->mtime.tv_nsec,
 		r->ino, r->version, r->text_hash.high, r->text_hash.low, r->identity.high,
-		r->identity.low};
+		r->identity.low, r->base.epoch, r->base.value.high, r->base.value.low,
+		r->base.own_count};
 
 	buf_add_char(out, (char)c->kind);
 	buf_add_char(out,
@@ -94,6 +96,10 @@ void change_encode(struct buf *out, const struct change *c)
 			(c->from.member.ptr ? HAS_FROM_MEMBER : 0)));
 	for (int i = 0; i < NUMBERS; i++)
 		add64(out, numbers[i]);
+	for (unsigned i = 0; i < r->base.own_count; i++) {
+		add64(out, r->base.own[i].high);
+		add64(out, r->base.own[i].low);
+	}
 	add_text(out, c->id.key);
 	if (c->id.member.ptr)
 		add_text(out, c->id.member);
@@ -105,6 +111,16 @@ void change_encode(struct buf *out, const struct change *c)
 	/* bytes of attribute changes are where they were: in an earlier record, or saved */
 	if (r->has_bytes && c->kind == CHANGE_PUT)
 		add_text(out, r->bytes);
+}
+
+static bool take_own(struct slice *in, struct saved_base *base, uint64_t count)
+{
+	bool good = count <= SAVED_OWN_MAX;
+
+	for (uint64_t i = 0; good && i < count; i++)
+		good = take64(in, &base->own[i].high) && take64(in, &base->own[i].low);
+	base->own_count = (unsigned)count;
+	return good;
 }
 
 int change_decode(struct slice *in, struct change *c)
@@ -122,7 +138,7 @@ int change_decode(struct slice *in, struct change *c)
 	*in = slice_of(in->ptr + 2, in->len - 2);
 	for (int i = 0; i < NUMBERS && good; i++)
 		good = take64(in, &n[i]);
-	if (!good || c->kind < CHANGE_PUT || c->kind > CHANGE_DIRECTORY)
+	if (!good || c->kind < CHANGE_PUT || c->kind > CHANGE_MODE)
 		return -EBADMSG;
 	*r = (struct saved_record){.has_bytes = flags & HAS_BYTES,
 		.has_mtime = flags & HAS_MTIME,
@@ -131,9 +147,10 @@ int change_decode(struct slice *in, struct change *c)
 		.ino = n[3],
 		.version = n[4],
 		.text_hash = {n[5], n[6]},
-		.identity = {n[7], n[8]}};
+		.identity = {n[7], n[8]},
+		.base = {.epoch = n[9], .value = {n[10], n[11]}}};
 	c->has_mode = flags & HAS_MODE;
-	good = take_text(in, true, &c->id.key) &&
+	good = take_own(in, &r->base, n[12]) && take_text(in, true, &c->id.key) &&
 	       take_text(in, flags & HAS_MEMBER, &c->id.member) &&
 	       take_text(in, flags & HAS_FROM, &c->from.key) &&
 	       take_text(in, flags & HAS_FROM_MEMBER, &c->from.member) &&

@@ -19,6 +19,9 @@ enum change_kind {
 	CHANGE_COLLECTION, /* the key id.key holds a map, if only an empty one */
 	CHANGE_UNKEY,      /* the key id.key, a map without members, is gone */
 	CHANGE_DIRECTORY,  /* the directory whose path is id.key has this mode, mtime, ino */
+	CHANGE_BASE,       /* the other writer's file has this base of id, whose value stands */
+	CHANGE_EPOCH,      /* saved.base.epoch counts from here: all other bases are the values */
+	CHANGE_MODE,       /* the mode is the one that id.key names */
 };
 
 /* A key of the top level, or with member.ptr a member of the map under that key. Canonical EDN. */

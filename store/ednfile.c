@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "atomic_file.h"
@@ -27,23 +28,41 @@ static size_t count_trailing(struct slice foot)
 	return end - at;
 }
 
-int ednfile_open(struct ednfile **out, const char *path, const struct ednfile_options *options,
-	struct err *err)
+static struct ednfile *new_file(const struct ednfile_options *options)
 {
 	struct ednfile *file = calloc(1, sizeof(*file));
-	int ret;
 
 	if (!file)
-		return err_set(err, -ENOMEM, "out of memory");
+		return NULL;
 	pthread_mutex_init(&file->lock, NULL);
 	file->schema = options->schema;
 	file->settle_ms = options->settle_ms;
 	file->pool.max_depth = options->max_depth;
 	if (getrandom(&file->pool.seed, sizeof(file->pool.seed), 0) < 0)
 		file->pool.seed = 0; /* the tables still work, an enemy could slow them down */
-	ret = ednfile_resolve(path, &file->path, &file->target, err);
+	return file;
+}
+
+static int set_paths(struct ednfile *file, const char *path, const struct ednfile_options *options,
+	struct err *err)
+{
+	if (!options->exactly)
+		return ednfile_resolve(path, &file->path, &file->target, err);
+	file->path = strdup(path);
+	file->target = strdup(path);
+	return file->path && file->target ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+int ednfile_open(struct ednfile **out, const char *path, const struct ednfile_options *options,
+	struct err *err)
+{
+	struct ednfile *file = new_file(options);
+	int ret =
+		file ? set_paths(file, path, options, err) : err_set(err, -ENOMEM, "out of memory");
+
 	if (!ret) {
-		atomic_file_sweep(file->target);
+		if (!options->exactly)
+			atomic_file_sweep(file->target);
 		ret = ednfile_load(file, err);
 	}
 	if (ret) {
@@ -53,6 +72,61 @@ int ednfile_open(struct ednfile **out, const char *path, const struct ednfile_op
 	file->trailing_bytes = count_trailing(file->map.foot);
 	*out = file;
 	return 0;
+}
+
+int ednfile_new(struct ednfile **out, const char *path, const struct ednfile_options *options,
+	struct err *err)
+{
+	struct ednfile *file = new_file(options);
+	int ret =
+		file ? set_paths(file, path, options, err) : err_set(err, -ENOMEM, "out of memory");
+
+	if (!ret)
+		ret = ednfile_load_empty(file, err);
+	if (ret)
+		ednfile_free(file);
+	else
+		*out = file;
+	return ret;
+}
+
+int ednfile_take_place(struct ednfile *file, const struct ednfile *other)
+{
+	char *path = strdup(other->path);
+	char *target = strdup(other->target);
+
+	if (!path || !target) {
+		free(path);
+		free(target);
+		return -ENOMEM;
+	}
+	free(file->path);
+	free(file->target);
+	file->path = path;
+	file->target = target;
+	ednfile_take_identity(file, other);
+	return 0;
+}
+
+void ednfile_take_identity(struct ednfile *file, const struct ednfile *other)
+{
+	pthread_mutex_lock(&file->lock);
+	file->identity = other->identity;
+	pthread_mutex_unlock(&file->lock);
+}
+
+void ednfile_set_missing(struct ednfile *file)
+{
+	pthread_mutex_lock(&file->lock);
+	file->identity.exists = false;
+	pthread_mutex_unlock(&file->lock);
+}
+
+struct hash128 ednfile_loaded_hash(const struct ednfile *file)
+{
+	const struct ednblock *text = file->map.image;
+
+	return text ? hash128(text->bytes, text->size) : hash128("", 0);
 }
 
 void ednfile_free(struct ednfile *file)

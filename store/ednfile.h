@@ -28,6 +28,7 @@ struct ednfile_options {
 	unsigned max_depth;          /* EDN_LOAD_DEPTH */
 	const struct schema *schema; /* which keys are collections */
 	unsigned settle_ms; /* how long a broken file stands still to be reported; 0: 2,000 */
+	bool exactly; /* path is used as it is: /proc/self/fd/N, of a file that has no name any more */
 };
 
 /*
@@ -38,7 +39,16 @@ struct ednfile_options {
  */
 int ednfile_open(struct ednfile **file, const char *path, const struct ednfile_options *options,
 	struct err *err);
+/* The same with {} as text, whatever stands at path; the first rewrite makes it so. */
+int ednfile_new(struct ednfile **file, const char *path, const struct ednfile_options *options,
+	struct err *err);
 void ednfile_free(struct ednfile *file);
+/* file, read from elsewhere, is what is to be written where other stands from now on. */
+int ednfile_take_place(struct ednfile *file, const struct ednfile *other);
+/* The file on disk that other was read from holds what file was read from. */
+void ednfile_take_identity(struct ednfile *file, const struct ednfile *other);
+/* That the file on disk is gone is no change by others. A new one gets its mode. */
+void ednfile_set_missing(struct ednfile *file);
 
 struct ednfile_item {
 	struct slice
@@ -98,14 +108,23 @@ int ednfile_exchange(struct ednfile *file, struct slice key, struct slice member
  *   write (no lock): temporary file beside the target (O_EXCL|O_NOFOLLOW, mode and owner kept), fsync,
  *          rename, fsync of the directory. On failure the old file stands and the temporary is gone.
  *   end   (a writer's lock): releases the snapshot.
- * One rewrite at a time. bytes (may be NULL) gets the new file's size.
+ * One rewrite at a time.
  */
 struct ednfile_snapshot;
 int ednfile_rewrite_begin(struct ednfile *file, struct ednfile_snapshot **snapshot);
-int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapshot, uint64_t *bytes,
-	struct err *err);
+/* The file that a rewrite replaced, as it was known: one who had it open may still write to it. */
+struct ednfile_replaced {
+	int fd; /* the caller's to close, or -1 */
+	uint64_t size;
+	struct timespec mtime;
+};
+/* -EAGAIN: someone else changed the file meanwhile, and it stands as it was. */
+int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapshot,
+	struct ednfile_replaced *replaced, struct err *err);
+/* Of the text that is written. */
+struct hash128 ednfile_rewrite_hash(const struct ednfile_snapshot *snapshot);
 void ednfile_rewrite_end(struct ednfile *file, struct ednfile_snapshot *snapshot);
-/* The text as it would be written now, for tests and tools. */
+/* The text as it would be written now. */
 int ednfile_text(const struct ednfile *file, struct buf *out);
 
 /* What others see of the file, and what health reports. */
@@ -119,6 +138,8 @@ struct ednfile_info {
 				* ignores it, a rewrite keeps it */
 };
 void ednfile_info(const struct ednfile *file, struct ednfile_info *info);
+/* hash128 of the text that was read, before any change. */
+struct hash128 ednfile_loaded_hash(const struct ednfile *file);
 /*
  * Has someone else changed, replaced or removed the file since it was read or last rewritten? By
  * device, inode, size, mtime and ctime, so a chmod counts too. Any thread, at any time.

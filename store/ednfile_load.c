@@ -249,14 +249,21 @@ static int read_once(struct ednfile *file, struct ednblock **block,
 	return ret;
 }
 
+int ednfile_load_empty(struct ednfile *file, struct err *err)
+{
+	file->identity = (struct ednfile_identity){.exists = false, .mode = 0600};
+	return ednmap_read(&file->map, &file->pool, SLICE_LITERAL("{}\n"), 0, err);
+}
+
 static int load_once(struct ednfile *file, struct ednfile_identity *identity, struct err *err)
 {
 	struct ednblock *block;
 	int ret = read_once(file, &block, identity, err);
 
 	if (ret == -ENOENT) {
-		*identity = (struct ednfile_identity){.exists = false, .mode = 0600};
-		return ednmap_read(&file->map, &file->pool, SLICE_LITERAL("{}\n"), 0, err);
+		ret = ednfile_load_empty(file, err);
+		*identity = file->identity;
+		return ret;
 	}
 	if (ret)
 		return ret;

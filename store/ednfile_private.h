@@ -37,6 +37,8 @@ struct ednfile_identity ednfile_identity_of(const struct stat *st);
 int ednfile_resolve(const char *path, char **absolute, char **target, struct err *err);
 /* Reads and indexes the file. */
 int ednfile_load(struct ednfile *file, struct err *err);
+/* There is no file: an empty map is. */
+int ednfile_load_empty(struct ednfile *file, struct err *err);
 /* The members of a key. -ENOENT, -ENOTDIR: its value is no map, -ENOMEM. */
 int ednfile_find_child(const struct ednfile *file, struct slice key, struct ednmap **child);
 

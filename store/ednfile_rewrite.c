@@ -43,26 +43,43 @@ int ednfile_rewrite_begin(struct ednfile *file, struct ednfile_snapshot **out)
 	return 0;
 }
 
-int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapshot, uint64_t *bytes,
-	struct err *err)
+struct hash128 ednfile_rewrite_hash(const struct ednfile_snapshot *snapshot)
+{
+	struct hash_stream stream;
+
+	hash_stream_init(&stream);
+	for (size_t i = 0; i < snapshot->pieces.count; i++)
+		hash_stream_add(&stream, snapshot->pieces.iov[i].iov_base,
+			snapshot->pieces.iov[i].iov_len);
+	return hash_stream_end(&stream);
+}
+
+int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapshot,
+	struct ednfile_replaced *replaced, struct err *err)
 {
 	struct atomic_file f;
 	struct stat st;
 	int ret = atomic_file_begin(&f, file->target, file->identity.mode, err);
 
+	replaced->fd = -1;
 	if (ret)
 		return ret;
 	ret = atomic_file_write(&f, snapshot->pieces.iov, snapshot->pieces.count, err);
 	if (!ret)
+		ret = atomic_file_sync(&f, &st, err);
+	if (!ret && ednfile_changed_outside(file))
+		ret = err_set(err, -EAGAIN, "someone else writes to it");
+	if (!ret)
 		ret = atomic_file_commit(&f, &st, err);
-	if (!ret || !f.temporary[0]) { /* renamed, even if the directory could not be synced */
+	if (!f.temporary[0]) { /* renamed, even if the directory could not be synced */
 		pthread_mutex_lock(&file->lock);
+		*replaced =
+			(struct ednfile_replaced){f.old, file->identity.size, file->identity.mtime};
 		file->identity = ednfile_identity_of(&st);
 		pthread_mutex_unlock(&file->lock);
+		f.old = -1;
 	}
 	atomic_file_end(&f);
-	if (!ret && bytes)
-		*bytes = snapshot->pieces.bytes;
 	return ret;
 }
 

@@ -8,7 +8,6 @@
 static int init(struct memory *m, const struct memory_options *options)
 {
 	pthread_rwlockattr_t attributes;
-	pthread_condattr_t clock;
 
 	m->dir = STORE_DIR_NONE;
 	m->options = *options;
@@ -17,13 +16,9 @@ static int init(struct memory *m, const struct memory_options *options)
 	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&m->lock, &attributes);
 	pthread_rwlockattr_destroy(&attributes);
-	pthread_condattr_init(&clock);
-	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-	pthread_mutex_init(&m->work.mutex, NULL);
 	pthread_mutex_init(&m->adoption_lock, NULL);
-	pthread_cond_init(&m->work.wake, &clock);
-	pthread_cond_init(&m->work.done, &clock);
-	pthread_condattr_destroy(&clock);
+	pace_init(&m->flush.pace, FLUSH_DELAY_MS);
+	pace_init(&m->work.pace, options->edn_delay_ms);
 	m->edn_path = strdup(options->edn_path);
 	m->store_path = strdup(options->store_dir);
 	return m->edn_path && m->store_path ? 0 : -ENOMEM;
@@ -36,20 +31,16 @@ static void release(struct memory *m)
 	ednfile_free(m->file);
 	tree_free(m->tree);
 	table_release(&m->overlay, memory_drop_pending);
-	table_release(&m->bases, free);
-	table_release(&m->bases_in_flight, free);
 	table_release(&m->ghosts, NULL);
 	table_release(&m->dirty_dirs, NULL);
 	table_release(&m->exiles, NULL);
 	table_release(&m->held, NULL);
-	table_release(&m->replayed, NULL);
 	/* last: until here the store is ours */
 	store_dir_close(&m->dir);
 	free(m->edn_path);
 	free(m->store_path);
-	pthread_cond_destroy(&m->work.done);
-	pthread_cond_destroy(&m->work.wake);
-	pthread_mutex_destroy(&m->work.mutex);
+	pace_release(&m->work.pace);
+	pace_release(&m->flush.pace);
 	pthread_mutex_destroy(&m->adoption_lock);
 	pthread_rwlock_destroy(&m->lock);
 	free(m);
@@ -66,34 +57,31 @@ static int open_file(struct memory *m, struct err *err)
 	ednfile_info(m->file, &info);
 	m->default_mode = info.mode & 0666;
 	ret = tree_new(&m->tree, memory_note_dir, m);
-	return ret ? err_set(err, ret, "out of memory") : memory_load_tree(m, err);
+	return ret ? err_set(err, ret, "out of memory") : 0;
 }
 
 /* What must not change from mount to mount is durable before anyone can see it. */
-static int save_first_seen(struct memory *m, struct err *err)
+static int keep_first_seen(struct memory *m, struct err *err)
 {
-	struct memory_file_note file;
-	struct saved_note notes[] = {
-		{"first_seen", slice_of(&m->first_seen, sizeof(m->first_seen))},
-		{"file", slice_of(&file, sizeof(file))}};
-	struct memory_file_note then = {0};
-	struct saved_reader reader;
-	int ret;
+	return m->foreign || m->file_noted
+		       ? 0
+		       : memory_note_file(m, "file", m->work.file.hash, m->work.file.sequence, err);
+}
 
-	memory_stat_file(m, &file);
-	ret = saved_read_begin(m->saved, &reader);
-	if (!ret)
-		ret = saved_note_get(&reader, "file", &then, sizeof(then));
-	saved_read_end(&reader);
-	if (!ret && memcmp(&file, &then, sizeof(file)) == 0)
+static int replay(struct memory *m, struct err *err)
+{
+	uint64_t watermark = m->flush.watermark;
+
+	if (m->dir.dir_fd < 0)
 		return 0;
-	return saved_write(m->saved, NULL, 0, notes, 2, err);
+	if (m->options.read_only)
+		return journal_replay_only(m->dir.dir_fd, watermark, memory_replay, m, err);
+	return journal_open(&m->journal, m->dir.dir_fd, watermark, memory_replay, m, err);
 }
 
 static int open_stores(struct memory *m, struct err *err)
 {
 	bool read_only = m->options.read_only;
-	uint64_t watermark;
 	int ret;
 
 	ret = store_dir_open(&m->dir, m->store_path, read_only, err);
@@ -102,18 +90,33 @@ static int open_stores(struct memory *m, struct err *err)
 	if (!ret)
 		ret = open_file(m, err);
 	if (!ret)
-		ret = memory_load_saved(m, &watermark, err);
+		ret = memory_load_notes(m, err);
 	if (!ret && !read_only)
-		ret = save_first_seen(m, err);
-	if (ret)
-		return ret;
-	if (!read_only) {
-		ret = journal_open(&m->journal, m->dir.dir_fd, watermark, memory_replay, m, err);
-		return ret ? ret : memory_keep_replaced(m, err);
-	}
-	return m->dir.dir_fd < 0
-		       ? 0
-		       : journal_replay_only(m->dir.dir_fd, watermark, memory_replay, m, err);
+		ret = keep_first_seen(m, err);
+	if (!ret)
+		ret = memory_restore(m, err);
+	if (!ret)
+		ret = memory_load_tree(m, err);
+	if (!ret)
+		ret = replay(m, err);
+	if (!ret && m->foreign && !read_only)
+		ret = memory_merge(m, NULL, err);
+	return ret;
+}
+
+static int start(struct memory *m, struct err *err)
+{
+	int ret = memory_flush_start(m, err);
+
+	return ret ? ret : memory_worker_start(m, err);
+}
+
+static int stop(struct memory *m, struct err *err)
+{
+	int ret = memory_worker_stop(m, err);
+	int flushed = pace_stop(&m->flush.pace, ret ? NULL : err);
+
+	return ret ? ret : flushed;
 }
 
 int memory_open(struct memory **memory, const struct memory_options *options, struct err *err)
@@ -129,8 +132,9 @@ int memory_open(struct memory **memory, const struct memory_options *options, st
 	else
 		ret = open_stores(m, err);
 	if (!ret && !options->read_only)
-		ret = memory_worker_start(m, err);
+		ret = start(m, err);
 	if (ret) {
+		stop(m, NULL);
 		release(m);
 		return ret;
 	}
@@ -140,16 +144,21 @@ int memory_open(struct memory **memory, const struct memory_options *options, st
 
 int memory_close(struct memory *m, struct err *err)
 {
-	struct err result = {0};
+	int ret;
 
 	if (!m)
 		return 0;
-	if (m->work.running)
-		memory_worker_stop(m, &result);
+	ret = stop(m, err);
 	release(m);
-	if (err)
-		*err = result;
-	return result.code;
+	return ret;
+}
+
+int memory_sync(struct memory *m, struct err *err)
+{
+	int ret = pace_sync(&m->work.pace, err);
+	int flushed = pace_sync(&m->flush.pace, ret ? NULL : err);
+
+	return ret ? ret : flushed;
 }
 
 int memory_fsync(struct memory *m, struct err *err)
@@ -187,12 +196,15 @@ void memory_health(struct memory *m, struct memory_health *h)
 	h->trailing_bytes = info.trailing_bytes;
 	if (m->journal)
 		h->journal_bytes = journal_bytes(m->journal);
-	pthread_mutex_lock(&m->work.mutex);
+	pthread_mutex_lock(&m->work.pace.mutex);
 	h->rewrites = m->work.rewrites;
 	h->last_rewrite = m->work.last_rewrite;
 	h->last_rewrite_ms = m->work.last_rewrite_ms;
 	h->outside_changes = m->work.outside_changes;
-	h->edn_error = m->work.result.code;
-	memcpy(h->edn_reason, m->work.result.text, sizeof(h->edn_reason));
-	pthread_mutex_unlock(&m->work.mutex);
+	h->stale_put_back = m->work.stale_put_back;
+	h->conflicts = m->work.conflicts;
+	h->set_aside = m->work.set_aside;
+	h->edn_error = m->work.pace.result.code;
+	memcpy(h->edn_reason, m->work.pace.result.text, sizeof(h->edn_reason));
+	pthread_mutex_unlock(&m->work.pace.mutex);
 }

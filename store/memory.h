@@ -140,6 +140,9 @@ struct memory_health {
 	struct timespec last_rewrite; /* wall clock; 0 before the first */
 	double last_rewrite_ms;
 	uint64_t outside_changes; /* times memory.edn was found changed by someone else */
+	uint64_t stale_put_back;  /* values of his that were older copies, ours put back */
+	uint64_t conflicts;       /* values that both had changed, his kept under /.conflicts */
+	bool set_aside;           /* his file was broken or lacked most: memory.edn.bad-<time> */
 	int edn_error;            /* negative errno of the last rewrite, 0 when it went well */
 	char edn_reason[200];
 };

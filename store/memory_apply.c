@@ -30,40 +30,6 @@ static int hold_replayed(const struct apply *a, const struct change *c)
 
 /* ---- memory.edn ---- */
 
-/* Remembers what stands in the file before our first change to it. */
-int apply_note_base(struct apply *a, const struct change *c)
-{
-	struct memory *m = a->m;
-	bool key_only = c->kind == CHANGE_COLLECTION || c->kind == CHANGE_UNKEY;
-	struct slice text;
-	struct base *base;
-	int ret;
-
-	buf_reset(&a->name);
-	entity_id_name(&a->name, c->id);
-	if (buf_error(&a->name))
-		return -ENOMEM;
-	if (c->kind == CHANGE_ATTRIBUTES || c->kind == CHANGE_MOVE || c->kind == CHANGE_DIRECTORY ||
-		table_get(&m->bases, buf_slice(&a->name)))
-		return 0;
-	ret = memory_entity_text(m->file, c->id, key_only, &text);
-	if (ret == -ENOMEM)
-		return ret;
-	if (ret)
-		text = slice_of("", 0);
-	base = malloc(sizeof(*base) + text.len);
-	if (!base)
-		return -ENOMEM;
-	base->exists = !ret;
-	base->len = text.len;
-	if (base->len)
-		memcpy(base->text, text.ptr, base->len);
-	ret = table_put(&m->bases, buf_slice(&a->name), base, NULL);
-	if (ret)
-		free(base);
-	return ret;
-}
-
 static void unghost(struct memory *m, struct entity_id id)
 {
 	struct buf name = BUF_INIT;
@@ -164,15 +130,18 @@ static void count_up(struct memory *m, const struct saved_record *saved, struct 
 static int apply_put(struct apply *a, const struct change *c)
 {
 	struct memory *m = a->m;
+	struct saved_record saved = c->saved;
 	struct tree_node *node;
 	int ret = put_text(a, c);
 
+	saved.text = c->text;
+	saved.sequence = a->sequence;
 	if (!ret)
 		ret = hold_replayed(a, c);
 	if (!ret)
 		ret = memory_add_node(m, c->id, false, &a->when);
 	if (!ret)
-		ret = memory_set_pending(m, buf_slice(&a->name), &c->saved, false, a->sequence);
+		ret = memory_set_pending(m, buf_slice(&a->name), &saved, a->sequence);
 	if (ret)
 		return ret;
 	count_up(m, &c->saved, buf_slice(&a->name));
@@ -200,6 +169,8 @@ static int apply_attributes(struct apply *a, const struct change *c)
 		goto out;
 	saved.has_bytes = doc.has_record && doc.record.has_bytes && c->saved.has_bytes;
 	saved.bytes = doc.record.bytes;
+	saved.text = doc.item.text;
+	saved.sequence = doc.record.sequence;
 	/* in a replay the value may be another's: then the times speak of one that is gone */
 	if (a->replay) {
 		struct hash128 now = hash128(doc.item.text.ptr, doc.item.text.len);
@@ -207,7 +178,7 @@ static int apply_attributes(struct apply *a, const struct change *c)
 		if (now.high != saved.text_hash.high || now.low != saved.text_hash.low)
 			saved.has_mtime = doc.has_record && saved.has_mtime;
 	}
-	ret = memory_set_pending(m, buf_slice(&a->name), &saved, false, a->sequence);
+	ret = memory_set_pending(m, buf_slice(&a->name), &saved, a->sequence);
 	if (ret)
 		goto out;
 	count_up(m, &saved, buf_slice(&a->name));
@@ -216,6 +187,23 @@ static int apply_attributes(struct apply *a, const struct change *c)
 out:
 	doc_release(&doc);
 	return ret;
+}
+
+/* What is left of an entity that goes: its base. */
+static int set_gone(struct apply *a, const struct change *c)
+{
+	struct saved_record gone = {
+		.deleted = true, .sequence = a->sequence, .base = c->saved.base};
+
+	return memory_set_pending(a->m, buf_slice(&a->name), &gone, a->sequence);
+}
+
+static int set_collection(struct apply *a, const struct change *c)
+{
+	struct saved_record collection = {
+		.collection = true, .sequence = a->sequence, .base = c->saved.base};
+
+	return memory_set_pending(a->m, buf_slice(&a->name), &collection, a->sequence);
 }
 
 static int apply_delete(struct apply *a, const struct change *c)
@@ -233,7 +221,7 @@ static int apply_delete(struct apply *a, const struct change *c)
 			return ret;
 		a->edn_changed = true;
 	}
-	ret = memory_set_pending(m, buf_slice(&a->name), &c->saved, true, a->sequence);
+	ret = set_gone(a, c);
 	if (ret)
 		return ret;
 	memory_remove_node(m, c->id, false, &a->when);
@@ -270,7 +258,9 @@ static int apply_collection(struct apply *a, const struct change *c)
 	}
 	if (!ret)
 		ret = hold_replayed(a, c);
-	return ret ? ret : memory_add_node(m, c->id, true, &a->when);
+	if (!ret)
+		ret = memory_add_node(m, c->id, true, &a->when);
+	return ret ? ret : set_collection(a, c);
 }
 
 static int apply_unkey(struct apply *a, const struct change *c)
@@ -292,9 +282,10 @@ static int apply_unkey(struct apply *a, const struct change *c)
 	if (ret && ret != -ENOENT)
 		return ret;
 	a->edn_changed |= !ret;
-	if (node)
+	ret = set_gone(a, c);
+	if (!ret && node)
 		tree_remove(m->tree, node, &a->when);
-	return 0;
+	return ret;
 }
 
 static int apply_directory(struct apply *a, const struct change *c)
@@ -318,6 +309,35 @@ static int apply_directory(struct apply *a, const struct change *c)
 	return 0;
 }
 
+/* What stands at id goes on standing; the other writer's file has something else there. */
+static int apply_base(struct apply *a, const struct change *c)
+{
+	struct memory *m = a->m;
+	struct tree_node *node = memory_find_node(m, c->id, false);
+	struct doc doc = DOC_INIT;
+	int ret;
+
+	if (!node) {
+		node = c->id.member.ptr ? NULL : memory_find_node(m, c->id, true);
+		return node && node->dir->keyed ? set_collection(a, c) : set_gone(a, c);
+	}
+	ret = doc_id(m, node, &doc);
+	if (!ret)
+		ret = doc_load(m, &doc);
+	if (!ret)
+		ret = doc_identity(&doc);
+	if (!ret) {
+		doc.record.base = c->saved.base;
+		doc.record.sequence = a->sequence;
+		doc.record.text = doc.item.text;
+		ret = memory_set_pending(m, buf_slice(&a->name), &doc.record, a->sequence);
+	}
+	if (!ret)
+		reset_slot(m, c->id);
+	doc_release(&doc);
+	return ret;
+}
+
 int apply_change(struct apply *a, const struct change *c)
 {
 	switch (c->kind) {
@@ -335,6 +355,13 @@ int apply_change(struct apply *a, const struct change *c)
 		return apply_unkey(a, c);
 	case CHANGE_DIRECTORY:
 		return apply_directory(a, c);
+	case CHANGE_BASE:
+		return apply_base(a, c);
+	case CHANGE_EPOCH:
+		a->m->epoch = c->saved.base.epoch;
+		return 0;
+	case CHANGE_MODE:
+		return 0;
 	}
 	return -EBADMSG;
 }

@@ -15,8 +15,6 @@ struct apply {
 	struct err *err;
 };
 
-/* Remembers what stands in the file before the change. 0 or -ENOMEM. */
-int apply_note_base(struct apply *a, const struct change *c);
 /* a->name is that of c. Errors: -ENOMEM, -EEXIST (an equal key), -EBADMSG. */
 int apply_change(struct apply *a, const struct change *c);
 

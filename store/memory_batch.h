@@ -4,26 +4,23 @@
 
 #include "memory_internal.h"
 
-/* What one attempt writes. */
+/* What one attempt of the flush thread brings to saved and the EAV store. */
 struct batch {
 	struct arena arena;
 	struct saved_item *items;
 	size_t count;
-	struct pending **pending; /* the documents among items; a reference each */
+	struct pending **pending; /* of the first items, in their order; a reference each */
 	size_t pending_count;
 	struct table dirs; /* taken from memory.dirty_dirs */
 	struct slice *exiles;
 	size_t exile_count;
-	uint64_t sequence, edn_sequence, next_ino, version;
-	struct ednfile_snapshot *snapshot;
+	uint64_t sequence, next_ino, version, epoch;
 };
 
 /* Under the writer's lock: what is pending, as a snapshot. On failure nothing is taken. */
 int batch_take(struct memory *m, struct batch *batch);
-/* Without a lock: brings it to saved and memory.edn. What fails stays pending. */
-int batch_write(struct memory *m, struct batch *batch, struct err *err);
+/* Under the writer's lock: readers go to the stores from now on; or, when not saved, all is pending again. */
+void batch_finish(struct memory *m, struct batch *batch, bool saved);
 void batch_release(struct batch *batch);
-
-int64_t memory_now_ms(void); /* monotonic */
 
 #endif

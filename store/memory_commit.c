@@ -5,9 +5,8 @@
 #include <string.h>
 
 /*
- * In a replay over a file that another writer changed, a value can be in the way of ours: a key that is a
- * collection here and a document there, or one that Clojure's = takes for ours. Ours is what
- * was acknowledged; what stood there is kept as a conflict.
+ * In a replay over a file that another writer changed, a key that Clojure's = takes for ours can be in the
+ * way. Which one nobody can tell: ours is kept beside.
  */
 static int make_way(struct apply *a, const struct change *c, int ret)
 {
@@ -15,7 +14,6 @@ static int make_way(struct apply *a, const struct change *c, int ret)
 	struct buf path = BUF_INIT;
 
 	if (ret == -EEXIST) {
-		/* which key it is nobody can tell: ours is kept beside */
 		if (memory_id_path(m, c->id, false, &path) == 0)
 			ret = memory_keep_conflict(m, buf_slice(&path), c->text);
 		buf_release(&path);
@@ -33,12 +31,6 @@ static int apply_payload(struct apply *a, struct slice payload, size_t *applied)
 	*applied = 0;
 	while (rest.len && !ret) {
 		ret = change_decode(&rest, &c);
-		if (!ret)
-			ret = apply_note_base(a, &c);
-	}
-	rest = payload;
-	while (rest.len && !ret) {
-		ret = change_decode(&rest, &c);
 		if (ret)
 			break;
 		buf_reset(&a->name);
@@ -46,8 +38,6 @@ static int apply_payload(struct apply *a, struct slice payload, size_t *applied)
 		ret = buf_error(&a->name) ? -ENOMEM : apply_change(a, &c);
 		if (ret && a->replay && c.kind == CHANGE_PUT)
 			ret = make_way(a, &c, ret);
-		if (!ret && a->replay && a->m->foreign && c.kind == CHANGE_PUT)
-			ret = memory_note_replayed(a->m, buf_slice(&a->name), c.saved.text_hash);
 		*applied += !ret;
 	}
 	return ret;
@@ -81,7 +71,9 @@ int memory_commit_payload(struct memory *m, const struct buf *payload, struct ti
 	ret = apply_payload(&a, buf_slice(payload), &applied);
 	if (!ret) {
 		finish(&a);
-		memory_signal(m);
+		pace_signal(&m->flush.pace, m->overlay_bytes >= FLUSH_BYTES);
+		if (a.edn_changed)
+			pace_signal(&m->work.pace, false);
 	} else if (applied == 0 && !a.edn_changed && journal_retract(m->journal) == 0) {
 		/* nothing happened */
 	} else {
@@ -99,11 +91,11 @@ int memory_commit(struct memory *m, const struct change *changes, size_t count, 
 	struct err *err)
 {
 	struct buf payload = BUF_INIT;
-	int ret;
+	int ret = 0;
 
-	for (size_t i = 0; i < count; i++)
-		change_encode(&payload, &changes[i]);
-	ret = memory_commit_payload(m, &payload, now, err);
+	for (size_t i = 0; i < count && !ret; i++)
+		ret = memory_encode(m, &payload, &changes[i]);
+	ret = ret ? ret : memory_commit_payload(m, &payload, now, err);
 	buf_release(&payload);
 	return ret;
 }

@@ -184,7 +184,7 @@ static int load_saved(struct memory *m, struct doc *doc)
 	ret = saved_get(&doc->reader, buf_slice(&doc->name), &doc->record);
 	if (ret && ret != -ENOENT)
 		return ret;
-	found = !ret;
+	found = !ret && !doc->record.deleted && !doc->record.collection;
 	if (!found) {
 		doc->has_record = false;
 	} else if (slot & SLOT_KNOWN) {
@@ -208,7 +208,7 @@ int doc_load(struct memory *m, struct doc *doc)
 
 	if (ret)
 		return ret;
-	if (!pending || pending->deleted)
+	if (!pending || pending->saved.deleted || pending->saved.collection)
 		return load_saved(m, doc);
 	doc->record = pending->saved;
 	doc->has_record = true;

@@ -9,6 +9,7 @@
 #include "ednfile.h"
 #include "journal.h"
 #include "memory.h"
+#include "pace.h"
 #include "path.h"
 #include "store_dir.h"
 #include "table.h"
@@ -20,47 +21,61 @@
  * ednfile holds every value, pending changes included; tree says which of its entries exist; the overlay
  * holds what is known of documents beside their value until saved has it durably; saved has the rest.
  *
+ * Two threads bring the stores up to the journal: flush (saved, the EAV store), work (memory.edn).
+ *
  * Deleted documents stay in the ednfile as ghosts until the next rewrite, so that one that is
  * written again meanwhile keeps its place; the tree no longer knows them.
  *
- * Lock order: memory.lock, then saved's locks, then the journal's, then work.mutex.
+ * Lock order: memory.lock, then saved's locks, then the journal's, then a pace's mutex.
  */
 
 /* A document as pending: immutable, counted. */
 struct pending {
 	atomic_uint references;
-	uint64_t sequence; /* of the last journal record that speaks of it */
-	bool deleted;
-	struct saved_record saved; /* bytes point behind */
+	uint64_t sequence;         /* of the last journal record that speaks of it */
+	struct saved_record saved; /* bytes and text point behind */
 	char bytes[];
 };
 
-/* A value in the file before our first change to it since: what outside changes are judged by. */
-struct base {
-	bool exists;
-	size_t len;
-	char text[];
+/* Brings saved and the EAV store up to the journal. */
+struct flush {
+	struct pace pace;
+	uint64_t watermark; /* the thread's own: what saved holds */
 };
 
+/* How memory.edn looked when it was last ours, as a note in saved. */
+struct memory_file_note {
+	uint64_t device, ino, size;
+	int64_t seconds, nanoseconds;
+	struct hash128 hash; /* of its text */
+	uint64_t sequence;   /* it holds what was committed up to here */
+};
+
+enum { REPLACED_MAX = 64 };
+
+/* A file that a rewrite replaced: who had it open may still write to it. */
+struct replaced {
+	struct ednfile_replaced file; /* as it was last looked at */
+	int watch;                    /* of its inode, or -1 */
+	int64_t since_ms;
+};
+
+/* Brings memory.edn up to the journal, and merges what others write there. */
 struct work {
-	pthread_t thread;
-	bool running;
-	pthread_mutex_t mutex; /* guards what follows */
-	pthread_cond_t wake;
-	pthread_cond_t done;
-	bool closing;
-	bool dirty;
-	int64_t dirty_ms;      /* monotonic: the first change that no attempt has included */
-	int64_t not_before_ms; /* monotonic: earliest next attempt, unless someone waits */
-	unsigned backoff_ms;
-	uint64_t asked; /* tickets of memory_sync */
-	uint64_t answered;
-	struct err result; /* of the last attempt */
-	/* for health */
+	struct pace pace;
+	/* the thread's own */
+	struct memory_file_note file; /* memory.edn as it was last known */
+	struct watch *watch;          /* NULL: none to be had, looks once a second */
+	struct replaced replaced[REPLACED_MAX];
+	unsigned replaced_count;
+	/* for health; guarded by pace.mutex */
 	uint64_t rewrites;
 	struct timespec last_rewrite;
 	double last_rewrite_ms;
 	uint64_t outside_changes;
+	uint64_t stale_put_back;
+	uint64_t conflicts;
+	bool set_aside; /* the other writer's file was broken, or lacked most */
 };
 
 struct memory {
@@ -74,18 +89,18 @@ struct memory {
 	pthread_rwlock_t lock; /* guards what follows */
 	struct ednfile *file;
 	struct tree *tree;
-	struct table overlay; /* entity_id_name -> struct pending */
-	struct table bases;   /* entity_id_name -> struct base: changed since the snapshot */
-	struct table bases_in_flight; /* the same for the rewrite that is under way */
-	struct table ghosts;          /* entity_id_name -> itself */
-	struct table dirty_dirs;      /* path -> itself: directories whose attributes saved lacks */
-	struct table exiles;          /* 8 bytes: default inode numbers that moved away -> itself */
-	struct table held;            /* unreadable tokens that memory.edn held since this mount
-					* began: it is unreadable already, they make it no worse */
-	uint64_t sequence;            /* last applied */
-	uint64_t edn_sequence;        /* last that changed memory.edn's content */
-	uint64_t edn_written;         /* last that memory.edn on disk holds */
-	uint64_t changes;             /* that memory.edn lacks */
+	struct table overlay;    /* entity_id_name -> struct pending */
+	size_t overlay_bytes;    /* put there since the flush thread last looked */
+	struct table ghosts;     /* entity_id_name -> itself */
+	struct table dirty_dirs; /* path -> itself: directories whose attributes saved lacks */
+	struct table exiles;     /* 8 bytes: default inode numbers that moved away -> itself */
+	struct table held;       /* unreadable tokens that memory.edn held since this mount
+				* began: it is unreadable already, they make it no worse */
+	uint64_t epoch;          /* of the other writer's last file */
+	uint64_t sequence;       /* last applied */
+	uint64_t edn_sequence;   /* last that changed memory.edn's content */
+	uint64_t edn_written;    /* last that memory.edn on disk holds */
+	uint64_t changes;        /* that memory.edn lacks */
 	uint64_t changes_in_flight;
 	uint64_t next_ino;
 	uint64_t version;
@@ -94,16 +109,18 @@ struct memory {
 	mode_t default_mode;
 	struct timespec first_seen; /* mtime of what was never saved here */
 
-	bool foreign;          /* at open: memory.edn is not the file that was left here */
-	struct table replayed; /* at open: name and text hash of every value the journal put */
 	pthread_mutex_t adoption_lock; /* held while the listener is told; outermost */
 	memory_adoption_fn *adoption;  /* guarded by adoption_lock */
 	void *adoption_context;
 
-	uint64_t watermark; /* the worker's: what saved says memory.edn holds */
+	bool foreign; /* at open, then the worker's: memory.edn is not the file that was left here */
+	bool file_noted; /* at open: saved's note of it is true to the stat */
+	struct flush flush;
 	struct work work;
 };
 
+/* The flush thread waits so long, unless so much is pending. */
+enum { FLUSH_DELAY_MS = 50, FLUSH_BYTES = 4 << 20 };
 enum { INO_ROOT = 1, INO_FIRST = 1024 };
 #define INO_HASHED ((uint64_t)1 << 63)
 
@@ -145,15 +162,16 @@ struct slice memory_keyword(struct slice key);
 /* Under the writer's lock: journals the changes as one record and applies them. */
 int memory_commit(struct memory *m, const struct change *changes, size_t count, struct timespec now,
 	struct err *err);
-/* The same with encoded changes. */
+/* The same with encoded changes (memory_encode). */
 int memory_commit_payload(struct memory *m, const struct buf *payload, struct timespec now,
 	struct err *err);
 /* Applies what the journal says. */
 int memory_replay(void *memory, const struct journal_record *record, struct err *err);
 int memory_exile(struct memory *m, uint64_t ino);
 int memory_flush_ghosts(struct memory *m);
+/* saved.bytes and saved.text are copied. */
 int memory_set_pending(struct memory *m, struct slice name, const struct saved_record *saved,
-	bool deleted, uint64_t sequence);
+	uint64_t sequence);
 void memory_drop_pending(void *pending);
 /* The tree's entry of an id; when NULL: no directory's mtime changes. */
 int memory_add_node(struct memory *m, struct entity_id id, bool directory,
@@ -227,28 +245,49 @@ int memory_entity_text(const struct ednfile *file, struct entity_id id, bool col
  */
 int memory_identical(struct table *verdicts, struct slice a, struct slice b, bool *same);
 
-/* ---- memory_worker.c, memory_merge.c, memory_conflict.c ---- */
+/* ---- memory_base.c ---- */
 
-int memory_worker_start(struct memory *m, struct err *err);
-void memory_worker_stop(struct memory *m, struct err *err);
-void memory_signal(struct memory *m);
-/* Takes over what someone else did to memory.edn. On the worker's thread, without locks. */
-int memory_merge(struct memory *m, struct err *err);
-/* memory_load.c: every document and directory of memory.edn becomes a node; then what saved knows. */
-int memory_load_tree(struct memory *m, struct err *err);
-int memory_load_saved(struct memory *m, uint64_t *watermark, struct err *err);
-/* How memory.edn looked when it was last ours, as a note in saved. */
-struct memory_file_note {
-	uint64_t device, ino, size;
-	int64_t seconds, nanoseconds;
+/* The base of an entity that was changed here since the other writer's last file; else -ENOENT. */
+int memory_base(struct memory *m, struct slice name, struct saved_base *base);
+/* change_encode, with the base that the change leaves. Under the writer's lock. */
+int memory_encode(struct memory *m, struct buf *payload, const struct change *change);
+
+enum verdict {
+	VERDICT_ADOPT,    /* not changed here since: theirs is taken over */
+	VERDICT_STALE,    /* theirs is a copy of what was: ours is put back */
+	VERDICT_CONFLICT, /* both changed it: ours stands */
 };
-int memory_note_replayed(struct memory *m, struct slice name, struct hash128 text_hash);
-/* After the replay: what it replaced and nobody here ever wrote is kept as a conflict. */
-int memory_keep_replaced(struct memory *m, struct err *err);
-int memory_stat_file(const struct memory *m, struct memory_file_note *note);
+/* Of a value that is not ours. base NULL: there is none. */
+enum verdict memory_judge_theirs(const struct saved_base *base, struct hash128 theirs);
+
+/* ---- memory_flush.c, memory_worker.c, memory_merge.c, memory_conflict.c ---- */
+
+int memory_flush_start(struct memory *m, struct err *err);
+int memory_worker_start(struct memory *m, struct err *err);
+int memory_worker_stop(struct memory *m, struct err *err);
+/* memory.edn as it stands, or from (a file that has no name any more), is merged. Without locks. */
+int memory_merge(struct memory *m, const char *from, struct err *err);
 /* Keeps a value that lost as STORE/conflicts/<path>. */
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text);
 /* Moves memory.edn to memory.edn.bad-<time>, or writes a copy there and leaves it where it is. */
 int memory_set_aside(struct memory *m, const struct buf *copy, struct err *err);
+
+/* ---- memory_rewrite.c ---- */
+
+/* Keeps in saved what memory.edn is: "intent", before it comes to be so, or "file". */
+int memory_note_file(struct memory *m, const char *name, struct hash128 hash, uint64_t sequence,
+	struct err *err);
+
+/* ---- memory_load.c, memory_restore.c: at open ---- */
+
+/* Reads counters and notes, finds out whether memory.edn is the file that was left here. */
+int memory_load_notes(struct memory *m, struct err *err);
+/* Brings to the file in memory what memory.edn does not hold, or that another writer overwrote. */
+int memory_restore(struct memory *m, struct err *err);
+/* One document: its JSON, or where bytes.ptr is NULL its EDN. */
+int memory_restore_value(struct memory *m, struct entity_id id, struct slice bytes,
+	struct slice text);
+/* Every document and directory of memory.edn becomes a node, with the attributes that saved knows. */
+int memory_load_tree(struct memory *m, struct err *err);
 
 #endif

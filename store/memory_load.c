@@ -61,16 +61,7 @@ static int load_key(void *context, struct slice key, const struct ednfile_item *
 	return ret ? ret : ednfile_each_member(m->file, key, load_member, load);
 }
 
-int memory_load_tree(struct memory *m, struct err *err)
-{
-	struct load load = {.m = m};
-	int ret = ednfile_each(m->file, load_key, &load);
-
-	buf_release(&load.path);
-	return ret ? err_set(err, ret, "cannot index memory.edn: %s", strerror(-ret)) : 0;
-}
-
-/* ---- what saved knows ---- */
+/* ---- what saved knows of directories and numbers ---- */
 
 static int load_directory(void *context, struct slice name, const struct saved_record *record)
 {
@@ -95,139 +86,86 @@ static int load_exile(void *context, struct slice name, const struct saved_recor
 	return table_put(&m->exiles, slice_of(name.ptr + 1, name.len - 1), &m->exiles, NULL);
 }
 
-int memory_stat_file(const struct memory *m, struct memory_file_note *note)
-{
-	struct stat st;
-
-	*note = (struct memory_file_note){0};
-	if (stat(m->edn_path, &st))
-		return -errno;
-	*note = (struct memory_file_note){
-		st.st_dev, st.st_ino, (uint64_t)st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
-	return 0;
-}
-
-/*
- * When was what memory.edn holds first seen? At the first mount with this store, unless the file is
- * no longer the one that was left here. A rewrite that was cut short after its rename left one that is ours,
- * too: the intent says so.
- */
-static void load_first_seen(struct memory *m, struct saved_reader *reader, uint64_t watermark)
-{
-	struct memory_file_note now, then;
-	struct ednfile_info info;
-	uint64_t intent = 0;
-
-	ednfile_info(m->file, &info);
-	m->first_seen = info.exists ? info.mtime : memory_now();
-	memory_stat_file(m, &now);
-	if (saved_note_get(reader, "intent", &intent, sizeof(intent)))
-		intent = 0;
-	m->foreign = saved_note_get(reader, "file", &then, sizeof(then)) == 0 &&
-		     memcmp(&now, &then, sizeof(now)) != 0;
-	if (!m->foreign || intent > watermark)
-		saved_note_get(reader, "first_seen", &m->first_seen, sizeof(m->first_seen));
-}
-
-/* ---- what the replay met ---- */
-
-static void add_hash(struct buf *name, struct hash128 hash)
-{
-	buf_add(name, &hash, sizeof(hash));
-}
-
-int memory_note_replayed(struct memory *m, struct slice name, struct hash128 text_hash)
-{
-	struct buf key = BUF_INIT;
-	int ret;
-
-	buf_add_slice(&key, name);
-	add_hash(&key, text_hash);
-	ret = buf_error(&key);
-	if (!ret)
-		ret = table_put(&m->replayed, buf_slice(&key), m, NULL);
-	buf_release(&key);
-	return ret;
-}
-
-/* Did this value come from here: by the journal, or as what saved remembers? */
-static bool is_ours(struct memory *m, struct saved_reader *reader, struct slice name,
-	struct slice text)
-{
-	struct hash128 hash = hash128(text.ptr, text.len);
-	struct saved_record record;
-	struct buf key = BUF_INIT;
-	bool ours;
-
-	buf_add_slice(&key, name);
-	add_hash(&key, hash);
-	ours = table_get(&m->replayed, buf_slice(&key)) != NULL;
-	buf_release(&key);
-	return ours || (saved_get(reader, name, &record) == 0 &&
-			       memcmp(&record.text_hash, &hash, sizeof(hash)) == 0);
-}
-
-static int keep_one(struct memory *m, struct saved_reader *reader, struct slice name,
-	const struct base *base)
-{
-	struct slice text = slice_of(base->text, base->len);
-	struct buf path = BUF_INIT;
-	struct ednfile_item item;
-	struct entity_id id;
-	int ret;
-
-	if (!base->exists || !entity_id_of_name(name, &id))
-		return 0;
-	if (!table_get(&m->ghosts, name) && ednfile_get(m->file, id.key, id.member, &item) == 0 &&
-		slice_equal(item.text, text))
-		return 0;
-	if (is_ours(m, reader, name, text) ||
-		(!id.member.ptr && slice_equal(text, SLICE_LITERAL("{}"))))
-		return 0;
-	ret = memory_id_path(m, id, false, &path);
-	if (!ret)
-		ret = memory_keep_conflict(m, buf_slice(&path), text);
-	buf_release(&path);
-	return ret;
-}
-
-int memory_keep_replaced(struct memory *m, struct err *err)
+int memory_load_tree(struct memory *m, struct err *err)
 {
 	struct saved_reader reader;
-	struct slice name;
-	size_t at = 0;
-	void *base;
-	int ret = 0;
+	struct load load = {.m = m};
+	int ret = ednfile_each(m->file, load_key, &load);
 
-	if (m->foreign && m->bases.count)
-		ret = saved_read_begin(m->saved, &reader);
-	if (ret || !m->foreign || !m->bases.count)
-		return ret;
-	while (!ret && table_next(&m->bases, &at, &name, &base))
-		ret = keep_one(m, &reader, name, base);
-	saved_read_end(&reader);
-	table_release(&m->replayed, NULL);
-	return ret ? err_set(err, ret, "cannot keep a conflict: %s", strerror(-ret)) : 0;
-}
-
-int memory_load_saved(struct memory *m, uint64_t *watermark, struct err *err)
-{
-	struct saved_reader reader;
-	int ret = saved_read_begin(m->saved, &reader);
-
-	*watermark = 0;
-	m->next_ino = INO_FIRST;
-	m->version = 1;
-	if (!ret) {
-		saved_note_get(&reader, "watermark", watermark, sizeof(*watermark));
-		saved_note_get(&reader, "next_ino", &m->next_ino, sizeof(m->next_ino));
-		saved_note_get(&reader, "version", &m->version, sizeof(m->version));
-		load_first_seen(m, &reader, *watermark);
+	buf_release(&load.path);
+	if (ret)
+		return err_set(err, ret, "cannot index memory.edn: %s", strerror(-ret));
+	ret = saved_read_begin(m->saved, &reader);
+	if (!ret)
 		ret = saved_each(&reader, 'P', load_directory, m);
-	}
 	if (!ret)
 		ret = saved_each(&reader, 'X', load_exile, m);
 	saved_read_end(&reader);
-	m->sequence = m->edn_sequence = m->edn_written = m->watermark = *watermark;
 	return ret ? err_set(err, ret, "cannot read the store: %s", strerror(-ret)) : 0;
+}
+
+/* ---- notes ---- */
+
+static bool same_hash(struct hash128 a, struct hash128 b)
+{
+	return a.high == b.high && a.low == b.low;
+}
+
+static bool same_stat(const struct memory *m, const struct memory_file_note *note)
+{
+	struct stat st;
+
+	return stat(m->edn_path, &st) == 0 && note->device == st.st_dev && note->ino == st.st_ino &&
+	       note->size == (uint64_t)st.st_size && note->seconds == st.st_mtim.tv_sec &&
+	       note->nanoseconds == st.st_mtim.tv_nsec;
+}
+
+/*
+ * Is memory.edn the file that was left here, by the stat or by the content? A rewrite that was cut short
+ * behind its rename left one that only its intent tells of.
+ */
+static void load_file_note(struct memory *m, struct saved_reader *reader)
+{
+	struct memory_file_note file, intent;
+	struct hash128 hash = ednfile_loaded_hash(m->file);
+	bool known = saved_note_get(reader, "file", &file, sizeof(file)) == 0;
+
+	m->foreign = known;
+	m->file_noted = known && same_stat(m, &file);
+	if (!known)
+		file = (struct memory_file_note){.hash = hash};
+	else if (m->file_noted || same_hash(file.hash, hash))
+		m->foreign = false;
+	if (saved_note_get(reader, "intent", &intent, sizeof(intent)) == 0 &&
+		same_hash(intent.hash, hash) && (m->foreign || intent.sequence > file.sequence)) {
+		m->foreign = false;
+		file = intent;
+	}
+	m->work.file = file;
+}
+
+int memory_load_notes(struct memory *m, struct err *err)
+{
+	struct saved_reader reader;
+	struct ednfile_info info;
+	int ret = saved_read_begin(m->saved, &reader);
+	uint64_t *watermark = &m->flush.watermark;
+
+	ednfile_info(m->file, &info);
+	m->first_seen = info.exists ? info.mtime : memory_now();
+	m->next_ino = INO_FIRST;
+	m->version = m->epoch = 1;
+	if (ret)
+		return err_set(err, ret, "cannot read the store: %s", strerror(-ret));
+	saved_note_get(&reader, "watermark", watermark, sizeof(*watermark));
+	saved_note_get(&reader, "next_ino", &m->next_ino, sizeof(m->next_ino));
+	saved_note_get(&reader, "version", &m->version, sizeof(m->version));
+	saved_note_get(&reader, "epoch", &m->epoch, sizeof(m->epoch));
+	load_file_note(m, &reader);
+	/* what was never saved here was first seen at the first mount, unless others wrote since */
+	if (!m->foreign)
+		saved_note_get(&reader, "first_seen", &m->first_seen, sizeof(m->first_seen));
+	saved_read_end(&reader);
+	m->sequence = *watermark;
+	return 0;
 }

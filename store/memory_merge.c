@@ -1,229 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_internal.h"
+#include "memory_merge.h"
 
 #include <errno.h>
 
-/*
- * Merging what someone else wrote to memory.edn, entity by entity: a document, a member, the bare
- * existence of a collection.
- *
- *	theirs = ours               nothing
- *	not changed here since      theirs is adopted
- *	theirs = base               their copy is stale: ours stands
- *	else                        ours stands, theirs is kept as a conflict
- *
- * base: the value in the last file before our first change (memory.bases). Absence is a value.
- */
-enum { FEW_ENTITIES = 8 };
-
-struct merge {
-	struct memory *m;
-	struct ednfile *theirs;
-	struct buf found;        /* theirs as it was, when it is to be kept whole */
-	struct buf payload;      /* changes that adopt */
-	struct slice collection; /* whose members are walked */
-	size_t ours, missing;    /* entities of ours, and how many of these theirs lacks */
-	bool keep_absent;        /* the writer started empty: what it lacks is no deletion */
-	uint64_t next_ino, version;
-	uint64_t sequence, first_ino; /* of ours when it was compared */
-	struct table verdicts;        /* memory_identical's */
-	struct table held;            /* what in theirs clojure.edn can't read */
-};
-
-/* ---- comparing ---- */
-
-static const struct base *base_of(struct memory *m, struct entity_id id)
-{
-	struct buf name = BUF_INIT;
-	const struct base *base;
-
-	entity_id_name(&name, id);
-	base = table_get(&m->bases, buf_slice(&name));
-	buf_release(&name);
-	return base;
-}
-
-/* ---- conflicts ---- */
-
-static int keep_theirs(struct merge *merge, struct entity_id id, struct slice text)
-{
-	struct buf path = BUF_INIT;
-	int ret = memory_id_path(merge->m, id, false, &path);
-
-	if (!ret)
-		ret = memory_keep_conflict(merge->m, buf_slice(&path), text);
-	buf_release(&path);
-	return ret;
-}
-
-/* ---- adopting ---- */
-
-static int adopt_value(struct merge *merge, struct entity_id id, struct slice text)
-{
-	struct memory *m = merge->m;
-	struct change c = {.kind = CHANGE_PUT, .id = id, .text = text};
-	struct buf path = BUF_INIT;
-	struct doc doc = DOC_INIT;
-	int ret = memory_id_path(m, id, false, &path);
-
-	if (!ret)
-		ret = doc_find(m, buf_slice(&path), &doc);
-	if (!ret)
-		ret = doc_load(m, &doc);
-	c.saved = doc.record;
-	if (ret == -ENOENT) {
-		c.saved = (struct saved_record){.mode = m->default_mode, .ino = merge->next_ino++};
-		ret = 0;
-	}
-	doc_release(&doc);
-	buf_release(&path);
-	if (ret)
-		return ret;
-	doc.item.text = text;
-	ret = doc_identity(&doc);
-	c.saved.identity = doc.record.identity;
-	c.saved.text_hash = doc.record.text_hash;
-	c.saved.has_bytes = false;
-	c.saved.has_mtime = true;
-	c.saved.mtime = memory_now();
-	c.saved.version = ++merge->version;
-	change_encode(&merge->payload, &c);
-	return ret;
-}
-
-/* One entity of theirs against ours. */
-static int merge_entity(struct merge *merge, struct entity_id id, bool collection,
-	struct slice theirs)
-{
-	struct memory *m = merge->m;
-	struct change c = {.kind = CHANGE_COLLECTION, .id = id};
-	const struct base *base = base_of(m, id);
-	struct slice ours;
-	bool same = false;
-	int ret = memory_entity_text(m->file, id, collection, &ours);
-
-	if (!ret)
-		ret = memory_identical(&merge->verdicts, ours, theirs, &same);
-	if (ret && ret != -ENOENT)
-		return ret;
-	if (same)
-		return 0;
-	if (!base && !collection)
-		return adopt_value(merge, id, theirs);
-	if (!base)
-		change_encode(&merge->payload, &c);
-	if (!base || collection)
-		return 0;
-	ret = !base->exists ? 0
-			    : memory_identical(&merge->verdicts, slice_of(base->text, base->len),
-				      theirs, &same);
-	return ret || same ? ret : keep_theirs(merge, id, theirs);
-}
-
-static int merge_member(void *context, struct slice member, const struct ednfile_item *item)
-{
-	struct merge *merge = context;
-
-	return merge_entity(merge, (struct entity_id){merge->collection, member}, false,
-		item->text);
-}
-
-static int merge_key(void *context, struct slice key, const struct ednfile_item *item)
-{
-	struct merge *merge = context;
-	bool collection = ednfile_is_collection(merge->theirs, key);
-	int ret = merge_entity(merge, (struct entity_id){.key = key}, collection,
-		collection ? SLICE_LITERAL("{}") : item->text);
-
-	merge->collection = key;
-	return ret || !collection ? ret
-				  : ednfile_each_member(merge->theirs, key, merge_member, merge);
-}
-
-/* ---- what theirs lacks ---- */
-
-typedef int lack_fn(struct merge *merge, struct entity_id id, bool collection, bool lacking);
-
-struct walk {
-	struct merge *merge;
-	lack_fn *fn;
-	struct slice key;
-};
-
-static int walk_one(struct walk *walk, struct entity_id id, bool collection)
-{
-	struct slice text;
-	int ret;
-
-	if (base_of(walk->merge->m, id))
-		return 0;
-	ret = memory_entity_text(walk->merge->theirs, id, collection, &text);
-	if (ret && ret != -ENOENT)
-		return ret;
-	return walk->fn(walk->merge, id, collection, ret == -ENOENT);
-}
-
-static int walk_member(void *context, struct slice member, const struct ednfile_item *item)
-{
-	struct walk *walk = context;
-
-	(void)item;
-	return walk_one(walk, (struct entity_id){walk->key, member}, false);
-}
-
-/* Members before their collection, so that an adopted deletion finds it empty. */
-static int walk_key(void *context, struct slice key, const struct ednfile_item *item)
-{
-	struct walk *walk = context;
-	bool collection = ednfile_is_collection(walk->merge->m->file, key);
-	int ret = 0;
-
-	(void)item;
-	walk->key = key;
-	if (collection)
-		ret = ednfile_each_member(walk->merge->m->file, key, walk_member, walk);
-	return ret ? ret : walk_one(walk, (struct entity_id){.key = key}, collection);
-}
-
-static int count_lack(struct merge *merge, struct entity_id id, bool collection, bool lacking)
-{
-	(void)id;
-	merge->ours += !collection;
-	merge->missing += !collection && lacking;
-	return 0;
-}
-
-static int adopt_lack(struct merge *merge, struct entity_id id, bool collection, bool lacking)
-{
-	struct change c = {.kind = collection ? CHANGE_UNKEY : CHANGE_DELETE, .id = id};
-
-	if (lacking)
-		change_encode(&merge->payload, &c);
-	return 0;
-}
-
-/* Puts back what a writer that started empty lacks. */
-static int restore_lack(struct merge *merge, struct entity_id id, bool collection, bool lacking)
-{
-	struct slice text;
-	int ret;
-
-	if (!lacking)
-		return 0;
-	ret = memory_entity_text(merge->m->file, id, collection, &text);
-	if (!ret)
-		ret = ednfile_put(merge->theirs, id.key, id.member, text, NULL);
-	return ret == -EEXIST ? 0 : ret;
-}
-
-static int walk_ours(struct merge *merge, lack_fn *fn)
-{
-	struct walk walk = {.merge = merge, .fn = fn};
-
-	return ednfile_each(merge->m->file, walk_key, &walk);
-}
-
-/* ---- our pending changes, on top of theirs ---- */
+/* ---- what stands, on top of theirs ---- */
 
 static int put_ours(struct merge *merge, struct entity_id id, bool collection, struct slice text)
 {
@@ -238,7 +18,7 @@ static int put_ours(struct merge *merge, struct entity_id id, bool collection, s
 	if (id.member.ptr && !ednfile_is_collection(merge->theirs, id.key))
 		ednfile_delete(merge->theirs, id.key, slice_of(NULL, 0));
 	ret = ednfile_put(merge->theirs, id.key, id.member, text, NULL);
-	return ret == -EEXIST ? keep_theirs(merge, id, text) : ret;
+	return ret == -EEXIST ? merge_keep_theirs(merge, id, text) : ret;
 }
 
 static int apply_ours(struct merge *merge)
@@ -248,7 +28,7 @@ static int apply_ours(struct merge *merge)
 	void *value;
 	int ret = 0;
 
-	while (!ret && table_next(&merge->m->bases, &at, &name, &value)) {
+	while (!ret && table_next(&merge->standing, &at, &name, &value)) {
 		struct entity_id id;
 		struct slice text;
 		bool collection;
@@ -269,26 +49,6 @@ static int apply_ours(struct merge *merge)
 
 /* ---- the whole ---- */
 
-/* Under the lock, reading only: what is there to adopt? */
-static int compare(struct merge *merge)
-{
-	struct memory *m = merge->m;
-	int ret;
-
-	merge->sequence = m->sequence;
-	merge->first_ino = merge->next_ino = m->next_ino;
-	merge->version = m->version;
-	merge->ours = merge->missing = 0;
-	buf_reset(&merge->payload);
-	ret = walk_ours(merge, count_lack);
-	merge->keep_absent = merge->missing > FEW_ENTITIES && merge->missing * 2 > merge->ours;
-	if (!ret)
-		ret = ednfile_each(merge->theirs, merge_key, merge);
-	if (!ret && !merge->keep_absent)
-		ret = walk_ours(merge, adopt_lack);
-	return ret;
-}
-
 /* Comparing takes long: others go on reading meanwhile. */
 static int compare_shared(struct merge *merge)
 {
@@ -304,7 +64,7 @@ static int compare_shared(struct merge *merge)
 		return ret;
 	/* whoever comes in between: then it is all done under the writer's lock */
 	pthread_rwlock_rdlock(&m->lock);
-	ret = m->ghosts.count ? 0 : compare(merge);
+	ret = m->ghosts.count ? 0 : merge_compare(merge);
 	pthread_rwlock_unlock(&m->lock);
 	return ret;
 }
@@ -318,31 +78,34 @@ static int settle(struct merge *merge, struct err *err)
 	if (m->ghosts.count || merge->sequence != m->sequence || merge->first_ino != m->next_ino) {
 		ret = memory_flush_ghosts(m);
 		if (!ret)
-			ret = compare(merge);
+			ret = merge_compare(merge);
 	}
 	if (!ret && merge->keep_absent) {
 		ret = ednfile_text(merge->theirs, &merge->found);
-		ret = ret ? ret : walk_ours(merge, restore_lack);
+		if (!ret)
+			ret = memory_set_aside(m, &merge->found, err);
 	}
 	if (!ret)
 		ret = apply_ours(merge);
-	if (!ret && merge->keep_absent)
-		ret = memory_set_aside(m, &merge->found, err);
-	return ret;
+	buf_add_slice(&merge->lacks, buf_slice(&merge->payload));
+	return ret ? ret : buf_error(&merge->lacks);
 }
 
-static int merge_locked(struct merge *merge, struct err *err)
+/* from: theirs is not the file that stands at memory.edn's name. */
+static int merge_locked(struct merge *merge, const char *from, struct err *err)
 {
 	struct memory *m = merge->m;
 	struct ednfile *before = m->file;
 	struct ednfile_info info;
 	int ret = settle(merge, err);
 
+	if (!ret && from)
+		ret = ednfile_take_place(merge->theirs, before);
 	if (ret)
 		return ret;
 	m->file = merge->theirs;
-	if (merge->payload.len)
-		ret = memory_commit_payload(m, &merge->payload, memory_now(), err);
+	ret = memory_commit_payload(m, &merge->lacks, memory_now(), err);
+	merge->adopted = m->sequence;
 	if (ret && !m->broken) {
 		m->file = before;
 		return ret;
@@ -350,51 +113,120 @@ static int merge_locked(struct merge *merge, struct err *err)
 	merge->theirs = before;
 	ednfile_info(m->file, &info);
 	m->default_mode = info.exists ? info.mode & 0666 : m->default_mode;
-	m->rewrite_wanted = merge->keep_absent || m->bases.count > 0;
+	m->rewrite_wanted = from || merge->standing.count > 0;
 	return ret;
 }
 
-int memory_merge(struct memory *m, struct err *err)
+/* The listener holds readers up in between. */
+static int merge_told(struct merge *merge, const char *from, struct err *err)
 {
-	struct ednfile_options options = {.max_depth = EDN_LOAD_DEPTH, .schema = m->options.schema};
-	struct merge merge = {.m = m};
+	struct memory *m = merge->m;
 	int ret;
 
-	pthread_mutex_lock(&m->work.mutex);
-	m->work.outside_changes++;
-	pthread_mutex_unlock(&m->work.mutex);
-	ret = ednfile_open(&merge.theirs, m->edn_path, &options, err);
-	if (ret == -EBADMSG) {
-		/* broken, and no byte of it has changed for a while: the good state goes there */
-		ret = memory_set_aside(m, NULL, err);
-		pthread_rwlock_wrlock(&m->lock);
-		m->rewrite_wanted |= !ret;
-		pthread_rwlock_unlock(&m->lock);
-		return ret;
-	}
-	if (!ret)
-		ret = ednfile_each(merge.theirs, held_add_entry, &merge.held);
-	/* before the adoption begins: from then on the listener may hold readers up */
-	if (!ret)
-		ret = compare_shared(&merge);
-	if (ret)
-		goto out;
 	pthread_mutex_lock(&m->adoption_lock);
 	if (m->adoption)
 		m->adoption(m->adoption_context, MEMORY_ADOPTION_BEGINS);
 	pthread_rwlock_wrlock(&m->lock);
-	ret = merge_locked(&merge, err);
+	ret = merge_locked(merge, from, err);
 	pthread_rwlock_unlock(&m->lock);
 	if (m->adoption)
 		m->adoption(m->adoption_context, MEMORY_ADOPTION_ENDS);
 	pthread_mutex_unlock(&m->adoption_lock);
+	return ret;
+}
+
+static void count_outside(const struct merge *merge)
+{
+	struct work *work = &merge->m->work;
+
+	pthread_mutex_lock(&work->pace.mutex);
+	work->outside_changes++;
+	work->stale_put_back += merge->stale;
+	work->conflicts += merge->conflicts;
+	work->set_aside |= merge->keep_absent;
+	pthread_mutex_unlock(&work->pace.mutex);
+}
+
+static void merge_release(struct merge *merge)
+{
+	table_release(&merge->standing, NULL);
+	table_release(&merge->held, NULL);
+	table_release(&merge->verdicts, NULL);
+	ednfile_free(merge->theirs);
+	buf_release(&merge->found);
+	buf_release(&merge->lacks);
+	buf_release(&merge->payload);
+}
+
+/* Broken, and no byte of it has changed for a while: the good state goes there. */
+static int replace_broken(struct memory *m, struct err *err)
+{
+	int ret = memory_set_aside(m, NULL, err);
+
+	pthread_rwlock_wrlock(&m->lock);
+	m->rewrite_wanted |= !ret;
+	if (!ret)
+		ednfile_set_missing(m->file);
+	pthread_rwlock_unlock(&m->lock);
+	pthread_mutex_lock(&m->work.pace.mutex);
+	m->work.outside_changes++;
+	m->work.set_aside |= !ret;
+	pthread_mutex_unlock(&m->work.pace.mutex);
+	return ret;
+}
+
+/* Touched, or its mode changed, or written again with the very bytes that we had left. */
+static bool is_our_own(struct memory *m, const struct merge *merge, struct hash128 hash)
+{
+	const struct hash128 *ours = &m->work.file.hash;
+
+	if (hash.high != ours->high || hash.low != ours->low)
+		return false;
+	pthread_rwlock_wrlock(&m->lock);
+	ednfile_take_identity(m->file, merge->theirs);
+	pthread_rwlock_unlock(&m->lock);
+	return true;
+}
+
+int memory_merge(struct memory *m, const char *from, struct err *err)
+{
+	struct ednfile_options options = {
+		.max_depth = EDN_LOAD_DEPTH, .schema = m->options.schema, .exactly = from != NULL};
+	struct merge merge = {.m = m};
+	struct hash128 hash = {0};
+	int ret = ednfile_open(&merge.theirs, from ? from : m->edn_path, &options, err);
+
+	if (ret == -EBADMSG && !from)
+		return replace_broken(m, err);
+	if (!ret) {
+		hash = ednfile_loaded_hash(merge.theirs);
+		if (!from && !m->foreign && is_our_own(m, &merge, hash))
+			goto out;
+		ret = ednfile_each(merge.theirs, held_add_entry, &merge.held);
+	}
+	/* before the adoption begins: from then on the listener may hold readers up */
+	if (!ret)
+		ret = compare_shared(&merge);
+	if (!ret)
+		ret = merge_told(&merge, from, err);
+	if (!ret) {
+		count_outside(&merge);
+		m->foreign = false;
+		/* it holds what was committed before, but for what stands: that was stated anew */
+		if (!from)
+			ret = memory_note_file(m, "file", hash, merge.adopted - 1, err);
+	}
 out:
-	table_release(&merge.held, NULL);
-	table_release(&merge.verdicts, NULL);
-	ednfile_free(merge.theirs);
-	buf_release(&merge.found);
-	buf_release(&merge.payload);
+	merge_release(&merge);
 	if (ret && err && !err->code)
 		err_set(err, ret, "cannot merge: %s", strerror(-ret));
 	return ret;
+}
+
+void memory_on_adoption(struct memory *m, memory_adoption_fn *fn, void *context)
+{
+	pthread_mutex_lock(&m->adoption_lock);
+	m->adoption = fn;
+	m->adoption_context = context;
+	pthread_mutex_unlock(&m->adoption_lock);
 }

@@ -177,20 +177,22 @@ static int encode_collections(struct move *move, bool hints)
 			break;
 		if (!can_be_key(move, node))
 			ret = err_set(move->err, -EXDEV, "no key has a path like the new one");
+		if (ret)
+			break;
 		c.id.key = buf_slice(&move->place.key);
 		c.from.key = tree_id(node);
 		if (hints) {
 			if (move->place.collection)
-				change_encode(&move->payload, &c);
+				ret = memory_encode(move->m, &move->payload, &c);
 			continue;
 		}
 		c.kind = CHANGE_COLLECTION;
 		c.from.key = slice_of(NULL, 0);
 		if (move->place.collection)
-			change_encode(&move->payload, &c);
+			ret = memory_encode(move->m, &move->payload, &c);
 		c.kind = CHANGE_UNKEY;
 		c.id.key = tree_id(node);
-		change_encode(&move->payload, &c);
+		ret = ret ? ret : memory_encode(move->m, &move->payload, &c);
 	}
 	return ret;
 }
@@ -219,9 +221,9 @@ static int encode_document(struct move *move, struct tree_node *node)
 		ret = fill_put(&c, &doc, target.doc.id);
 	if (!ret) {
 		c.from = doc.id;
-		change_encode(&move->payload, &c);
+		ret = memory_encode(move->m, &move->payload, &c);
 		c = (struct change){.kind = CHANGE_DELETE, .id = doc.id};
-		change_encode(&move->payload, &c);
+		ret = ret ? ret : memory_encode(move->m, &move->payload, &c);
 	}
 	target_release(&target);
 	doc_release(&doc);
@@ -258,7 +260,7 @@ static int encode_directories(struct move *move)
 		c.saved.has_mtime = true;
 		c.saved.mtime = node->dir->has_mtime ? node->dir->mtime : m->first_seen;
 		c.saved.ino = memory_directory_ino(m, node);
-		change_encode(&move->payload, &c);
+		ret = memory_encode(move->m, &move->payload, &c);
 	}
 	return ret;
 }

@@ -39,25 +39,30 @@ void memory_drop_pending(void *pending)
 }
 
 int memory_set_pending(struct memory *m, struct slice name, const struct saved_record *saved,
-	bool deleted, uint64_t sequence)
+	uint64_t sequence)
 {
 	size_t len = saved->has_bytes ? saved->bytes.len : 0;
-	struct pending *p = malloc(sizeof(*p) + len);
+	size_t text_len = saved->text.ptr ? saved->text.len : 0;
+	struct pending *p = malloc(sizeof(*p) + len + text_len);
 	void *old;
 
 	if (!p)
 		return -ENOMEM;
 	atomic_init(&p->references, 1);
 	p->sequence = sequence;
-	p->deleted = deleted;
 	p->saved = *saved;
 	p->saved.bytes = slice_of(p->bytes, len);
 	if (len)
 		memcpy(p->bytes, saved->bytes.ptr, len);
+	if (saved->text.ptr)
+		p->saved.text = slice_of(p->bytes + len, text_len);
+	if (text_len)
+		memcpy(p->bytes + len, saved->text.ptr, text_len);
 	if (table_put(&m->overlay, name, p, &old)) {
 		free(p);
 		return -ENOMEM;
 	}
+	m->overlay_bytes += sizeof(*p) + len + text_len;
 	memory_drop_pending(old);
 	return 0;
 }

@@ -33,16 +33,23 @@ int saved_fail(struct err *err, int lmdb_code, const char *what)
 
 /* ---- a record's bytes ---- */
 
+enum { HAS_BYTES = 1, HAS_MTIME = 2, HAS_TEXT = 4, IS_DELETED = 8, IS_COLLECTION = 16 };
+
+/* Behind it: the whole name, the base's own values, bytes or text. */
 struct stored {
 	uint64_t name_bytes; /* of the whole name that follows, where the key is its hash; else 0 */
 	uint32_t mode;
-	uint32_t flags; /* 1: has bytes, 2: has an mtime */
+	uint32_t flags;
 	int64_t seconds;
 	uint64_t nanoseconds;
 	uint64_t ino;
 	uint64_t version;
 	struct hash128 text_hash;
 	struct hash128 identity;
+	uint64_t sequence;
+	uint64_t base_epoch;
+	struct hash128 base;
+	uint64_t own_count;
 };
 
 struct key {
@@ -66,67 +73,112 @@ static bool key_of_name(struct key *key, struct slice name)
 	return true;
 }
 
+static bool take(struct slice *from, size_t len, struct slice *part)
+{
+	if (len > from->len)
+		return false;
+	*part = slice_of(from->ptr, len);
+	*from = slice_of(from->ptr + len, from->len - len);
+	return true;
+}
+
 static int decode(MDB_val key, MDB_val val, struct slice *name, struct saved_record *record)
 {
+	struct slice rest, own;
 	struct stored s;
-	size_t rest;
 
 	if (val.mv_size < sizeof(s))
 		return -EIO;
 	memcpy(&s, val.mv_data, sizeof(s));
-	rest = val.mv_size - sizeof(s);
-	if (s.name_bytes > rest)
+	rest = slice_of((char *)val.mv_data + sizeof(s), val.mv_size - sizeof(s));
+	*name = slice_of(key.mv_data, key.mv_size);
+	if (s.name_bytes && !take(&rest, s.name_bytes, name))
 		return -EIO;
-	*name = s.name_bytes ? slice_of((char *)val.mv_data + sizeof(s), s.name_bytes)
-			     : slice_of(key.mv_data, key.mv_size);
 	*record = (struct saved_record){
-		.has_bytes = s.flags & 1,
-		.has_mtime = s.flags & 2,
+		.has_bytes = s.flags & HAS_BYTES,
+		.has_mtime = s.flags & HAS_MTIME,
+		.deleted = s.flags & IS_DELETED,
+		.collection = s.flags & IS_COLLECTION,
 		.mode = s.mode,
 		.mtime = {(time_t)s.seconds, (long)s.nanoseconds},
 		.ino = s.ino,
 		.version = s.version,
 		.text_hash = s.text_hash,
 		.identity = s.identity,
-		.bytes = slice_of((char *)val.mv_data + sizeof(s) + s.name_bytes,
-			rest - s.name_bytes),
+		.sequence = s.sequence,
+		.base = {.epoch = s.base_epoch,
+			.value = s.base,
+			.own_count = (unsigned)s.own_count},
 	};
+	if (s.own_count > SAVED_OWN_MAX || !take(&rest, s.own_count * sizeof(struct hash128), &own))
+		return -EIO;
+	memcpy(record->base.own, own.ptr, own.len);
+	if (s.flags & HAS_TEXT)
+		record->text = rest;
+	else
+		record->bytes = rest;
 	return 0;
 }
 
-static int put_record(struct saved *saved, MDB_txn *txn, const struct saved_item *item)
+static void encode(char *to, const struct saved_item *item, bool hashed)
 {
 	const struct saved_record *r = item->record;
+	struct slice value = r->has_bytes ? r->bytes : r->text;
 	struct stored s;
-	struct key key;
-	bool hashed = key_of_name(&key, item->name);
-	MDB_val val;
-	int ret;
 
-	if (!r) {
-		ret = mdb_del(txn, saved->documents, &key.val, NULL);
-		return ret == MDB_NOTFOUND ? 0 : ret;
-	}
 	memset(&s, 0, sizeof(s));
 	s.name_bytes = hashed ? item->name.len : 0;
 	s.mode = r->mode;
-	s.flags = (r->has_bytes ? 1 : 0) | (r->has_mtime ? 2 : 0);
+	s.flags = (r->has_bytes ? HAS_BYTES : 0) | (r->has_mtime ? HAS_MTIME : 0) |
+		  (!r->has_bytes && r->text.ptr ? HAS_TEXT : 0) | (r->deleted ? IS_DELETED : 0) |
+		  (r->collection ? IS_COLLECTION : 0);
 	s.seconds = r->mtime.tv_sec;
 	s.nanoseconds = (uint64_t)r->mtime.tv_nsec;
 	s.ino = r->ino;
 	s.version = r->version;
 	s.text_hash = r->text_hash;
 	s.identity = r->identity;
-	val = (MDB_val){sizeof(s) + s.name_bytes + (r->has_bytes ? r->bytes.len : 0), NULL};
+	s.sequence = r->sequence;
+	s.base_epoch = r->base.epoch;
+	s.base = r->base.value;
+	s.own_count = r->base.own_count;
+	memcpy(to, &s, sizeof(s));
+	to += sizeof(s);
+	if (hashed) {
+		memcpy(to, item->name.ptr, item->name.len);
+		to += item->name.len;
+	}
+	memcpy(to, r->base.own, r->base.own_count * sizeof(struct hash128));
+	to += r->base.own_count * sizeof(struct hash128);
+	if (value.len)
+		memcpy(to, value.ptr, value.len);
+}
+
+static size_t encoded_size(const struct saved_item *item, bool hashed)
+{
+	const struct saved_record *r = item->record;
+
+	return sizeof(struct stored) + (hashed ? item->name.len : 0) +
+	       r->base.own_count * sizeof(struct hash128) +
+	       (r->has_bytes ? r->bytes.len : r->text.len);
+}
+
+static int put_record(struct saved *saved, MDB_txn *txn, const struct saved_item *item)
+{
+	struct key key;
+	bool hashed = key_of_name(&key, item->name);
+	MDB_val val;
+	int ret;
+
+	if (!item->record) {
+		ret = mdb_del(txn, saved->documents, &key.val, NULL);
+		return ret == MDB_NOTFOUND ? 0 : ret;
+	}
+	val = (MDB_val){encoded_size(item, hashed), NULL};
 	ret = mdb_put(txn, saved->documents, &key.val, &val, MDB_RESERVE);
-	if (ret)
-		return ret;
-	memcpy(val.mv_data, &s, sizeof(s));
-	if (hashed)
-		memcpy((char *)val.mv_data + sizeof(s), item->name.ptr, item->name.len);
-	if (r->has_bytes && r->bytes.len)
-		memcpy((char *)val.mv_data + sizeof(s) + s.name_bytes, r->bytes.ptr, r->bytes.len);
-	return 0;
+	if (!ret)
+		encode(val.mv_data, item, hashed);
+	return ret;
 }
 
 /* ---- reading ---- */

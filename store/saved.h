@@ -24,6 +24,22 @@
  */
 struct saved;
 
+/*
+ * By what another writer's copy of memory.edn is judged (memory_merge.c). Values are edn_identity's, or
+ * one of the two below.
+ */
+enum { SAVED_OWN_MAX = 8 };
+#define IDENTITY_ABSENT     ((struct hash128){0, 0})
+#define IDENTITY_COLLECTION ((struct hash128){0, 1}) /* a map of entities, whoever is in it */
+
+struct saved_base {
+	uint64_t epoch;       /* which of the other's files: 0, or an older one than the memory's,
+			       * when nothing was changed here since: the base is the value itself */
+	struct hash128 value; /* in the last file that the other wrote */
+	unsigned own_count;
+	struct hash128 own[SAVED_OWN_MAX]; /* what stood here since, the last ones */
+};
+
 struct saved_record {
 	bool has_bytes;
 	bool has_mtime; /* of the value named below; mode and ino are of the name */
@@ -33,7 +49,12 @@ struct saved_record {
 	uint64_t version;
 	struct hash128 text_hash; /* of the value's EDN text */
 	struct hash128 identity;  /* edn_identity of the value */
+	bool deleted;             /* only sequence and base say something, here and in the next */
+	bool collection;
+	uint64_t sequence; /* of the journal record that gave it its value */
+	struct saved_base base;
 	struct slice bytes;
+	struct slice text; /* without bytes: the value as EDN; ptr NULL: it is memory.edn's alone */
 };
 
 /*

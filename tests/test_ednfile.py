@@ -356,6 +356,10 @@ def test_a_file_that_was_removed_comes_back_as_it_was(probe, file):
     file.chmod(0o644)
     probe.open(file)
     file.unlink()
+    with pytest.raises(EdnError) as error:
+        probe.do('rewrite')
+    assert error.value.code == -errno.EAGAIN and not file.exists()
+    probe.do('missing')
     probe.do('rewrite')
     assert file.read_text() == '{:a 1}'
     assert file.stat().st_mode & 0o7777 == 0o644

@@ -69,6 +69,7 @@ static int save(struct ednfile *file, int round, struct err *err)
 {
 	struct ednfile_snapshot *snapshot;
 	char value[32];
+	struct ednfile_replaced replaced;
 	int ret;
 
 	snprintf(value, sizeof(value), "{:round %d}", round);
@@ -78,7 +79,9 @@ static int save(struct ednfile *file, int round, struct err *err)
 		ret = ednfile_rewrite_begin(file, &snapshot);
 	if (ret)
 		return ret;
-	ret = ednfile_rewrite_write(file, snapshot, NULL, err);
+	ret = ednfile_rewrite_write(file, snapshot, &replaced, err);
+	if (replaced.fd >= 0)
+		close(replaced.fd);
 	ednfile_rewrite_end(file, snapshot);
 	return ret;
 }

@@ -124,7 +124,12 @@ static int do_begin(struct probe *probe)
 
 static int do_write(struct probe *probe)
 {
-	return ednfile_rewrite_write(probe->file, probe->snapshot, NULL, &probe->err);
+	struct ednfile_replaced replaced;
+	int ret = ednfile_rewrite_write(probe->file, probe->snapshot, &replaced, &probe->err);
+
+	if (replaced.fd >= 0)
+		close(replaced.fd);
+	return ret;
 }
 
 static int do_end(struct probe *probe)
@@ -154,6 +159,12 @@ static int do_count(struct probe *probe)
 {
 	return (int)(probe->arg[0].ptr ? ednfile_member_count(probe->file, probe->arg[0])
 				       : ednfile_count(probe->file));
+}
+
+static int do_missing(struct probe *probe)
+{
+	ednfile_set_missing(probe->file);
+	return 0;
 }
 
 static int do_changed(struct probe *probe)
@@ -250,6 +261,7 @@ static const struct command {
 	{"rewrite", do_rewrite, NULL},
 	{"collection", do_collection, NULL},
 	{"count", do_count, NULL},
+	{"missing", do_missing, NULL},
 	{"changed", do_changed, NULL},
 	{"get", NULL, say_get},
 	{"each", NULL, say_each},

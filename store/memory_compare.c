@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_merge.h"
+
+#include <errno.h>
+
+/* Entity by entity: theirs against ours, then what theirs lacks. The rule is in memory_merge.h. */
+
+enum { FEW_ENTITIES = 8 };
+
+/* ---- judging ---- */
+
+static int identity_of(struct slice text, struct hash128 *identity)
+{
+	struct arena arena = ARENA_INIT;
+	struct edn value;
+	int ret = edn_read(&arena, text, EDN_LOAD_DEPTH, &value, NULL, NULL);
+
+	if (!ret)
+		*identity = edn_identity(&value);
+	arena_release(&arena);
+	return ret;
+}
+
+/* What theirs has at id, whatever its kind. */
+static int identity_in(const struct ednfile *file, struct entity_id id, struct hash128 *identity)
+{
+	struct slice text;
+	int ret;
+
+	*identity = IDENTITY_ABSENT;
+	if (!id.member.ptr && ednfile_is_collection(file, id.key)) {
+		*identity = IDENTITY_COLLECTION;
+		return 0;
+	}
+	ret = memory_entity_text(file, id, false, &text);
+	if (!ret)
+		ret = identity_of(text, identity);
+	return ret == -ENOENT ? 0 : ret;
+}
+
+/* Of a difference; the base of id, if it has one, goes to base. Negative errno or enum verdict. */
+static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs,
+	struct saved_base *base)
+{
+	struct buf name = BUF_INIT;
+	int ret;
+
+	entity_id_name(&name, id);
+	ret = buf_error(&name);
+	if (!ret)
+		ret = memory_base(merge->m, buf_slice(&name), base);
+	buf_release(&name);
+	if (ret && ret != -ENOENT)
+		return ret;
+	return (int)memory_judge_theirs(ret ? NULL : base, theirs);
+}
+
+/* Ours stays; from now on its base is what theirs has. */
+static int stand(struct merge *merge, struct entity_id id, struct hash128 theirs)
+{
+	struct change c = {.kind = CHANGE_BASE, .id = id};
+	struct buf name = BUF_INIT;
+	int ret;
+
+	c.saved.base = (struct saved_base){.epoch = merge->m->epoch + 1, .value = theirs};
+	change_encode(&merge->payload, &c);
+	entity_id_name(&name, id);
+	ret = buf_error(&name);
+	if (!ret)
+		ret = table_put(&merge->standing, buf_slice(&name), merge, NULL);
+	buf_release(&name);
+	return ret;
+}
+
+int merge_keep_theirs(struct merge *merge, struct entity_id id, struct slice text)
+{
+	struct buf path = BUF_INIT;
+	int ret = memory_id_path(merge->m, id, false, &path);
+
+	if (!ret)
+		ret = memory_keep_conflict(merge->m, buf_slice(&path), text);
+	buf_release(&path);
+	return ret;
+}
+
+/* ---- adopting ---- */
+
+static int adopt_value(struct merge *merge, struct entity_id id, struct slice text)
+{
+	struct memory *m = merge->m;
+	struct change c = {.kind = CHANGE_PUT, .id = id, .text = text};
+	struct buf path = BUF_INIT;
+	struct doc doc = DOC_INIT;
+	int ret = memory_id_path(m, id, false, &path);
+
+	if (!ret)
+		ret = doc_find(m, buf_slice(&path), &doc);
+	if (!ret)
+		ret = doc_load(m, &doc);
+	c.saved = doc.record;
+	if (ret == -ENOENT) {
+		c.saved = (struct saved_record){.mode = m->default_mode, .ino = merge->next_ino++};
+		ret = 0;
+	}
+	doc_release(&doc);
+	buf_release(&path);
+	if (ret)
+		return ret;
+	c.saved.base = (struct saved_base){0};
+	doc.item.text = text;
+	ret = doc_identity(&doc);
+	c.saved.identity = doc.record.identity;
+	c.saved.text_hash = doc.record.text_hash;
+	c.saved.has_bytes = false;
+	c.saved.has_mtime = true;
+	c.saved.mtime = memory_now();
+	c.saved.version = ++merge->version;
+	change_encode(&merge->payload, &c);
+	return ret;
+}
+
+static int adopt(struct merge *merge, struct entity_id id, bool collection, struct slice text)
+{
+	struct change c = {.kind = CHANGE_COLLECTION, .id = id};
+
+	if (!collection)
+		return adopt_value(merge, id, text);
+	change_encode(&merge->payload, &c);
+	return 0;
+}
+
+/* One entity of theirs against ours. */
+static int merge_entity(struct merge *merge, struct entity_id id, bool collection,
+	struct slice text)
+{
+	struct saved_base base;
+	struct hash128 theirs;
+	struct slice ours;
+	bool same = false;
+	int ret = memory_entity_text(merge->m->file, id, collection, &ours);
+
+	if (!ret)
+		ret = memory_identical(&merge->verdicts, ours, text, &same);
+	if (same || (ret && ret != -ENOENT))
+		return ret;
+	ret = identity_in(merge->theirs, id, &theirs);
+	if (!ret)
+		ret = judge(merge, id, theirs, &base);
+	if (ret < 0)
+		return ret;
+	if (ret == VERDICT_ADOPT)
+		return adopt(merge, id, collection, text);
+	merge->stale += ret == VERDICT_STALE;
+	merge->conflicts += ret == VERDICT_CONFLICT;
+	if (ret == VERDICT_CONFLICT && !collection) {
+		ret = merge_keep_theirs(merge, id, text);
+		if (ret)
+			return ret;
+	}
+	return stand(merge, id, theirs);
+}
+
+static int merge_member(void *context, struct slice member, const struct ednfile_item *item)
+{
+	struct merge *merge = context;
+
+	return merge_entity(merge, (struct entity_id){merge->collection, member}, false,
+		item->text);
+}
+
+static int merge_key(void *context, struct slice key, const struct ednfile_item *item)
+{
+	struct merge *merge = context;
+	bool collection = ednfile_is_collection(merge->theirs, key);
+	int ret = merge_entity(merge, (struct entity_id){.key = key}, collection,
+		collection ? SLICE_LITERAL("{}") : item->text);
+
+	merge->collection = key;
+	return ret || !collection ? ret
+				  : ednfile_each_member(merge->theirs, key, merge_member, merge);
+}
+
+/* ---- what theirs lacks ---- */
+
+typedef int lack_fn(struct merge *merge, struct entity_id id, bool collection);
+
+struct walk {
+	struct merge *merge;
+	lack_fn *fn;
+	struct slice key;
+};
+
+/* Theirs lacks it, or has something of the other kind there. */
+static int walk_one(struct walk *walk, struct entity_id id, bool collection)
+{
+	struct slice text;
+	int ret = memory_entity_text(walk->merge->theirs, id, collection, &text);
+
+	return ret == -ENOENT ? walk->fn(walk->merge, id, collection) : ret;
+}
+
+static int walk_member(void *context, struct slice member, const struct ednfile_item *item)
+{
+	struct walk *walk = context;
+
+	(void)item;
+	return walk_one(walk, (struct entity_id){walk->key, member}, false);
+}
+
+/* Members before their collection, so that an adopted deletion finds it empty. */
+static int walk_key(void *context, struct slice key, const struct ednfile_item *item)
+{
+	struct walk *walk = context;
+	bool collection = ednfile_is_collection(walk->merge->m->file, key);
+	int ret = 0;
+
+	(void)item;
+	walk->key = key;
+	if (collection)
+		ret = ednfile_each_member(walk->merge->m->file, key, walk_member, walk);
+	return ret ? ret : walk_one(walk, (struct entity_id){.key = key}, collection);
+}
+
+static int walk_ours(struct merge *merge, lack_fn *fn)
+{
+	struct walk walk = {.merge = merge, .fn = fn};
+
+	return ednfile_each(merge->m->file, walk_key, &walk);
+}
+
+static int count_lack(struct merge *merge, struct entity_id id, bool collection)
+{
+	struct saved_base base = {0};
+	int ret = judge(merge, id, IDENTITY_ABSENT, &base);
+
+	if (ret < 0)
+		return ret;
+	/* what was made here since is none of his */
+	if (ret == VERDICT_STALE && !base.value.high && !base.value.low)
+		merge->ours -= !collection;
+	else
+		merge->missing += !collection;
+	return 0;
+}
+
+static int merge_lack(struct merge *merge, struct entity_id id, bool collection)
+{
+	struct change c = {.kind = collection ? CHANGE_UNKEY : CHANGE_DELETE, .id = id};
+	struct saved_base base;
+	struct hash128 theirs;
+	bool absent;
+	int ret = identity_in(merge->theirs, id, &theirs);
+
+	absent = !theirs.high && !theirs.low;
+	if (!ret)
+		ret = judge(merge, id, theirs, &base);
+	if (ret < 0)
+		return ret;
+	if (ret == VERDICT_ADOPT && !(absent && merge->keep_absent)) {
+		change_encode(&merge->lacks, &c);
+		return 0;
+	}
+	/* where theirs has something else there, that was judged already */
+	if (!absent)
+		return 0;
+	merge->stale += ret == VERDICT_STALE;
+	merge->conflicts += ret == VERDICT_CONFLICT;
+	return stand(merge, id, theirs);
+}
+
+/* ---- the whole ---- */
+
+int merge_compare(struct merge *merge)
+{
+	struct change epoch = {.kind = CHANGE_EPOCH};
+	struct memory *m = merge->m;
+	int ret;
+
+	merge->sequence = m->sequence;
+	merge->first_ino = merge->next_ino = m->next_ino;
+	merge->version = m->version;
+	merge->ours = tree_documents(m->tree);
+	merge->missing = 0;
+	merge->stale = merge->conflicts = 0;
+	buf_reset(&merge->lacks);
+	buf_reset(&merge->payload);
+	table_release(&merge->standing, NULL);
+	epoch.saved.base.epoch = m->epoch + 1;
+	change_encode(&merge->lacks, &epoch);
+	ret = walk_ours(merge, count_lack);
+	merge->keep_absent = merge->missing > FEW_ENTITIES && merge->missing * 2 > merge->ours;
+	if (!ret)
+		ret = ednfile_each(merge->theirs, merge_key, merge);
+	return ret ? ret : walk_ours(merge, merge_lack);
+}

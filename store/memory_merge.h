@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_MEMORY_MERGE_H
+#define OUROFS_MEMORY_MERGE_H
+
+#include "memory_internal.h"
+
+/*
+ * Merging what someone else wrote to memory.edn, entity by entity: a document, a member, the bare
+ * existence of a collection.
+ *
+ *	theirs = ours                       nothing
+ *	not changed here since the base     theirs is adopted
+ *	theirs = base, or what stood here   their copy is stale: ours is put back
+ *	  since
+ *	else                                ours stands, theirs is kept as a conflict
+ *
+ * base: the value in the last file that the other writer wrote. Absence is a value. Afterwards theirs is the
+ * base of every entity: a new epoch, in which those that stand have a base that differs from them.
+ */
+struct merge {
+	struct memory *m;
+	struct ednfile *theirs;
+	struct buf found;        /* theirs as it was, when it is to be kept whole */
+	struct buf lacks;        /* changes that adopt what theirs lacks: first, they make way */
+	struct buf payload;      /* all other changes */
+	struct slice collection; /* whose members are walked */
+	struct table standing;   /* names of ours that stand -> itself */
+	size_t ours, missing;    /* entities of the last file, and how many of these theirs lacks */
+	bool keep_absent;        /* the writer started empty: what it lacks is no deletion */
+	uint64_t stale, conflicts;
+	uint64_t next_ino, version;
+	uint64_t sequence, first_ino; /* of ours when it was compared */
+	uint64_t adopted;             /* sequence of the adoption's record */
+	struct table verdicts;        /* memory_identical's */
+	struct table held;            /* what in theirs clojure.edn can't read */
+};
+
+/*
+ * What is there to adopt, and what stands? Under memory.lock, reading only, with no ghosts in the file.
+ * May be called again.
+ */
+int merge_compare(struct merge *merge);
+/* Keeps a value of theirs under /.conflicts. */
+int merge_keep_theirs(struct merge *merge, struct entity_id id, struct slice text);
+
+#endif

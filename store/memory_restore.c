@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_internal.h"
+
+#include <errno.h>
+
+#include "json.h"
+
+/*
+ * At open memory.edn may lack what was committed: the daemon ended before the rewrite, the rewrite failed, or
+ * another writer put his older copy there. saved knows what; of a document it has the bytes, or the text
+ * of one that was never saved as JSON. The file in memory is brought up to it, before the journal is.
+ */
+
+static int put_value(struct memory *m, struct entity_id id, const struct edn *value)
+{
+	struct buf text = BUF_INIT;
+	int ret;
+
+	edn_print(&text, value);
+	ret = buf_error(&text);
+	if (!ret && id.member.ptr && !ednfile_is_collection(m->file, id.key))
+		ednfile_delete(m->file, id.key, slice_of(NULL, 0));
+	if (!ret)
+		ret = ednfile_put(m->file, id.key, id.member, buf_slice(&text), NULL);
+	buf_release(&text);
+	return ret;
+}
+
+/* Does the file hold this value already, in whatever layout? */
+static int holds(struct memory *m, struct entity_id id, const struct edn *value, bool *same)
+{
+	struct arena arena = ARENA_INIT;
+	struct edn there;
+	struct slice text;
+	int ret = memory_entity_text(m->file, id, false, &text);
+
+	*same = false;
+	if (!ret)
+		ret = edn_read(&arena, text, EDN_LOAD_DEPTH, &there, NULL, NULL);
+	if (!ret)
+		*same = edn_identical(&there, value);
+	arena_release(&arena);
+	return ret == -ENOENT ? 0 : ret;
+}
+
+int memory_restore_value(struct memory *m, struct entity_id id, struct slice bytes,
+	struct slice text)
+{
+	struct arena arena = ARENA_INIT;
+	struct edn value;
+	bool same = false;
+	int ret = bytes.ptr ? json_read(&arena, bytes, EDN_LOAD_DEPTH, &value, NULL)
+			    : edn_read(&arena, text, EDN_LOAD_DEPTH, &value, NULL, NULL);
+
+	if (!ret)
+		ret = holds(m, id, &value, &same);
+	if (!ret && !same) {
+		m->rewrite_wanted = true;
+		ret = put_value(m, id, &value);
+	}
+	arena_release(&arena);
+	/* a key that Clojure's = takes for it stands in the way: what is in the file is left there */
+	return ret == -EEXIST ? 0 : ret;
+}
+
+static int restore_collection(struct memory *m, struct entity_id id)
+{
+	if (ednfile_is_collection(m->file, id.key))
+		return 0;
+	m->rewrite_wanted = true;
+	return ednfile_put(m->file, id.key, id.member, SLICE_LITERAL("{}"), NULL);
+}
+
+static int restore_absence(struct memory *m, struct entity_id id)
+{
+	int ret;
+
+	/* a collection's members have been deleted one by one, where they were */
+	if (!id.member.ptr && ednfile_is_collection(m->file, id.key) &&
+		ednfile_member_count(m->file, id.key))
+		return 0;
+	ret = ednfile_delete(m->file, id.key, id.member);
+	m->rewrite_wanted |= !ret;
+	return ret == -ENOENT || ret == -ENOTDIR ? 0 : ret;
+}
+
+/* Is it to be there, although memory.edn may say otherwise? */
+static bool is_due(const struct memory *m, const struct saved_record *record)
+{
+	if (m->foreign)
+		return record->base.epoch == m->epoch;
+	return record->sequence > m->work.file.sequence;
+}
+
+static int restore_one(void *context, struct slice name, const struct saved_record *record)
+{
+	struct memory *m = context;
+	struct entity_id id;
+
+	if (!is_due(m, record) || !entity_id_of_name(name, &id))
+		return 0;
+	if (record->deleted)
+		return restore_absence(m, id);
+	if (record->collection)
+		return restore_collection(m, id);
+	if (!record->has_bytes && !record->text.ptr)
+		return 0;
+	return memory_restore_value(m, id, record->has_bytes ? record->bytes : slice_of(NULL, 0),
+		record->text);
+}
+
+int memory_restore(struct memory *m, struct err *err)
+{
+	struct saved_reader reader;
+	int ret = saved_read_begin(m->saved, &reader);
+
+	/* members first, so that a collection that is to go is found empty */
+	if (!ret)
+		ret = saved_each(&reader, 'M', restore_one, m);
+	if (!ret)
+		ret = saved_each(&reader, 'D', restore_one, m);
+	saved_read_end(&reader);
+	return ret ? err_set(err, ret, "cannot restore memory.edn: %s", strerror(-ret)) : 0;
+}

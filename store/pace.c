@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "pace.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+enum { BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 30000 };
+
+int64_t pace_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void pace_init(struct pace *pace, unsigned delay_ms)
+{
+	pthread_condattr_t clock;
+
+	*pace = (struct pace){.delay_ms = delay_ms};
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_mutex_init(&pace->mutex, NULL);
+	pthread_cond_init(&pace->wake, &clock);
+	pthread_cond_init(&pace->done, &clock);
+	pthread_condattr_destroy(&clock);
+}
+
+void pace_release(struct pace *pace)
+{
+	pthread_cond_destroy(&pace->done);
+	pthread_cond_destroy(&pace->wake);
+	pthread_mutex_destroy(&pace->mutex);
+}
+
+int pace_start(struct pace *pace, void *(*run)(void *), void *context, struct err *err)
+{
+	int ret = pthread_create(&pace->thread, NULL, run, context);
+
+	if (ret)
+		return err_set(err, -ret, "cannot start a thread: %s", strerror(ret));
+	pace->running = true;
+	return 0;
+}
+
+int pace_stop(struct pace *pace, struct err *err)
+{
+	if (!pace->running)
+		return 0;
+	pthread_mutex_lock(&pace->mutex);
+	pace->closing = true;
+	pthread_cond_signal(&pace->wake);
+	pthread_mutex_unlock(&pace->mutex);
+	pthread_join(pace->thread, NULL);
+	pace->running = false;
+	if (pace->result.code && err)
+		*err = pace->result;
+	return pace->result.code;
+}
+
+void pace_signal(struct pace *pace, bool hurry)
+{
+	pthread_mutex_lock(&pace->mutex);
+	if (!pace->dirty || (hurry && !pace->hurry)) {
+		if (!pace->dirty)
+			pace->dirty_ms = pace_now_ms();
+		pace->dirty = true;
+		pace->hurry |= hurry;
+		pthread_cond_signal(&pace->wake);
+	}
+	pthread_mutex_unlock(&pace->mutex);
+}
+
+int pace_sync(struct pace *pace, struct err *err)
+{
+	uint64_t ticket;
+	int ret;
+
+	if (!pace->running)
+		return 0;
+	pthread_mutex_lock(&pace->mutex);
+	ticket = ++pace->asked;
+	pthread_cond_signal(&pace->wake);
+	while (pace->answered < ticket && !pace->ended)
+		pthread_cond_wait(&pace->done, &pace->mutex);
+	ret = pace->result.code;
+	if (ret && err)
+		*err = pace->result;
+	pthread_mutex_unlock(&pace->mutex);
+	return ret;
+}
+
+/* ---- the thread ---- */
+
+/* When the next attempt is due: monotonic, INT64_MAX for not at all. */
+static int64_t due_ms(const struct pace *pace)
+{
+	int64_t due = INT64_MAX;
+
+	if (pace->closing || pace->asked > pace->answered)
+		return 0;
+	if (pace->dirty) {
+		due = pace->dirty_ms + (pace->hurry ? 0 : pace->delay_ms);
+		if (due < pace->not_before_ms)
+			due = pace->not_before_ms;
+	}
+	return pace->look_ms && pace->look_ms < due ? pace->look_ms : due;
+}
+
+bool pace_begin(struct pace *pace, struct attempt *attempt)
+{
+	int64_t due;
+
+	pthread_mutex_lock(&pace->mutex);
+	while ((due = due_ms(pace)) > pace_now_ms() && !pace->ended) {
+		struct timespec until = {due / 1000, due % 1000 * 1000000};
+
+		if (due == INT64_MAX)
+			pthread_cond_wait(&pace->wake, &pace->mutex);
+		else
+			pthread_cond_timedwait(&pace->wake, &pace->mutex, &until);
+	}
+	*attempt = (struct attempt){
+		.ticket = pace->asked, .start_ms = pace_now_ms(), .last = pace->closing};
+	if (pace->ended) {
+		pthread_mutex_unlock(&pace->mutex);
+		return false;
+	}
+	pace->dirty = pace->hurry = false;
+	pthread_mutex_unlock(&pace->mutex);
+	return true;
+}
+
+void pace_end(struct pace *pace, const struct attempt *attempt, const struct err *err,
+	unsigned rest_times, int64_t look_ms)
+{
+	int64_t now = pace_now_ms();
+	int64_t pause = (now - attempt->start_ms) * rest_times;
+
+	pthread_mutex_lock(&pace->mutex);
+	pace->result = *err;
+	pace->look_ms = look_ms;
+	if (err->code) {
+		pace->backoff_ms = pace->backoff_ms ? pace->backoff_ms * 2 : BACKOFF_FIRST_MS;
+		if (pace->backoff_ms > BACKOFF_LAST_MS)
+			pace->backoff_ms = BACKOFF_LAST_MS;
+		if (!pace->dirty)
+			pace->dirty_ms = now;
+		pace->dirty = true;
+		pause = pause > pace->backoff_ms ? pause : pace->backoff_ms;
+	} else {
+		pace->backoff_ms = 0;
+	}
+	pace->not_before_ms = now + pause;
+	pace->answered = attempt->ticket;
+	pace->ended = attempt->last;
+	pthread_cond_broadcast(&pace->done);
+	pthread_mutex_unlock(&pace->mutex);
+}
