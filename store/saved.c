@@ -7,30 +7,6 @@
 
 enum { KEY_MAX = 511, HASHED_NAME_BYTES = 17 };
 
-int saved_code(int lmdb_code)
-{
-	switch (lmdb_code) {
-	case MDB_NOTFOUND:
-		return -ENOENT;
-	case MDB_MAP_FULL:
-		return -ENOSPC;
-	case MDB_INVALID:
-	case MDB_VERSION_MISMATCH:
-	case MDB_INCOMPATIBLE:
-		return -EINVAL;
-	case MDB_READERS_FULL:
-		return -EAGAIN;
-	default:
-		return lmdb_code > 0 ? -lmdb_code : -EIO;
-	}
-}
-
-int saved_fail(struct err *err, int lmdb_code, const char *what)
-{
-	return err_set(err, saved_code(lmdb_code), "data.mdb: %s: %s", what,
-		mdb_strerror(lmdb_code));
-}
-
 /* ---- a record's bytes ---- */
 
 enum { HAS_BYTES = 1, HAS_MTIME = 2, HAS_TEXT = 4, IS_DELETED = 8, IS_COLLECTION = 16 };
@@ -186,49 +162,17 @@ static int put_record(struct saved *saved, MDB_txn *txn, const struct saved_item
 int saved_read_begin(struct saved *saved, struct saved_reader *reader)
 {
 	MDB_txn *txn = NULL;
-	int ret;
+	int ret = saved ? env_read_begin(&saved->env, &txn) : 0;
 
-	*reader = (struct saved_reader){.saved = saved};
-	if (!saved || !saved->env)
-		return 0;
-	pthread_rwlock_rdlock(&saved->map_lock);
-	pthread_mutex_lock(&saved->pool_lock);
-	if (saved->pooled)
-		txn = saved->pool[--saved->pooled];
-	pthread_mutex_unlock(&saved->pool_lock);
-	if (txn) {
-		ret = mdb_txn_renew(txn);
-		if (ret)
-			mdb_txn_abort(txn);
-	} else {
-		ret = mdb_txn_begin(saved->env, NULL, MDB_RDONLY, &txn);
-	}
-	if (ret) {
-		pthread_rwlock_unlock(&saved->map_lock);
-		return saved_code(ret);
-	}
-	reader->txn = txn;
-	return 0;
+	*reader = (struct saved_reader){.saved = saved, .txn = txn};
+	return ret;
 }
 
 void saved_read_end(struct saved_reader *reader)
 {
-	struct saved *saved = reader->saved;
-	MDB_txn *txn = reader->txn;
-
+	if (reader->txn)
+		env_read_end(&reader->saved->env, reader->txn);
 	reader->txn = NULL;
-	if (!txn)
-		return;
-	mdb_txn_reset(txn);
-	pthread_mutex_lock(&saved->pool_lock);
-	if (saved->pooled < SAVED_POOL) {
-		saved->pool[saved->pooled++] = txn;
-		txn = NULL;
-	}
-	pthread_mutex_unlock(&saved->pool_lock);
-	if (txn)
-		mdb_txn_abort(txn);
-	pthread_rwlock_unlock(&saved->map_lock);
 }
 
 int saved_get(struct saved_reader *reader, struct slice name, struct saved_record *record)
@@ -245,7 +189,7 @@ int saved_get(struct saved_reader *reader, struct slice name, struct saved_recor
 	if (!ret)
 		ret = decode(key.val, val, &whole, record);
 	else
-		ret = saved_code(ret);
+		ret = env_code(ret);
 	/* another name with the same hash: as good as absent */
 	return !ret && !slice_equal(whole, name) ? -ENOENT : ret;
 }
@@ -263,7 +207,7 @@ int saved_each(struct saved_reader *reader, char tag, saved_each_fn *fn, void *c
 		return 0;
 	ret = mdb_cursor_open(reader->txn, reader->saved->documents, &cursor);
 	if (ret)
-		return saved_code(ret);
+		return env_code(ret);
 	ret = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
 	while (!ret && *(char *)key.mv_data == tag) {
 		int stop = decode(key, val, &name, &record);
@@ -277,7 +221,7 @@ int saved_each(struct saved_reader *reader, char tag, saved_each_fn *fn, void *c
 		ret = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
 	}
 	mdb_cursor_close(cursor);
-	return ret && ret != MDB_NOTFOUND ? saved_code(ret) : 0;
+	return ret && ret != MDB_NOTFOUND ? env_code(ret) : 0;
 }
 
 int saved_note_get(struct saved_reader *reader, const char *name, void *value, size_t size)
@@ -290,7 +234,7 @@ int saved_note_get(struct saved_reader *reader, const char *name, void *value, s
 		return -ENOENT;
 	ret = mdb_get(reader->txn, reader->saved->notes, &key, &val);
 	if (ret)
-		return saved_code(ret);
+		return env_code(ret);
 	if (val.mv_size != size)
 		return -EINVAL;
 	memcpy(value, val.mv_data, size);
@@ -299,51 +243,35 @@ int saved_note_get(struct saved_reader *reader, const char *name, void *value, s
 
 /* ---- writing ---- */
 
-static int write_once(struct saved *saved, const struct saved_item *items, size_t item_count,
-	const struct saved_note *notes, size_t note_count)
+struct batch {
+	struct saved *saved;
+	const struct saved_item *items;
+	size_t item_count;
+	const struct saved_note *notes;
+	size_t note_count;
+};
+
+static int put_batch(void *context, MDB_txn *txn)
 {
-	MDB_txn *txn;
-	int ret = mdb_txn_begin(saved->env, NULL, 0, &txn);
+	const struct batch *b = context;
+	int ret = 0;
 
-	if (ret)
-		return ret;
-	for (size_t i = 0; i < item_count && !ret; i++)
-		ret = put_record(saved, txn, &items[i]);
-	for (size_t i = 0; i < note_count && !ret; i++) {
-		MDB_val key = {strlen(notes[i].name), (void *)(uintptr_t)notes[i].name};
-		MDB_val val = {notes[i].value.len, (void *)(uintptr_t)notes[i].value.ptr};
+	for (size_t i = 0; i < b->item_count && !ret; i++)
+		ret = put_record(b->saved, txn, &b->items[i]);
+	for (size_t i = 0; i < b->note_count && !ret; i++) {
+		const struct saved_note *note = &b->notes[i];
+		MDB_val key = {strlen(note->name), (void *)(uintptr_t)note->name};
+		MDB_val val = {note->value.len, (void *)(uintptr_t)note->value.ptr};
 
-		ret = mdb_put(txn, saved->notes, &key, &val, 0);
+		ret = mdb_put(txn, b->saved->notes, &key, &val, 0);
 	}
-	if (ret) {
-		mdb_txn_abort(txn);
-		return ret;
-	}
-	return mdb_txn_commit(txn);
-}
-
-static int grow(struct saved *saved)
-{
-	size_t bytes = saved->map_bytes * 2;
-	int ret;
-
-	if (bytes < saved->map_bytes)
-		return MDB_MAP_FULL;
-	pthread_rwlock_wrlock(&saved->map_lock);
-	ret = mdb_env_set_mapsize(saved->env, bytes);
-	if (!ret)
-		saved->map_bytes = bytes;
-	pthread_rwlock_unlock(&saved->map_lock);
 	return ret;
 }
 
 int saved_write(struct saved *saved, const struct saved_item *items, size_t item_count,
 	const struct saved_note *notes, size_t note_count, struct err *err)
 {
-	int ret;
+	struct batch batch = {saved, items, item_count, notes, note_count};
 
-	do {
-		ret = write_once(saved, items, item_count, notes, note_count);
-	} while (ret == MDB_MAP_FULL && (ret = grow(saved)) == 0);
-	return ret ? saved_fail(err, ret, "cannot commit") : 0;
+	return env_write(&saved->env, put_batch, &batch, err);
 }

@@ -13,14 +13,14 @@
 
 /*
  * What STORE remembers of documents beside their value: the bytes as they were saved, mtime, mode and
- * inode number, in an LMDB environment (STORE/data.mdb).
+ * inode number, in an LMDB environment of their own (STORE/saved/).
  *
  * A record is named by bytes of the caller's (any length). It says of which value it speaks (the hash of its
  * EDN text, its identity), so that a value changed by others is never shown with old bytes.
  *
  * Reading: any thread, many at once, each inside its own saved_read_begin/_end; what saved_get returns
- * borrows LMDB's memory until the end. Writing: one thread at a time; a batch is one synced transaction.
- * The map grows by itself.
+ * borrows LMDB's memory until the end. Writing: any thread, but not
+ * inside a read of its own; a batch is one synced transaction. The map grows by itself.
  */
 struct saved;
 

@@ -687,13 +687,14 @@ def test_a_second_daemon_is_refused(memory, probe, tmp_path):
 
 def test_another_programs_database_is_left_alone(memory, tmp_path):
     store = tmp_path / 'memory.eav'
-    store.mkdir()
-    (store / 'data.mdb').write_bytes(b'something else' * 1000)
+    saved = store / 'saved'
+    saved.mkdir(parents=True)
+    (saved / 'data.mdb').write_bytes(b'something else' * 1000)
     with refusal(errno.EINVAL) as refused:
         memory('{:a 1}')
-    assert 'another program' in refused.reason
-    assert (store / 'data.mdb').read_bytes() == b'something else' * 1000
-    assert not (store / 'lock.mdb').exists()
+    assert 'saved/data.mdb belongs to another program' in refused.reason
+    assert (saved / 'data.mdb').read_bytes() == b'something else' * 1000
+    assert not (saved / 'lock.mdb').exists()
 
 
 def test_a_full_disk_refuses_and_recovers(memory):

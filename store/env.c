@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include "env.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { ERRNO_MAX = 4095 }; /* LMDB's own codes are below -30000 */
+
+int env_code(int lmdb_code)
+{
+	switch (lmdb_code) {
+	case MDB_NOTFOUND:
+		return -ENOENT;
+	case MDB_MAP_FULL:
+		return -ENOSPC;
+	case MDB_INVALID:
+	case MDB_VERSION_MISMATCH:
+	case MDB_INCOMPATIBLE:
+		return -EINVAL;
+	case MDB_READERS_FULL:
+		return -EAGAIN;
+	default:
+		if (lmdb_code < 0 && lmdb_code >= -ERRNO_MAX)
+			return lmdb_code;
+		return lmdb_code > 0 ? -lmdb_code : -EIO;
+	}
+}
+
+int env_fail(const struct env *env, struct err *err, int lmdb_code, const char *what)
+{
+	bool ours = lmdb_code < 0 && lmdb_code >= -ERRNO_MAX;
+
+	return err_set(err, env_code(lmdb_code), "%s: %s: %s", env->name, what,
+		ours ? strerror(-lmdb_code) : mdb_strerror(lmdb_code));
+}
+
+/* ---- reading ---- */
+
+static int renew(struct env *env, MDB_txn **txn)
+{
+	int ret;
+
+	if (env->lost)
+		return -EIO;
+	*txn = NULL;
+	pthread_mutex_lock(&env->pool_lock);
+	if (env->pooled)
+		*txn = env->pool[--env->pooled];
+	pthread_mutex_unlock(&env->pool_lock);
+	if (!*txn)
+		return mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, txn);
+	ret = mdb_txn_renew(*txn);
+	if (ret)
+		mdb_txn_abort(*txn);
+	return ret;
+}
+
+int env_read_begin(struct env *env, MDB_txn **txn)
+{
+	MDB_txn *renewed;
+	int ret;
+
+	*txn = NULL;
+	if (!env->mdb)
+		return 0;
+	pthread_rwlock_rdlock(&env->map_lock);
+	ret = renew(env, &renewed);
+	if (ret) {
+		pthread_rwlock_unlock(&env->map_lock);
+		return env_code(ret);
+	}
+	*txn = renewed;
+	return 0;
+}
+
+void env_read_end(struct env *env, MDB_txn *txn)
+{
+	if (!txn)
+		return;
+	mdb_txn_reset(txn);
+	pthread_mutex_lock(&env->pool_lock);
+	if (env->pooled < ENV_POOL) {
+		env->pool[env->pooled++] = txn;
+		txn = NULL;
+	}
+	pthread_mutex_unlock(&env->pool_lock);
+	if (txn)
+		mdb_txn_abort(txn);
+	pthread_rwlock_unlock(&env->map_lock);
+}
+
+/* ---- writing ---- */
+
+/* LMDB gives the old map up before it asks for the new one: first see that there is room for it. */
+static int probe_address_space(size_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at == MAP_FAILED)
+		return errno;
+	munmap(at, bytes);
+	return 0;
+}
+
+static int grow(struct env *env)
+{
+	size_t bytes = env->map_bytes * 2;
+	int ret;
+
+	if (bytes < env->map_bytes)
+		return MDB_MAP_FULL;
+	pthread_rwlock_wrlock(&env->map_lock);
+	ret = probe_address_space(bytes);
+	if (!ret) {
+		ret = mdb_env_set_mapsize(env->mdb, bytes);
+		if (!ret)
+			env->map_bytes = bytes;
+		else if (mdb_env_set_mapsize(env->mdb, env->map_bytes))
+			env->lost = true;
+	}
+	pthread_rwlock_unlock(&env->map_lock);
+	return ret;
+}
+
+static int write_once(struct env *env, env_write_fn *fn, void *context)
+{
+	MDB_txn *txn;
+	int ret = env->lost ? -EIO : mdb_txn_begin(env->mdb, NULL, 0, &txn);
+
+	if (ret)
+		return ret;
+	ret = fn(context, txn);
+	if (ret) {
+		mdb_txn_abort(txn);
+		return ret;
+	}
+	return mdb_txn_commit(txn);
+}
+
+int env_write(struct env *env, env_write_fn *fn, void *context, struct err *err)
+{
+	int ret;
+
+	if (!env->mdb || env->read_only)
+		return err_set(err, -EROFS, "%s is open for reading only", env->name);
+	pthread_mutex_lock(&env->write_lock);
+	do {
+		ret = write_once(env, fn, context);
+	} while (ret == MDB_MAP_FULL && (ret = grow(env)) == 0);
+	if (!ret)
+		env->commits++;
+	pthread_mutex_unlock(&env->write_lock);
+	return ret ? env_fail(env, err, ret, "cannot commit") : 0;
+}

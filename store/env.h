@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_ENV_H
+#define OUROFS_ENV_H
+
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+
+/*
+ * An LMDB environment of ours: what the EAV store and the saved bytes have in common. For their files
+ * alone; nothing else in ourofs knows LMDB.
+ *
+ * It is a directory with data.mdb and lock.mdb. Ours is marked: its named database "ourofs" holds
+ * "format", a u32. What has no such mark, or another format, is refused before anything is written.
+ *
+ * Reading: any thread, many at once; a transaction costs next to nothing, as it is used again. Writing:
+ * any thread, one after another; a write is one synced transaction. The map doubles when it is full, for
+ * which all readers must have ended: a thread never writes, and never begins a second
+ * read, inside a read of its own.
+ */
+enum { ENV_POOL = 16, ENV_TABLES = 4 };
+
+#define ENV_MAP_FIRST ((size_t)64 << 20)
+#define ENV_MARK      "ourofs"
+
+struct env {
+	MDB_env *mdb; /* NULL: read-only and nothing there */
+	MDB_dbi tables[ENV_TABLES];
+	const char *name; /* of the file, as messages call it */
+	bool read_only;
+	bool lost;             /* its map could not be put back; guarded by map_lock */
+	size_t map_bytes;      /* guarded by write_lock */
+	unsigned long commits; /* guarded by write_lock */
+
+	/* Lock order: write_lock, map_lock, pool_lock. Readers hold map_lock shared for the length of
+	 * their transaction. */
+	pthread_mutex_t write_lock;
+	pthread_rwlock_t map_lock;
+	pthread_mutex_t pool_lock;
+	MDB_txn *pool[ENV_POOL]; /* reset read transactions; guarded by pool_lock */
+	unsigned pooled;
+};
+
+struct env_options {
+	const char *name; /* "data.mdb": relative to STORE; outlives the environment */
+	uint32_t format;
+	const char *const *tables; /* named databases in the order of env.tables; ENV_MARK is one */
+	unsigned table_count;
+	bool read_only;         /* a missing environment is an empty one; nothing is written */
+	size_t map_first_bytes; /* 0: ENV_MAP_FIRST */
+};
+
+/* dir_fd and path are of the environment's directory, which must be there. -EINVAL: not ours. */
+int env_open(struct env *env, int dir_fd, const char *path, const struct env_options *options,
+	struct err *err);
+void env_close(struct env *env); /* also of a zeroed one */
+
+/* *txn is NULL where there is nothing to read. */
+int env_read_begin(struct env *env, MDB_txn **txn);
+void env_read_end(struct env *env, MDB_txn *txn);
+
+/*
+ * Calls fn with a write transaction and commits it; fn's non-zero return (LMDB's or a negative errno) undoes it
+ * all. fn is called again, with a new transaction, when the map had to grow.
+ */
+typedef int env_write_fn(void *context, MDB_txn *txn);
+int env_write(struct env *env, env_write_fn *fn, void *context, struct err *err);
+
+/* LMDB's codes as ours, in one place; a negative errno stays what it is. */
+int env_code(int lmdb_code);
+int env_fail(const struct env *env, struct err *err, int lmdb_code, const char *what);
+
+#endif

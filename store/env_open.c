@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+#include "env.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { READERS_MAX = 1024 };
+
+static const char FORMAT_KEY[] = "format";
+
+static MDB_val format_key(void)
+{
+	return (MDB_val){sizeof(FORMAT_KEY) - 1, (void *)(uintptr_t)FORMAT_KEY};
+}
+
+static int refuse(const struct env *env, struct err *err)
+{
+	return err_set(err, -EINVAL, "%s belongs to another program: choose another store",
+		env->name);
+}
+
+/* Of an environment with anything in it: MDB_NOTFOUND or another code when it has no mark. */
+static int read_format(MDB_txn *txn, uint32_t *format)
+{
+	MDB_val key = format_key();
+	MDB_val val;
+	MDB_dbi dbi;
+	int ret = mdb_dbi_open(txn, ENV_MARK, 0, &dbi);
+
+	if (!ret)
+		ret = mdb_get(txn, dbi, &key, &val);
+	if (!ret && val.mv_size != sizeof(*format))
+		ret = MDB_INCOMPATIBLE;
+	if (!ret)
+		memcpy(format, val.mv_data, sizeof(*format));
+	return ret;
+}
+
+/* Only what carries our mark, or holds nothing at all, is ours to write. */
+static int check_mark(const struct env *env, MDB_env *mdb, uint32_t wanted, struct err *err)
+{
+	uint32_t format = wanted;
+	MDB_stat st;
+	MDB_txn *txn;
+	int ret = mdb_env_stat(mdb, &st);
+
+	if (!ret)
+		ret = mdb_txn_begin(mdb, NULL, MDB_RDONLY, &txn);
+	if (ret)
+		return env_fail(env, err, ret, "cannot read");
+	if (st.ms_entries)
+		ret = read_format(txn, &format);
+	mdb_txn_abort(txn);
+	if (ret == MDB_NOTFOUND || ret == MDB_INCOMPATIBLE)
+		return refuse(env, err);
+	if (ret)
+		return env_fail(env, err, ret, "cannot read");
+	if (format != wanted)
+		return err_set(err, -EINVAL, "%s has format %u, this ourofs writes %u", env->name,
+			(unsigned)format, (unsigned)wanted);
+	return 0;
+}
+
+static int open_mdb(const struct env *env, MDB_env **mdb, const char *path, unsigned flags,
+	size_t map_bytes, struct err *err)
+{
+	int ret = mdb_env_create(mdb);
+
+	if (ret)
+		return env_fail(env, err, ret, "cannot open");
+	mdb_env_set_maxdbs(*mdb, ENV_TABLES);
+	mdb_env_set_maxreaders(*mdb, READERS_MAX);
+	if (map_bytes)
+		mdb_env_set_mapsize(*mdb, map_bytes);
+	ret = mdb_env_open(*mdb, path, flags | MDB_NOTLS, 0600);
+	if (!ret)
+		return 0;
+	mdb_env_close(*mdb);
+	*mdb = NULL;
+	if (ret == MDB_INVALID || ret == MDB_VERSION_MISMATCH)
+		return refuse(env, err);
+	return env_fail(env, err, ret, "cannot open");
+}
+
+/* Looks at what is there before anything is written: not even LMDB's lock file is made. */
+static int inspect(const struct env *env, const char *path, uint32_t format, struct err *err)
+{
+	MDB_env *mdb;
+	int ret = open_mdb(env, &mdb, path, MDB_RDONLY | MDB_NOLOCK, 0, err);
+
+	if (ret)
+		return ret;
+	ret = check_mark(env, mdb, format, err);
+	mdb_env_close(mdb);
+	return ret;
+}
+
+static int put_format(MDB_txn *txn, MDB_dbi dbi, uint32_t format)
+{
+	MDB_val key = format_key();
+	MDB_val val = {sizeof(format), &format};
+	int ret = mdb_put(txn, dbi, &key, &val, MDB_NOOVERWRITE);
+
+	return ret == MDB_KEYEXIST ? 0 : ret;
+}
+
+static int open_tables(struct env *env, const struct env_options *options, struct err *err)
+{
+	unsigned create = env->read_only ? 0 : MDB_CREATE;
+	MDB_txn *txn;
+	int ret = mdb_txn_begin(env->mdb, NULL, env->read_only ? MDB_RDONLY : 0, &txn);
+
+	if (ret)
+		return env_fail(env, err, ret, "cannot begin");
+	for (unsigned i = 0; i < options->table_count && !ret; i++) {
+		ret = mdb_dbi_open(txn, options->tables[i], create, &env->tables[i]);
+		if (!ret && !env->read_only && strcmp(options->tables[i], ENV_MARK) == 0)
+			ret = put_format(txn, env->tables[i], options->format);
+	}
+	if (ret)
+		mdb_txn_abort(txn);
+	else
+		ret = mdb_txn_commit(txn);
+	return ret ? env_fail(env, err, ret, "cannot open the tables") : 0;
+}
+
+/* A new file's name must survive what its first commit survives. */
+static int sync_names(const struct env *env, int dir_fd, struct err *err)
+{
+	return fsync(dir_fd) ? env_fail(env, err, errno, "cannot sync its directory") : 0;
+}
+
+static int open_at(struct env *env, int dir_fd, const char *path, const struct env_options *options,
+	struct err *err)
+{
+	unsigned flags = env->read_only ? MDB_RDONLY | MDB_NOLOCK : 0;
+	struct stat st = {0};
+	int stale;
+	int ret;
+
+	if (fstatat(dir_fd, "data.mdb", &st, AT_SYMLINK_NOFOLLOW) && errno != ENOENT)
+		return env_fail(env, err, errno, "cannot look at it");
+	if (env->read_only && !st.st_size)
+		return 0;
+	ret = st.st_size ? inspect(env, path, options->format, err) : 0;
+	if (ret)
+		return ret;
+	env->map_bytes = options->map_first_bytes ? options->map_first_bytes : ENV_MAP_FIRST;
+	while (env->map_bytes < (size_t)st.st_size + (size_t)st.st_size / 2)
+		env->map_bytes *= 2;
+	ret = open_mdb(env, &env->mdb, path, flags, env->map_bytes, err);
+	if (!ret && !env->read_only)
+		mdb_reader_check(env->mdb, &stale); /* those of a process that was killed */
+	if (!ret)
+		ret = open_tables(env, options, err);
+	return ret || st.st_size ? ret : sync_names(env, dir_fd, err);
+}
+
+/* Growing must not starve while readers come and go. */
+static void init_map_lock(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
+int env_open(struct env *env, int dir_fd, const char *path, const struct env_options *options,
+	struct err *err)
+{
+	int ret;
+
+	*env = (struct env){.name = options->name, .read_only = options->read_only};
+	init_map_lock(&env->map_lock);
+	pthread_mutex_init(&env->write_lock, NULL);
+	pthread_mutex_init(&env->pool_lock, NULL);
+	ret = open_at(env, dir_fd, path, options, err);
+	if (ret)
+		env_close(env);
+	return ret;
+}
+
+void env_close(struct env *env)
+{
+	if (!env->name)
+		return;
+	while (env->pooled)
+		mdb_txn_abort(env->pool[--env->pooled]);
+	if (env->mdb)
+		mdb_env_close(env->mdb);
+	pthread_mutex_destroy(&env->pool_lock);
+	pthread_mutex_destroy(&env->write_lock);
+	pthread_rwlock_destroy(&env->map_lock);
+	*env = (struct env){0};
+}
