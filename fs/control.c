@@ -52,6 +52,10 @@ static void add_status(struct fs *fs, cJSON *root, const struct memory_health *h
 
 	if (health->edn_error)
 		add_reason(reasons, "memory.edn can't be written: %s", health->edn_reason);
+	if (health->set_aside)
+		add_reason(reasons,
+			"another writer left memory.edn broken, or most of it out: it is kept "
+			"beside as memory.edn.bad-<time>");
 	if (health->lenient_keys)
 		add_reason(reasons,
 			"memory.edn has %zu %s with a keyword, symbol or tag that Clojure can't "
@@ -90,6 +94,8 @@ static void add_edn(struct fs *fs, cJSON *root, const struct memory_health *heal
 	cJSON_AddNumberToObject(edn, "unreadable_keys", (double)health->lenient_keys);
 	cJSON_AddNumberToObject(edn, "trailing_bytes", (double)health->trailing_bytes);
 	cJSON_AddNumberToObject(edn, "outside_changes", (double)health->outside_changes);
+	cJSON_AddNumberToObject(edn, "stale_put_back", (double)health->stale_put_back);
+	cJSON_AddNumberToObject(edn, "conflicts", (double)health->conflicts);
 	cJSON_AddNumberToObject(edn, "rewrites", (double)health->rewrites);
 	add_time(edn, "last_rewrite", health->last_rewrite);
 	cJSON_AddNumberToObject(edn, "last_rewrite_ms", health->last_rewrite_ms);

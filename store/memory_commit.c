@@ -87,14 +87,28 @@ out:
 	return ret;
 }
 
+/* The first member makes the key: said in so many words, as the key has a base of its own. */
+static int encode_key(struct memory *m, struct buf *payload, const struct change *c)
+{
+	struct change key = {.kind = CHANGE_COLLECTION, .id.key = c->id.key};
+	struct tree_node *node;
+
+	if (c->kind != CHANGE_PUT || !c->id.member.ptr)
+		return 0;
+	node = memory_find_node(m, key.id, true);
+	return node && node->dir->keyed ? 0 : memory_encode(m, payload, &key);
+}
+
 int memory_commit(struct memory *m, const struct change *changes, size_t count, struct timespec now,
 	struct err *err)
 {
 	struct buf payload = BUF_INIT;
 	int ret = 0;
 
-	for (size_t i = 0; i < count && !ret; i++)
-		ret = memory_encode(m, &payload, &changes[i]);
+	for (size_t i = 0; i < count && !ret; i++) {
+		ret = encode_key(m, &payload, &changes[i]);
+		ret = ret ? ret : memory_encode(m, &payload, &changes[i]);
+	}
 	ret = ret ? ret : memory_commit_payload(m, &payload, now, err);
 	buf_release(&payload);
 	return ret;

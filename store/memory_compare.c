@@ -38,6 +38,42 @@ static int identity_in(const struct ednfile *file, struct entity_id id, struct h
 	return ret == -ENOENT ? 0 : ret;
 }
 
+struct judging {
+	struct merge *merge;
+	struct slice key;
+};
+
+/* -EEXIST: this one does. */
+static int find_standing(void *context, struct slice member, const struct ednfile_item *item)
+{
+	struct judging *judging = context;
+	struct buf name = BUF_INIT;
+	struct saved_base base;
+	int ret;
+
+	(void)item;
+	entity_id_name(&name, (struct entity_id){judging->key, member});
+	ret = buf_error(&name);
+	if (!ret)
+		ret = memory_base(judging->merge->m, buf_slice(&name), &base);
+	buf_release(&name);
+	return ret == -ENOENT ? 0 : ret ? ret : -EEXIST;
+}
+
+/* A member that was changed here stands, and with it the key that it is under. */
+static int has_standing_member(struct merge *merge, struct entity_id id)
+{
+	struct judging judging = {merge, id.key};
+	const struct ednfile *ours = merge->m->file;
+	int ret;
+
+	if (id.member.ptr || !ednfile_is_collection(ours, id.key) ||
+		ednfile_is_collection(merge->theirs, id.key))
+		return 0;
+	ret = ednfile_each_member(ours, id.key, find_standing, &judging);
+	return ret == -EEXIST ? 1 : ret;
+}
+
 /* Of a difference; the base of id, if it has one, goes to base. Negative errno or enum verdict. */
 static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs,
 	struct saved_base *base)
@@ -45,6 +81,7 @@ static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs
 	struct buf name = BUF_INIT;
 	int ret;
 
+	*base = (struct saved_base){0};
 	entity_id_name(&name, id);
 	ret = buf_error(&name);
 	if (!ret)
@@ -52,17 +89,23 @@ static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs
 	buf_release(&name);
 	if (ret && ret != -ENOENT)
 		return ret;
-	return (int)memory_judge_theirs(ret ? NULL : base, theirs);
+	if (!ret)
+		return (int)memory_judge_theirs(base, theirs);
+	ret = has_standing_member(merge, id);
+	return ret < 0 ? ret : ret ? VERDICT_STALE : VERDICT_ADOPT;
 }
 
-/* Ours stays; from now on its base is what theirs has. */
-static int stand(struct merge *merge, struct entity_id id, struct hash128 theirs)
+/* Ours stays; from now on its base is what theirs has, and what stood here is still ours. */
+static int stand(struct merge *merge, struct entity_id id, const struct saved_base *base,
+	struct hash128 theirs)
 {
 	struct change c = {.kind = CHANGE_BASE, .id = id};
 	struct buf name = BUF_INIT;
 	int ret;
 
-	c.saved.base = (struct saved_base){.epoch = merge->m->epoch + 1, .value = theirs};
+	c.saved.base = *base;
+	c.saved.base.epoch = merge->m->epoch + 1;
+	c.saved.base.value = theirs;
 	change_encode(&merge->payload, &c);
 	entity_id_name(&name, id);
 	ret = buf_error(&name);
@@ -157,7 +200,7 @@ static int merge_entity(struct merge *merge, struct entity_id id, bool collectio
 		if (ret)
 			return ret;
 	}
-	return stand(merge, id, theirs);
+	return stand(merge, id, &base, theirs);
 }
 
 static int merge_member(void *context, struct slice member, const struct ednfile_item *item)
@@ -230,13 +273,13 @@ static int walk_ours(struct merge *merge, lack_fn *fn)
 
 static int count_lack(struct merge *merge, struct entity_id id, bool collection)
 {
-	struct saved_base base = {0};
+	struct saved_base base;
 	int ret = judge(merge, id, IDENTITY_ABSENT, &base);
 
 	if (ret < 0)
 		return ret;
 	/* what was made here since is none of his */
-	if (ret == VERDICT_STALE && !base.value.high && !base.value.low)
+	if (ret == VERDICT_STALE && base.epoch && !base.value.high && !base.value.low)
 		merge->ours -= !collection;
 	else
 		merge->missing += !collection;
@@ -265,7 +308,7 @@ static int merge_lack(struct merge *merge, struct entity_id id, bool collection)
 		return 0;
 	merge->stale += ret == VERDICT_STALE;
 	merge->conflicts += ret == VERDICT_CONFLICT;
-	return stand(merge, id, theirs);
+	return stand(merge, id, &base, theirs);
 }
 
 /* ---- the whole ---- */

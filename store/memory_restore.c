@@ -9,7 +9,17 @@
  * At open memory.edn may lack what was committed: the daemon ended before the rewrite, the rewrite failed, or
  * another writer put his older copy there. saved knows what; of a document it has the bytes, or the text
  * of one that was never saved as JSON. The file in memory is brought up to it, before the journal is.
+ *
+ * A file of another writer's that lacks most of what saved knows comes from one that started empty: all of it is
+ * brought back, and the merge that follows sees what theirs lacks.
  */
+enum { FEW_ENTITIES = 8 };
+
+struct restore {
+	struct memory *m;
+	size_t known, lacking; /* documents whose value saved has */
+	bool all;
+};
 
 static int put_value(struct memory *m, struct entity_id id, const struct edn *value)
 {
@@ -85,8 +95,12 @@ static int restore_absence(struct memory *m, struct entity_id id)
 }
 
 /* Is it to be there, although memory.edn may say otherwise? */
-static bool is_due(const struct memory *m, const struct saved_record *record)
+static bool is_due(const struct restore *restore, const struct saved_record *record)
 {
+	const struct memory *m = restore->m;
+
+	if (m->foreign && restore->all && !record->deleted)
+		return true;
 	if (m->foreign)
 		return record->base.epoch == m->epoch;
 	return record->sequence > m->work.file.sequence;
@@ -94,10 +108,11 @@ static bool is_due(const struct memory *m, const struct saved_record *record)
 
 static int restore_one(void *context, struct slice name, const struct saved_record *record)
 {
-	struct memory *m = context;
+	struct restore *restore = context;
+	struct memory *m = restore->m;
 	struct entity_id id;
 
-	if (!is_due(m, record) || !entity_id_of_name(name, &id))
+	if (!is_due(restore, record) || !entity_id_of_name(name, &id))
 		return 0;
 	if (record->deleted)
 		return restore_absence(m, id);
@@ -109,16 +124,36 @@ static int restore_one(void *context, struct slice name, const struct saved_reco
 		record->text);
 }
 
+static int count_one(void *context, struct slice name, const struct saved_record *record)
+{
+	struct restore *restore = context;
+	struct entity_id id;
+	struct slice text;
+
+	if (record->deleted || record->collection || (!record->has_bytes && !record->text.ptr) ||
+		!entity_id_of_name(name, &id))
+		return 0;
+	restore->known++;
+	restore->lacking += memory_entity_text(restore->m->file, id, false, &text) == -ENOENT;
+	return 0;
+}
+
 int memory_restore(struct memory *m, struct err *err)
 {
+	struct restore restore = {.m = m};
 	struct saved_reader reader;
 	int ret = saved_read_begin(m->saved, &reader);
 
+	if (!ret && m->foreign)
+		ret = saved_each(&reader, 'M', count_one, &restore);
+	if (!ret && m->foreign)
+		ret = saved_each(&reader, 'D', count_one, &restore);
+	restore.all = restore.lacking > FEW_ENTITIES && restore.lacking * 2 > restore.known;
 	/* members first, so that a collection that is to go is found empty */
 	if (!ret)
-		ret = saved_each(&reader, 'M', restore_one, m);
+		ret = saved_each(&reader, 'M', restore_one, &restore);
 	if (!ret)
-		ret = saved_each(&reader, 'D', restore_one, m);
+		ret = saved_each(&reader, 'D', restore_one, &restore);
 	saved_read_end(&reader);
 	return ret ? err_set(err, ret, "cannot restore memory.edn: %s", strerror(-ret)) : 0;
 }
