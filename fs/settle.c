@@ -9,6 +9,7 @@
 struct settling_directory {
 	struct settling_directory *next;
 	size_t len; /* of its path */
+	bool real;  /* was below scratch/ already, when the settling was made ready */
 	mode_t mode;
 	struct timespec mtime;
 };
@@ -20,6 +21,13 @@ static size_t parent_len(struct slice path)
 	while (len && path.ptr[len - 1] != '/')
 		len--;
 	return len ? len - 1 : 0;
+}
+
+static struct slice last_name(struct slice path)
+{
+	size_t above = parent_len(path) ? parent_len(path) + 1 : 0;
+
+	return slice_of(path.ptr + above, path.len - above);
 }
 
 static struct slice path_of(const struct settling *settling, const struct settling_directory *one)
@@ -57,8 +65,7 @@ static bool add(struct settling_directory ***last, size_t len, mode_t mode, stru
 	/* Without memory for it a directory shows the default: no reason to refuse a save. */
 	if (!one)
 		return false;
-	*one = (struct settling_directory){NULL, len, mode & 0777, mtime};
-
+	*one = (struct settling_directory){.len = len, .mode = mode & 0777, .mtime = mtime};
 	**last = one;
 	*last = &one->next;
 	return true;
@@ -90,6 +97,56 @@ void settle_begin_coming(struct fs *fs, struct slice path, struct settling *sett
 		directory.len = parent_len(directory);
 }
 
+/* The innermost makes those above it; then, from below, each gets its own mode and time. */
+static void make_real(struct fs *fs, struct slice path, const struct settling_directory *one,
+	bool innermost)
+{
+	struct timespec times[2] = {one->mtime, one->mtime};
+	int fd;
+
+	if (scratch_keep_directory(&fs->trees[TREE_SCRATCH], path))
+		return;
+	fd = scratch_openfile(&fs->trees[TREE_SCRATCH], path, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return;
+	(void)fchmod(fd, one->mode);
+	if (!innermost)
+		(void)futimens(fd, times);
+	close(fd);
+}
+
+static int find_other(void *context, struct slice name, enum memory_kind kind, uint64_t ino)
+{
+	const struct slice *known = context;
+
+	(void)kind;
+	(void)ino;
+	return slice_equal(name, *known) ? 0 : -ENOTEMPTY;
+}
+
+/*
+ * Those in which nothing else is become real before the last key goes, so that a daemon that is killed
+ * behind that leaves them. Where they stay the memory's (an empty collection does), release removes them.
+ */
+static void make_ready(struct fs *fs, struct settling *settling)
+{
+	struct settling_directory *one = settling->first;
+	struct slice name = last_name(buf_slice(&settling->path));
+	struct stat st;
+
+	if (!one || memory_list(fs->memory, path_of(settling, one), find_other, &name))
+		return;
+	settling->ready = true;
+	for (; one; one = one->next)
+		one->real = !scratch_stat(&fs->trees[TREE_SCRATCH], path_of(settling, one), &st);
+	for (one = settling->first; one; one = one->next) {
+		if (memory_list(fs->memory, path_of(settling, one), find_other, &name))
+			return;
+		make_real(fs, path_of(settling, one), one, one == settling->first);
+		name = last_name(path_of(settling, one));
+	}
+}
+
 void settle_begin_leaving(struct fs *fs, struct slice path, struct settling *settling)
 {
 	struct settling_directory **last = &settling->first;
@@ -105,6 +162,8 @@ void settle_begin_leaving(struct fs *fs, struct slice path, struct settling *set
 		!memory_stat(fs->memory, directory, &known) &&
 		add(&last, directory.len, known.mode, known.mtime))
 		directory.len = parent_len(directory);
+	if (!buf_error(&settling->path))
+		make_ready(fs, settling);
 }
 
 void settle_came(struct fs *fs, struct settling *settling)
@@ -125,38 +184,28 @@ void settle_came(struct fs *fs, struct settling *settling)
 	}
 }
 
-static void make_real(struct fs *fs, struct slice path, const struct settling_directory *one,
-	bool innermost)
-{
-	struct timespec times[2] = {one->mtime, one->mtime};
-	int fd;
-
-	if (scratch_keep_directory(&fs->trees[TREE_SCRATCH], path))
-		return;
-	fd = scratch_openfile(&fs->trees[TREE_SCRATCH], path, O_RDONLY | O_DIRECTORY, 0);
-	if (fd < 0)
-		return;
-	(void)fchmod(fd, one->mode);
-	if (!innermost)
-		(void)futimens(fd, times);
-	close(fd);
-	forget_attributes(fs, path);
-}
-
 /* A directory that was emptied through the mount stays until rmdir, though no key makes it any more. */
 void settle_left(struct fs *fs, struct settling *settling)
 {
 	const struct settling_directory *one = settling->first;
 	struct memory_stat known;
 
-	/* The innermost makes those above it; then, from below, each gets its own mode and time. */
-	for (; one; one = one->next)
-		if (memory_stat(fs->memory, path_of(settling, one), &known) == -ENOENT)
-			make_real(fs, path_of(settling, one), one, one == settling->first);
+	for (; one; one = one->next) {
+		if (memory_stat(fs->memory, path_of(settling, one), &known) != -ENOENT)
+			continue;
+		make_real(fs, path_of(settling, one), one, one == settling->first);
+		forget_attributes(fs, path_of(settling, one));
+	}
 }
 
 void settle_release(struct fs *fs, struct settling *settling)
 {
+	const struct settling_directory *any;
+	struct memory_stat known;
+
+	for (any = settling->ready ? settling->first : NULL; any; any = any->next)
+		if (!any->real && !memory_stat(fs->memory, path_of(settling, any), &known))
+			(void)scratch_rmdir(&fs->trees[TREE_SCRATCH], path_of(settling, any));
 	while (settling->first) {
 		struct settling_directory *one = settling->first;
 

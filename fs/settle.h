@@ -22,6 +22,7 @@ struct settling {
 	struct buf path;
 	struct settling_directory *first; /* innermost first */
 	bool locked;
+	bool ready; /* some were made real beforehand */
 };
 
 /* Before a document comes to be: the real directories above it that will be the memory's. */
