@@ -29,6 +29,7 @@ BOUND_S = 60  # how long to wait for what must happen: generous, as sanitizers a
 
 def pytest_configure(config):
     config.addinivalue_line('markers', 'oracle: compares with Clojure itself (starts a JVM)')
+    config.addinivalue_line('markers', 'preload: puts a library in front of the daemon (no sanitizer may)')
     config.addinivalue_line('markers', 'style: looks at the source, not at what was built')
     # No example may fail for being slow: sanitizers and busy machines are.
     hypothesis.settings.register_profile('suite', deadline=None, print_blob=True)
@@ -123,6 +124,7 @@ class Mount:
         self.options = options
         self.args = args
         self.proc = None
+        self.env = None  # of the daemon: the suite's own
         self.expected = []
         self.mnt.mkdir()
         if text is not None:
@@ -135,7 +137,7 @@ class Mount:
     def spawn(self):
         with self.log.open('ab') as log:
             self.proc = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
 
     def mount(self):
         self.spawn()

@@ -185,6 +185,24 @@ def memory(text):
     return dict(pairs)
 
 
+# ---- the way back ----
+
+BRACKETS = {'list': '(%s)', 'vec': '[%s]', 'set': '#{%s}'}
+
+
+def text_of(value):
+    """EDN of the commoner types."""
+    kind, *rest = value
+    if kind in BRACKETS:
+        return BRACKETS[kind] % ' '.join(map(text_of, *rest if kind == 'set' else [rest]))
+    if kind == 'map':
+        return '{%s}' % ' '.join(f'{text_of(key)} {text_of(inner)}' for key, inner in rest[0])
+    if kind == 'str':
+        return '"%s"' % rest[0].replace('\\', '\\\\').replace('"', '\\"')
+    assert kind in ('kw', 'int', 'float', 'nil', 'true', 'false'), kind
+    return f':{rest[0]}' if kind == 'kw' else str(rest[0]) if rest else kind
+
+
 # ---- the JSON of a document ----
 
 def is_keyword(text):
