@@ -149,6 +149,7 @@ int scratch_open(struct scratch *scratch, const char *store_dir, const char *nam
 	int store = open(store_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	*scratch = (struct scratch){.root = -1, .staging = -1, .max_bytes = max_bytes};
+	pthread_rwlock_init(&scratch->pruning, NULL);
 	if (store < 0)
 		return err_set(err, -errno, "%s: %s", store_dir, strerror(errno));
 	scratch->root = open_directory(store, store_dir, name, make, err);
@@ -170,6 +171,7 @@ void scratch_close(struct scratch *scratch)
 		close(scratch->staging);
 	scratch->root = -1;
 	scratch->staging = -1;
+	pthread_rwlock_destroy(&scratch->pruning);
 }
 
 int scratch_openfile(struct scratch *scratch, struct slice path, int flags, mode_t mode)
@@ -184,8 +186,12 @@ int scratch_openfile(struct scratch *scratch, struct slice path, int flags, mode
 	fd = open_beneath(scratch->root, buffer, flags, mode);
 	if (fd != -ENOENT || !(flags & O_CREAT))
 		return fd;
-	ret = make_parents(scratch, path);
-	return ret ? ret : open_beneath(scratch->root, buffer, flags, mode);
+	pthread_rwlock_rdlock(&scratch->pruning);
+	fd = make_parents(scratch, path);
+	if (!fd)
+		fd = open_beneath(scratch->root, buffer, flags, mode);
+	pthread_rwlock_unlock(&scratch->pruning);
+	return fd;
 }
 
 /* ---- names ---- */
@@ -213,13 +219,16 @@ int scratch_mkdir(struct scratch *scratch, struct slice path, mode_t mode)
 {
 	char buffer[PATH_MAX];
 	char *name;
-	int dir = scratch_open_parent(scratch, path, buffer, &name);
 	int ret;
+	int dir;
 
-	if (dir < 0)
-		return dir;
-	ret = mkdirat(dir, name, mode) ? -errno : 0;
-	close(dir);
+	pthread_rwlock_rdlock(&scratch->pruning);
+	ret = dir = scratch_open_parent(scratch, path, buffer, &name);
+	if (dir >= 0) {
+		ret = mkdirat(dir, name, mode) ? -errno : 0;
+		close(dir);
+	}
+	pthread_rwlock_unlock(&scratch->pruning);
 	return ret;
 }
 
@@ -265,37 +274,47 @@ int scratch_rmdir(struct scratch *scratch, struct slice path)
 
 	if (dir < 0)
 		return dir;
+	pthread_rwlock_wrlock(&scratch->pruning);
 	ret = unlinkat(dir, name, AT_REMOVEDIR) ? -errno : 0;
+	pthread_rwlock_unlock(&scratch->pruning);
+	close(dir);
+	return ret;
+}
+
+static int rename_below(struct scratch *scratch, int from_dir, const char *from_name,
+	struct slice to, unsigned flags)
+{
+	char buffer[PATH_MAX];
+	char *name;
+	struct stat replaced = {0};
+	int ret = 0;
+	int dir = scratch_open_parent(scratch, to, buffer, &name);
+
+	if (dir < 0)
+		return dir;
+	if (fstatat(dir, name, &replaced, AT_SYMLINK_NOFOLLOW))
+		replaced.st_blocks = 0;
+	if (renameat2(from_dir, from_name, dir, name, flags & ~SCRATCH_STILL_OPEN))
+		ret = -errno;
+	else if (!flags && S_ISREG(replaced.st_mode))
+		scratch->used_bytes -= (long long)replaced.st_blocks * 512;
 	close(dir);
 	return ret;
 }
 
 int scratch_rename(struct scratch *scratch, struct slice from, struct slice to, unsigned flags)
 {
-	char from_buffer[PATH_MAX];
-	char to_buffer[PATH_MAX];
-	char *from_name;
-	char *to_name;
-	struct stat replaced = {0};
-	int ret = 0;
-	int to_dir;
-	int from_dir = open_parent(scratch, from, from_buffer, &from_name);
+	char buffer[PATH_MAX];
+	char *name;
+	int dir = open_parent(scratch, from, buffer, &name);
+	int ret;
 
-	if (from_dir < 0)
-		return from_dir;
-	to_dir = scratch_open_parent(scratch, to, to_buffer, &to_name);
-	if (to_dir < 0) {
-		close(from_dir);
-		return to_dir;
-	}
-	if (fstatat(to_dir, to_name, &replaced, AT_SYMLINK_NOFOLLOW))
-		replaced.st_blocks = 0;
-	if (renameat2(from_dir, from_name, to_dir, to_name, flags & ~SCRATCH_STILL_OPEN))
-		ret = -errno;
-	else if (!flags && S_ISREG(replaced.st_mode))
-		scratch->used_bytes -= (long long)replaced.st_blocks * 512;
-	close(from_dir);
-	close(to_dir);
+	if (dir < 0)
+		return dir;
+	pthread_rwlock_rdlock(&scratch->pruning);
+	ret = rename_below(scratch, dir, name, to, flags);
+	pthread_rwlock_unlock(&scratch->pruning);
+	close(dir);
 	return ret;
 }
 

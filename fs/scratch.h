@@ -3,6 +3,7 @@
 #define OUROFS_SCRATCH_H
 
 #include <limits.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +26,8 @@ struct scratch {
 	int root;
 	int staging;      /* STORE/staging/: files on their way, on the same file system */
 	size_t max_bytes; /* 0: no limit */
+	/* Shared from where missing parents are made to where something is in them; alone for rmdir. Innermost. */
+	pthread_rwlock_t pruning;
 	atomic_llong
 		used_bytes; /* blocks of all files; an open unlinked file counts until it is closed */
 };

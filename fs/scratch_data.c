@@ -60,11 +60,15 @@ static int publish(struct scratch *scratch, const char *staged, struct slice pat
 	char buffer[PATH_MAX];
 	char *name;
 	struct stat replaced;
-	int dir = scratch_open_parent(scratch, path, buffer, &name);
 	int ret = 0;
+	int dir;
 
-	if (dir < 0)
+	pthread_rwlock_rdlock(&scratch->pruning);
+	dir = scratch_open_parent(scratch, path, buffer, &name);
+	if (dir < 0) {
+		pthread_rwlock_unlock(&scratch->pruning);
 		return dir;
+	}
 	if (fstatat(dir, name, &replaced, AT_SYMLINK_NOFOLLOW))
 		replaced.st_blocks = 0;
 	if (renameat(scratch->staging, staged, dir, name))
@@ -72,6 +76,7 @@ static int publish(struct scratch *scratch, const char *staged, struct slice pat
 	else
 		scratch->used_bytes -= (long long)replaced.st_blocks * 512;
 	close(dir);
+	pthread_rwlock_unlock(&scratch->pruning);
 	return ret;
 }
 
