@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""SIGKILL under load: nobody hangs, nothing that was acknowledged is lost."""
+"""SIGKILL under load: nobody hangs, nothing that was acknowledged is lost.
+
+At chosen calls instead of chosen moments: test_killpoints.py. OUROFS_KILLS=1000 for a long run.
+"""
 import json
+import os
+import random
+import signal
 import subprocess
+import threading
 
 import pytest
 
+import tree_model
 from conftest import BOUND_S, wait_until
+from kill_storm import Storm
+
+KILLS = int(os.environ.get('OUROFS_KILLS', '50'))
 
 
 @pytest.mark.parametrize('cycle', range(6))
@@ -27,17 +38,33 @@ def test_callers_return(mount, binary, cycle):
     assert set(json.loads((m.mnt / 'config.json').read_text())) in ({'v'}, {'v', 'pad'})
 
 
-def test_what_was_acknowledged_is_there(mount):
-    m = mount('{:config {:v 0}}', 'edn_delay=20')
-    acknowledged = 0
-    for _ in range(5):
-        for _ in range(40):
-            (m.mnt / 'config.json').write_text(json.dumps({'v': acknowledged + 1}))
-            (m.mnt / f'n{acknowledged + 1}.json').write_text(str(acknowledged + 1))
-            acknowledged += 1
-        m.kill()
-        m.remount()
-        assert json.loads((m.mnt / 'config.json').read_text()) == {'v': acknowledged}
-        assert sum(1 for _ in m.mnt.glob('n*.json')) == acknowledged
+def kill_amid(m, storm, after_s):
+    """The moment is a random one, so it is no condition that is waited for."""
+    storm.begin()
+    threading.Event().wait(after_s)
+    storm.killed = True
+    m.proc.send_signal(signal.SIGKILL)
+    storm.end()
+    m.kill()
+
+
+@pytest.mark.parametrize('seed', range(2))
+def test_random_kills(mount, seed):
+    """Half of them amid rewrites of memory.edn, half with everything in the journal alone."""
+    m = mount.prepare('{:config {:v 0}}', ('edn_delay=5' if seed else 'edn_delay=3600000',)).mount()
+    rng = random.Random(seed)
+    storm = Storm(m, seed)
+    for cycle in range(KILLS // 2):
+        kill_amid(m, storm, rng.uniform(0, 0.15))
+        m.mount()
+        storm.compare()
+        if cycle % 5 == 4:
+            m.sync()
+            text = m.edn_text()
+            assert tree_model.memory_of(text) == tree_model.look(m.mnt, text).memory()
+    assert storm.done > KILLS
     m.sync()
-    assert f':config {{:v {acknowledged}}}' in m.edn_text()
+    text = m.edn_text()
+    assert tree_model.memory_of(text) == tree_model.look(m.mnt, text).memory()
+    m.unmount()
+    assert not tree_model.compare_stores(m)

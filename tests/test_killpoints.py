@@ -209,12 +209,7 @@ class Daemon:
         self.m.unmount()
         if right and not any(self.is_written(one) for one in right):
             said = [f'memory.edn: {self.m.edn_text()[:2000]}']
-        return said + compare_stores(self.m), right[0] if right else tree
-
-
-def compare_stores(_):
-    """What the stores hold that they should not, after the last unmount. There is one for now."""
-    return []
+        return said + tree_model.compare_stores(self.m), right[0] if right else tree
 
 
 @pytest.fixture
