@@ -3,6 +3,7 @@
 #define OUROFS_JOURNAL_PRIVATE_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "journal_format.h"
 
@@ -31,6 +32,8 @@ struct journal {
 	uint64_t failed_last;
 };
 
+/* Takes the descriptor over. Under the mutex, or before anyone else can know the journal. */
+int journal_add_segment(struct journal *j, struct segment segment);
 int journal_fail(struct err *err, int code, const char *what);
 
 #endif

@@ -54,8 +54,8 @@ static void finish(struct apply *a)
 	}
 }
 
-int memory_commit_payload(struct memory *m, const struct buf *payload, struct timespec now,
-	struct err *err)
+int memory_commit_payload(struct memory *m, enum journal_kind kind, const struct buf *payload,
+	struct timespec now, struct err *err)
 {
 	struct apply a = {.m = m, .when = now, .err = err};
 	size_t applied;
@@ -65,7 +65,7 @@ int memory_commit_payload(struct memory *m, const struct buf *payload, struct ti
 		return err_set(err, ret, "an earlier change was cut short: mount again");
 	ret = buf_error(payload);
 	if (!ret)
-		ret = journal_append(m->journal, now, buf_slice(payload), &a.sequence, err);
+		ret = journal_append(m->journal, now, kind, buf_slice(payload), &a.sequence, err);
 	if (ret)
 		goto out;
 	ret = apply_payload(&a, buf_slice(payload), &applied);
@@ -99,6 +99,22 @@ static int encode_key(struct memory *m, struct buf *payload, const struct change
 	return node && node->dir->keyed ? 0 : memory_encode(m, payload, &key);
 }
 
+/* One change speaks for itself; of two, the first puts and the second tells what becomes of its source. */
+static enum journal_kind kind_of(const struct change *changes, size_t count)
+{
+	switch (changes[count - 1].kind) {
+	case CHANGE_DELETE:
+		return count > 1 ? JOURNAL_RENAME : JOURNAL_DELETE;
+	case CHANGE_UNKEY:
+		return JOURNAL_REMOVE_DIRECTORY;
+	case CHANGE_ATTRIBUTES:
+	case CHANGE_DIRECTORY:
+		return JOURNAL_ATTRIBUTES;
+	default:
+		return count > 1 ? JOURNAL_EXCHANGE : JOURNAL_PUT;
+	}
+}
+
 int memory_commit(struct memory *m, const struct change *changes, size_t count, struct timespec now,
 	struct err *err)
 {
@@ -109,7 +125,7 @@ int memory_commit(struct memory *m, const struct change *changes, size_t count, 
 		ret = encode_key(m, &payload, &changes[i]);
 		ret = ret ? ret : memory_encode(m, &payload, &changes[i]);
 	}
-	ret = ret ? ret : memory_commit_payload(m, &payload, now, err);
+	ret = ret ? ret : memory_commit_payload(m, kind_of(changes, count), &payload, now, err);
 	buf_release(&payload);
 	return ret;
 }
@@ -128,7 +144,8 @@ int memory_replay(void *memory, const struct journal_record *record, struct err 
 	if (!ret)
 		finish(&a);
 	else if (err && !err->code)
-		err_set(err, ret, "journal record %llu: %s", (unsigned long long)record->sequence,
+		err_set(err, ret, "journal record %llu (%s): %s",
+			(unsigned long long)record->sequence, journal_kind_name(record->kind),
 			strerror(-ret));
 	buf_release(&a.name);
 	return ret;

@@ -163,8 +163,8 @@ struct slice memory_keyword(struct slice key);
 int memory_commit(struct memory *m, const struct change *changes, size_t count, struct timespec now,
 	struct err *err);
 /* The same with encoded changes (memory_encode). */
-int memory_commit_payload(struct memory *m, const struct buf *payload, struct timespec now,
-	struct err *err);
+int memory_commit_payload(struct memory *m, enum journal_kind kind, const struct buf *payload,
+	struct timespec now, struct err *err);
 /* Applies what the journal says. */
 int memory_replay(void *memory, const struct journal_record *record, struct err *err);
 int memory_exile(struct memory *m, uint64_t ino);

@@ -310,7 +310,8 @@ int memory_rename_directory(struct memory *m, struct slice from, struct slice to
 		if (!ret)
 			ret = encode_directories(&move);
 		if (!ret)
-			ret = memory_commit_payload(m, &move.payload, memory_now(), err);
+			ret = memory_commit_payload(m, JOURNAL_RENAME_DIRECTORY, &move.payload,
+				memory_now(), err);
 	}
 	pthread_rwlock_unlock(&m->lock);
 	buf_release(&move.old_path);

@@ -3,19 +3,24 @@
 import errno
 import os
 import shutil
-import struct
 
 import pytest
 
+import journal_driver
+from journal_driver import HEAD, HEADER, Journal, records
 from memory_driver import Memory, Refused
 
-RECORD = 40
-HEADER = 16
+MIB = 1 << 20
 
 
 @pytest.fixture
 def probe(binary):
     return binary('memory_probe')
+
+
+@pytest.fixture
+def journal_probe(binary):
+    return binary('journal_probe')
 
 
 @pytest.fixture
@@ -27,17 +32,7 @@ def memory(probe, tmp_path):
 
 
 def segments(m):
-    return sorted((m.store / 'journal').iterdir())
-
-
-def records(data):
-    """Offsets of the records in a segment."""
-    at = HEADER
-    while at < len(data):
-        mark, length, _ = struct.unpack_from('<IIQ', data, at)
-        assert mark == 0x31524a4f
-        yield at, length
-        at += RECORD + length
+    return journal_driver.segments(m.store)
 
 
 def open_copy(probe, m, tmp_path, journal):
@@ -56,11 +51,11 @@ def test_a_torn_tail_is_cut_at_any_byte(memory, probe, tmp_path):
         memory.put('a.json', b'%d' % i)
     memory.kill()
     data = segments(memory)[0].read_bytes()
-    starts = [at for at, _ in records(data)]
+    starts = [record.offset for record in records(data)]
     assert len(starts) == 3
     # every byte of the last record, and a few of what is before
     for cut in [0, 1, HEADER - 1, HEADER, HEADER + 1, starts[1], *range(starts[2], len(data))]:
-        whole = sum(at + RECORD + length <= cut for at, length in records(data))
+        whole = sum(record.offset + record.size <= cut for record in records(data))
         with open_copy(probe, memory, tmp_path, data[:cut]) as m:
             assert m.read('a.json') == (b'%d' % whole if whole else b'0\n')
             if cut % 16:
@@ -76,7 +71,7 @@ def test_a_flipped_byte_in_the_last_record_is_a_torn_tail(memory, probe, tmp_pat
     memory.put('a.json', b'2')
     memory.kill()
     data = segments(memory)[0].read_bytes()
-    last = list(records(data))[-1][0]
+    last = records(data)[-1].offset
     for at in range(last, len(data)):
         bad = bytearray(data)
         bad[at] ^= 0x40
@@ -90,8 +85,8 @@ def test_damage_in_the_middle_is_told_with_its_place(memory, probe, tmp_path):
     memory.kill()
     data = segments(memory)[0].read_bytes()
     name = segments(memory)[0].name
-    second = [at for at, _ in records(data)][1]
-    for at in (second, second + 4, second + 12, second + 33, second + RECORD + 3):
+    second = records(data)[1].offset
+    for at in (second, second + 4, second + 12, second + 29, second + 33, second + HEAD + 3):
         bad = bytearray(data)
         bad[at] ^= 0x40
         with pytest.raises(Refused) as refused:
@@ -218,3 +213,176 @@ def test_fsync_syncs_the_journal_once(memory, probe, tmp_path):
         m.call('fsync')
         assert trace.read_text().count('fdatasync(') == start + 1
         m.call('close')
+
+
+# ---- records
+
+def test_each_record_says_what_it_is_about(memory):
+    expected = []
+
+    def did(kind, *call):
+        memory.call(*call)
+        expected.append(kind)
+    did('put', 'put', 'a.json', b'1')
+    did('put', 'put', 'b.json', b'2')
+    did('attributes', 'attributes', 'a.json', 0o600, 7)
+    did('attributes', 'put', 'a.json', b'1')  # the same bytes: a new time
+    did('rename', 'rename', 'a.json', 'c.json', 0)
+    did('rename', 'rename', 'b.json', 'c.json', 0)
+    did('put', 'put', 'b.json', b'3')
+    did('exchange', 'rename', 'b.json', 'c.json', 2)
+    did('delete', 'delete', 'b.json')
+    did('put', 'put', 'presence/s/x.json', b'{}')
+    did('attributes', 'attributes', 'presence/s', 0o700, 7)
+    did('directory rename', 'rename_directory', 'presence/s', 'presence/t')
+    did('delete', 'delete', 'presence/t/x.json')
+    did('directory removal', 'remove_directory', 'presence/t')
+    memory.kill()
+    data, = (path.read_bytes() for path in segments(memory))
+    assert [record.kind for record in records(data)] == expected
+    assert [record.sequence for record in records(data)] == list(range(1, len(expected) + 1))
+
+
+def test_every_byte_of_a_record_is_under_its_checksum(journal_probe, tmp_path):
+    with Journal(journal_probe, tmp_path) as j:
+        j.append(3, size=9, kind='mode')
+    path, = journal_driver.segments(tmp_path)
+    data = path.read_bytes()
+    second = records(data)[1]
+    for at in range(second.offset, second.offset + second.size):
+        for bit in (1, 0x80):
+            bad = bytearray(data)
+            bad[at] ^= bit
+            path.write_bytes(bad)
+            with pytest.raises(journal_driver.Refused) as refused:
+                Journal(journal_probe, tmp_path)
+            assert refused.value.reason == f'journal/{path.name}:{second.offset}: a damaged record'
+    path.write_bytes(data)
+    with Journal(journal_probe, tmp_path) as j:
+        assert j.replayed == [(1, 9, 'mode'), (2, 9, 'mode'), (3, 9, 'mode')]
+
+
+def test_another_versions_segment_is_left_alone(journal_probe, tmp_path):
+    with Journal(journal_probe, tmp_path) as j:
+        j.append()
+    path, = journal_driver.segments(tmp_path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'ourofsJ2', b'ourofsJ1'))
+    with pytest.raises(journal_driver.Refused) as refused:
+        Journal(journal_probe, tmp_path)
+    assert refused.value.errno == errno.EPROTO and 'another version' in refused.value.reason
+    assert path.read_bytes() == data.replace(b'ourofsJ2', b'ourofsJ1')
+
+
+# ---- segments
+
+def test_segments_rotate_by_size(journal_probe, disk):
+    with Journal(journal_probe, disk) as j:
+        j.append(130, size=MIB)
+        paths = journal_driver.segments(disk)
+        assert [path.name for path in paths] == [f'{n:016x}.log' for n in (1, 64, 127)]
+        assert all(path.stat().st_size <= 64 * MIB for path in paths)
+        assert j.call('disk').bytes == sum(path.stat().st_size for path in paths)
+        # one sync reaches all of them, and what is synced and closed is not synced again
+        assert j.call('sync').syncs == 3
+        j.append()
+        assert j.call('sync').syncs == 4
+        j.call('trim', 125)
+        assert journal_driver.segments(disk) == paths[1:]
+        j.call('trim', 126)
+        assert journal_driver.segments(disk) == paths[2:]
+        j.call('trim', 131)  # the current one stays
+        assert journal_driver.segments(disk) == paths[2:]
+    with Journal(journal_probe, disk, watermark=126) as j:
+        assert [sequence for sequence, _, _ in j.replayed] == [127, 128, 129, 130, 131]
+        j.append()
+        assert j.call('sync').syncs == 2
+        j.call('rotate')
+        j.call('trim', 132)
+        assert journal_driver.segments(disk) == []
+
+
+def test_a_record_larger_than_a_segment_has_one_of_its_own(journal_probe, disk):
+    with Journal(journal_probe, disk) as j:
+        j.append()
+        j.append(size=70 * MIB)
+        j.append()
+        assert len(journal_driver.segments(disk)) == 3
+    with Journal(journal_probe, disk) as j:
+        assert j.replayed == [(1, 100, 'put'), (2, 70 * MIB, 'put'), (3, 100, 'put')]
+
+
+def test_a_record_taken_back_gives_its_number_to_the_next(journal_probe, tmp_path):
+    with Journal(journal_probe, tmp_path) as j:
+        j.append(2)
+        j.call('sync')
+        j.call('retract')
+        j.append(size=5)
+        before = j.call('disk').syncs
+        assert j.call('sync').syncs == before + 1  # another record, though of the same number
+    with Journal(journal_probe, tmp_path) as j:
+        assert j.replayed == [(1, 100, 'put'), (2, 5, 'put')]
+
+
+def test_a_new_segments_name_reaches_the_disk_before_the_old_ones_end(journal_probe, tmp_path):
+    """A power loss: nothing of this was synced, so it is a torn tail, not damage."""
+    for rest in (b'', bytes(10), bytes(8192), b'ourofsJ2' + (3).to_bytes(8, 'little'),
+                 b'ourofsJ2' + (3).to_bytes(8, 'little') + bytes(100)):
+        shutil.rmtree(tmp_path / 'journal', ignore_errors=True)
+        with Journal(journal_probe, tmp_path) as j:
+            j.append(2)
+        path, = journal_driver.segments(tmp_path)
+        os.truncate(path, path.stat().st_size - 1)
+        path.with_name(f'{3:016x}.log').write_bytes(rest)
+        with Journal(journal_probe, tmp_path) as j:
+            assert j.replayed == [(1, 100, 'put')]
+            assert journal_driver.segments(tmp_path) == [path]
+            j.append(2)
+        with Journal(journal_probe, tmp_path) as j:
+            assert [sequence for sequence, _, _ in j.replayed] == [1, 2, 3]
+
+
+def test_a_segment_that_holds_what_another_has_is_refused(journal_probe, tmp_path):
+    with Journal(journal_probe, tmp_path) as j:
+        j.append(3)
+    path, = journal_driver.segments(tmp_path)
+    again = records(path.read_bytes())[1]
+    path.with_name(f'{2:016x}.log').write_bytes(
+        b'ourofsJ2' + (2).to_bytes(8, 'little') + path.read_bytes()[again.offset:])
+    with pytest.raises(journal_driver.Refused) as refused:
+        Journal(journal_probe, tmp_path)
+    assert refused.value.errno == errno.EBADMSG
+    assert refused.value.reason.startswith(f'journal/{2:016x}.log:0: ')
+
+
+# ---- syncs
+
+def test_many_syncs_share_a_few(journal_probe, disk):
+    """On a disk that takes 20 ms a sync, so that 8 threads meet."""
+    threads, rounds = 8, 10
+    with Journal(journal_probe, disk) as j:
+        j.append()
+        j.call('disk', 20000, 0)
+        syncs = j.call('storm', threads, rounds).syncs
+        assert rounds <= syncs <= threads * rounds // 3
+    with Journal(journal_probe, disk) as j:
+        assert len(j.replayed) == 1 + threads * rounds
+
+
+def test_a_failed_sync_stays_told_until_the_records_are_elsewhere(journal_probe, tmp_path):
+    with Journal(journal_probe, tmp_path) as j:
+        j.append(2)
+        j.call('disk', 0, errno.EIO)
+        with pytest.raises(journal_driver.Refused) as refused:
+            j.call('sync')
+        assert refused.value.errno == errno.EIO
+        j.call('disk', 0, 0)
+        with pytest.raises(journal_driver.Refused):  # the kernel may have dropped the pages
+            j.call('sync')
+        j.call('trim', 1)
+        with pytest.raises(journal_driver.Refused):
+            j.call('sync')
+        j.call('trim', 2)
+        j.call('sync')
+        j.append()
+        assert j.call('sync').syncs == 1

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#include "journal_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static int write_all(int fd, struct slice head, struct slice payload, uint64_t offset)
+{
+	struct iovec parts[2] = {{(void *)(uintptr_t)head.ptr, head.len},
+		{(void *)(uintptr_t)payload.ptr, payload.len}};
+	struct iovec *at = parts;
+
+	while (at < parts + 2) {
+		ssize_t n = pwritev(fd, at, (int)(parts + 2 - at), (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		offset += (uint64_t)n;
+		while (at < parts + 2 && (size_t)n >= at->iov_len)
+			n -= (ssize_t)(at++)->iov_len;
+		if (at < parts + 2) {
+			at->iov_base = (char *)at->iov_base + n;
+			at->iov_len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+/* Makes the segment that the next record opens. */
+static int start_segment(struct journal *j)
+{
+	struct segment s = {.first = j->last + 1, .last = j->last, .bytes = JOURNAL_HEADER_BYTES};
+	char header[JOURNAL_HEADER_BYTES];
+	char name[JOURNAL_NAME_SIZE];
+	int ret;
+
+	journal_segment_name(name, s.first);
+	s.fd = openat(j->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (s.fd < 0)
+		return -errno;
+	journal_encode_header(header, s.first);
+	ret = write_all(s.fd, slice_of(header, sizeof(header)), slice_of(NULL, 0), 0);
+	pthread_mutex_lock(&j->mutex);
+	if (!ret)
+		ret = journal_add_segment(j, s);
+	if (!ret) {
+		j->current = true;
+		j->dir_dirty = true;
+	}
+	pthread_mutex_unlock(&j->mutex);
+	if (ret) {
+		close(s.fd);
+		unlinkat(j->dir_fd, name, 0);
+	}
+	return ret;
+}
+
+/* By value: only the writer changes it, but a trim moves it. */
+static struct segment last_segment(struct journal *j)
+{
+	struct segment s;
+
+	pthread_mutex_lock(&j->mutex);
+	s = j->segments[j->count - 1];
+	pthread_mutex_unlock(&j->mutex);
+	return s;
+}
+
+/* Cuts what a failed append left: behind a segment's end there must be nothing once another follows. */
+static int cut_torn(struct journal *j)
+{
+	struct segment s;
+
+	if (!j->torn)
+		return 0;
+	s = last_segment(j);
+	if (ftruncate(s.fd, (off_t)s.bytes))
+		return -errno;
+	j->torn = false;
+	return 0;
+}
+
+/* The segment that takes the next record, of so many bytes. */
+static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
+{
+	int ret = cut_torn(j);
+
+	if (ret)
+		return ret;
+	if (j->current) {
+		*s = last_segment(j);
+		if (s->last < s->first || s->bytes + bytes <= JOURNAL_SEGMENT_BYTES)
+			return 0;
+	}
+	ret = start_segment(j);
+	if (!ret)
+		*s = last_segment(j);
+	return ret;
+}
+
+int journal_append(struct journal *j, struct timespec now, enum journal_kind kind,
+	struct slice payload, uint64_t *sequence, struct err *err)
+{
+	struct journal_record record = {
+		.sequence = j->last + 1, .time = now, .kind = kind, .payload = payload};
+	char head[JOURNAL_RECORD_BYTES];
+	struct segment s;
+	int ret;
+
+	assert(kind != JOURNAL_LOST);
+	if (payload.len > JOURNAL_PAYLOAD_MAX)
+		return journal_fail(err, -EFBIG, "a change is too large");
+	ret = current_segment(j, sizeof(head) + payload.len, &s);
+	if (ret)
+		return journal_fail(err, ret, "cannot start a segment");
+	journal_encode_record(head, &record);
+	ret = write_all(s.fd, slice_of(head, sizeof(head)), payload, s.bytes);
+	if (ret) {
+		j->torn = ftruncate(s.fd, (off_t)s.bytes) != 0;
+		return journal_fail(err, ret, "cannot append");
+	}
+	j->last_start = s.bytes;
+	pthread_mutex_lock(&j->mutex);
+	j->segments[j->count - 1].bytes = s.bytes + sizeof(head) + payload.len;
+	j->segments[j->count - 1].last = record.sequence;
+	j->last = record.sequence;
+	pthread_mutex_unlock(&j->mutex);
+	*sequence = record.sequence;
+	return 0;
+}
+
+int journal_retract(struct journal *j)
+{
+	struct segment *s;
+	int ret = 0;
+
+	pthread_mutex_lock(&j->mutex);
+	/* a sync under way would count the next record, of the same number, among what it has synced */
+	while (j->syncing)
+		pthread_cond_wait(&j->sync_done, &j->mutex);
+	s = &j->segments[j->count - 1];
+	if (ftruncate(s->fd, (off_t)j->last_start)) {
+		ret = -errno;
+	} else {
+		s->bytes = j->last_start;
+		s->last--;
+		j->last--;
+		if (j->synced > j->last)
+			j->synced = j->last;
+	}
+	pthread_mutex_unlock(&j->mutex);
+	return ret;
+}
+
+int journal_rotate(struct journal *j)
+{
+	int ret = cut_torn(j);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&j->mutex);
+	/* the next one is made by the next record; an empty one keeps its turn */
+	if (j->current && j->segments[j->count - 1].last >= j->segments[j->count - 1].first)
+		j->current = false;
+	pthread_mutex_unlock(&j->mutex);
+	return 0;
+}
