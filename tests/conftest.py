@@ -9,6 +9,7 @@
 Whatever a daemon prints on stderr that a test did not announce (m.expect_stderr) fails the test, and
 so does an exit status other than 0; no mount outlives its test.
 """
+import errno
 import os
 import pathlib
 import re
@@ -99,6 +100,34 @@ def disk(mount_base):
     path = pathlib.Path(tempfile.mkdtemp(prefix='d-', dir=mount_base))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """small_disk('1m') -> a directory on a disk of that size, where mounting one is allowed."""
+    made = []
+
+    def make(size):
+        path = tmp_path / f'disk{len(made)}'
+        path.mkdir()
+        if os.system(f'mount -t tmpfs -o size={size} tmpfs {path} 2>/dev/null'):
+            pytest.skip('mounting a tmpfs is not allowed here')
+        made.append(path)
+        return path
+    yield make
+    for path in made:
+        os.system(f'umount -l {path}')
+
+
+def fill_disk(path):
+    """A file at path takes all the room that there is."""
+    with open(path, 'wb', buffering=0) as ballast:
+        for size in (65536, 4096):
+            try:
+                while ballast.write(bytes(size)):
+                    pass
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
 
 
 def is_mounted(path):

@@ -72,9 +72,16 @@ def test_options_of_the_page_are_those_of_the_help(binary):
 
 
 def test_commands_of_the_page_are_those_of_the_help(binary):
+    """Each with its flags and operands, in the same order."""
     done = subprocess.run([str(binary('ourofsctl')), '-h'], capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr
-    helped = re.findall(r'^    (?:-\w, )?([\w-]+)', done.stdout, re.MULTILINE)
+    helped = re.findall(r'^    ([a-z][\w-]+(?: \[--[\w-]+\]| [A-Z]+)*) ', done.stdout, re.MULTILINE)
+    assert {'to-json', 'check [--repair] STORE'} <= set(helped)
     page = plain('ourofsctl.1')
-    assert re.findall(r'^\.It Cm ([\w-]+)$', page, re.MULTILINE) == helped[:-2]
+
+    def shown(words):
+        return re.sub(r' Oo Fl (\S+) Oc', r' [-\1]', words).replace(' Ar ', ' ')
+    assert [shown(words) for words in re.findall(r'^\.It Cm (.+)$', page, re.MULTILINE)] == helped
     assert options_of_page(page) == {'-h', '--help', '-V', '--version'}
+    options = re.findall(r'^    (-\w), (--[\w-]+)', done.stdout, re.MULTILINE)
+    assert options == [('-h', '--help'), ('-V', '--version')]
