@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 import journal_driver
+from conftest import fill_disk
 from journal_driver import HEAD, HEADER, Journal, records
 from memory_driver import Memory, Refused
 
@@ -165,16 +166,11 @@ def test_replaying_what_memory_edn_holds_already_changes_nothing(memory, probe, 
     assert not (memory.store / 'conflicts').exists()
 
 
-def test_a_full_disk(probe, tmp_path):
-    """A real one, where mounting a small tmpfs is allowed."""
-    disk = tmp_path / 'disk'
-    disk.mkdir()
-    if os.system(f'mount -t tmpfs -o size=256k tmpfs {disk} 2>/dev/null'):
-        pytest.skip('mounting a tmpfs is not allowed here')
-    try:
-        (tmp_path / 'memory.edn').write_text('{:a 0}')
-        os.symlink(disk, tmp_path / 'memory.eav')
-        m = Memory(probe, tmp_path)
+def test_a_full_disk(probe, tmp_path, small_disk):
+    """Many changes until nothing goes any more: those that were told to be stored are, the others are not."""
+    (tmp_path / 'memory.edn').write_text('{:a 0}')
+    os.symlink(small_disk('256k'), tmp_path / 'memory.eav')
+    with Memory(probe, tmp_path) as m:
         stored = {}
         refused = 0
         for i in range(200):
@@ -190,9 +186,70 @@ def test_a_full_disk(probe, tmp_path):
         assert set(m.names()) == {'a.json', *stored}
         for path, data in stored.items():
             assert m.read(path) == data
-        m.kill()
-    finally:
-        os.system(f'umount -l {disk}')
+
+
+def test_room_again_after_a_full_disk(probe, tmp_path, small_disk):
+    """Every way to change something fails and changes nothing, and works once there is room."""
+    (tmp_path / 'memory.edn').write_text('{:a 0, :b 1, :presence/s {"x" {}}}')
+    os.symlink(small_disk('1m'), tmp_path / 'memory.eav')
+    large = b'"%s"' % (b'y' * 5000)
+    with Memory(probe, tmp_path) as m:
+        m.put('a.json', b'1')
+        fill_disk(m.store / 'ballast')
+        try:  # the rest of the page that the journal has already
+            for i in range(200):
+                m.put('b.json', b'[%d, 0]' % i)
+        except Refused as error:
+            assert error.errno == errno.ENOSPC
+        before = {path: (m.stat(path), m.read(path)) for path, kind in m.walk().items() if kind == 0}
+        size = m.health().journal_bytes
+        changes = [('put', 'a.json', large), ('put', 'new.json', large), ('delete', 'a.json'),
+                   ('rename', 'a.json', 'c.json', 0), ('rename', 'a.json', 'b.json', 2),
+                   ('rename_directory', 'presence/s', 'presence/t'),
+                   ('attributes', 'a.json', 0o600, 7)]
+        for change in changes:
+            with pytest.raises(Refused) as refused:
+                m.call(*change)
+            assert refused.value.errno == errno.ENOSPC, change
+            assert m.health().journal_bytes == size
+            assert sum(path.stat().st_size for path in segments(m)) == size
+            assert {path: (m.stat(path), m.read(path))
+                    for path, kind in m.walk().items() if kind == 0} == before
+        (m.store / 'ballast').unlink()
+        m.put('a.json', large)
+        m.put('new.json', large)
+        m.call('delete', 'b.json')
+        m.crash()
+        assert (m.read('a.json'), m.read('new.json')) == (large, large)
+        m.call('sync')
+        assert set(m.names()) == {'a.json', 'new.json', 'presence'}
+        assert segments(m) == []
+
+
+def test_a_mount_on_a_full_disk(mount, small_disk):
+    """close tells of it, the old document stays, and once there is room the same save works."""
+    disk = small_disk('1m')
+    m = mount.prepare('{:a {:n 0}}', ('edn_delay=3600000',))
+    m.store = disk / 'store'
+    m.mount()
+    path = m.mnt / 'a.json'
+    path.write_text('{"n": 1}')
+    before = path.read_bytes()
+    fill_disk(disk / 'ballast')
+    large = b'{"n": "%s"}' % (b'z' * 20000)
+    for _ in range(3):
+        with pytest.raises(OSError) as refused:
+            path.write_bytes(large)
+        assert refused.value.errno == errno.ENOSPC
+        assert path.read_bytes() == before
+    (disk / 'ballast').unlink()
+    path.write_bytes(large)
+    m.kill()
+    m.remount()
+    assert path.read_bytes() == large
+    m.sync()
+    assert 'zzz' in m.edn_text()
+    m.unmount()
 
 
 def test_fsync_syncs_the_journal_once(memory, probe, tmp_path):
