@@ -119,6 +119,12 @@ const struct edn *edn_map_get(const struct edn *map, const struct edn *key);
  */
 int edn_check_readable(const struct edn *v, unsigned max_depth, struct err *err); /* sets err->at */
 
+/*
+ * What an #inst's string (as it is in a value) says: milliseconds since 1970, as java.util.Date counts. False
+ * for what is none.
+ */
+bool edn_instant_ms(struct slice text, int64_t *ms); /* edn_instant.c */
+
 /* ---- printing: edn_print.c ---- */
 
 /*

@@ -137,6 +137,16 @@ static int64_t epoch_ms(const struct instant *t)
 	       t->second * 1000 + t->ms - t->offset * (int64_t)MINUTE_MS;
 }
 
+bool edn_instant_ms(struct slice text, int64_t *ms)
+{
+	struct instant t = {.month = 1, .day = 1};
+
+	if (!parse(text, &t) || !validate(&t))
+		return false;
+	*ms = epoch_ms(&t);
+	return true;
+}
+
 /* The fields of a time that is not before year -4800. */
 static void split(int64_t ms, int offset, struct instant *t)
 {

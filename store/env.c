@@ -149,7 +149,7 @@ int env_write(struct env *env, env_write_fn *fn, void *context, struct err *err)
 		ret = write_once(env, fn, context);
 	} while (ret == MDB_MAP_FULL && (ret = grow(env)) == 0);
 	if (!ret)
-		env->commits++;
+		__atomic_fetch_add(&env->commits, 1, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&env->write_lock);
 	return ret ? env_fail(env, err, ret, "cannot commit") : 0;
 }

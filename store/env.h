@@ -33,7 +33,7 @@ struct env {
 	bool read_only;
 	bool lost;             /* its map could not be put back; guarded by map_lock */
 	size_t map_bytes;      /* guarded by write_lock */
-	unsigned long commits; /* guarded by write_lock */
+	unsigned long commits; /* written under write_lock, atomically */
 
 	/* Lock order: write_lock, map_lock, pool_lock. Readers hold map_lock shared for the length of
 	 * their transaction. */

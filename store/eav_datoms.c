@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "eav_private.h"
+
+#include "json.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* The datom's bytes are at the end of bytes, from start on: cuts its part of the key behind it. */
+static int end_datom(struct eav_datoms *d, size_t start)
+{
+	struct eav_new_datom *datom;
+	struct slice part;
+	char cut[EAV_KEY_MAX];
+
+	if (buf_error(&d->bytes))
+		return -ENOMEM;
+	if (d->count == d->cap) {
+		size_t cap = d->cap ? d->cap * 2 : 32;
+		struct eav_new_datom *list = reallocarray(d->list, cap, sizeof(*list));
+
+		if (!list)
+			return -ENOMEM;
+		d->list = list;
+		d->cap = cap;
+	}
+	datom = &d->list[d->count++];
+	*datom = (struct eav_new_datom){.datom = start, .datom_len = d->bytes.len - start};
+	part = eav_cut(slice_of(d->bytes.ptr + start, datom->datom_len), EAV_DATOM_CUT, cut);
+	datom->part = start;
+	datom->part_len = part.len;
+	if (part.ptr == cut) {
+		datom->part = d->bytes.len;
+		buf_add_slice(&d->bytes, part);
+	}
+	return buf_error(&d->bytes);
+}
+
+/* ---- one attribute ---- */
+
+static bool is_scalar(const struct edn *v)
+{
+	struct eav_value value;
+
+	return v->type < EDN_LIST || eav_value_of_edn(v, &value);
+}
+
+static bool is_many(const struct edn *v)
+{
+	if ((v->type != EDN_SET && v->type != EDN_VECTOR && v->type != EDN_LIST) || !v->count ||
+		v->count > EAV_MANY_MAX)
+		return false;
+	for (uint32_t i = 0; i < v->count; i++)
+		if (!is_scalar(&v->items[i]))
+			return false;
+	return true;
+}
+
+static int add_value(struct eav_datoms *d, struct slice attribute, const struct edn *v)
+{
+	size_t start = d->bytes.len;
+	struct eav_value value;
+
+	if (!eav_value_of_edn(v, &value)) {
+		buf_reset(&d->json);
+		json_print(&d->json, v, 0);
+		if (buf_error(&d->json))
+			return -ENOMEM;
+		value = (struct eav_value){.type = EAV_JSON, .text = buf_slice(&d->json)};
+	}
+	buf_add_slice(&d->bytes, attribute);
+	eav_value_encode(&d->bytes, &value);
+	return end_datom(d, start);
+}
+
+static int add_attribute(struct eav_datoms *d, const struct edn *key, const struct edn *v)
+{
+	struct buf text = BUF_INIT;
+	struct buf attribute = BUF_INIT;
+	bool many = is_many(v);
+	int ret;
+
+	edn_print_canonical(&text, key);
+	eav_text_encode(&attribute, buf_slice(&text));
+	ret = buf_error(&text) ? -ENOMEM : buf_error(&attribute);
+	for (uint32_t i = 0; !ret && i < (many ? v->count : 1); i++)
+		ret = add_value(d, buf_slice(&attribute), many ? &v->items[i] : v);
+	buf_release(&text);
+	buf_release(&attribute);
+	return ret;
+}
+
+/* ---- all of them ---- */
+
+static struct slice part_of(const char *bytes, const struct eav_new_datom *datom)
+{
+	return slice_of(bytes + datom->part, datom->part_len);
+}
+
+static int by_part(const void *a, const void *b, void *bytes)
+{
+	return slice_compare(part_of(bytes, a), part_of(bytes, b));
+}
+
+/* The elements of a vector can be equal. */
+static void drop_equal(struct eav_datoms *d)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < d->count; i++) {
+		if (kept && by_part(&d->list[kept - 1], &d->list[i], d->bytes.ptr) == 0)
+			continue;
+		d->list[kept++] = d->list[i];
+	}
+	d->count = kept;
+}
+
+int eav_datoms_of(struct eav_datoms *d, const struct edn *value)
+{
+	int ret = 0;
+
+	buf_reset(&d->bytes);
+	d->count = 0;
+	if (!value || value->type != EDN_MAP)
+		return 0;
+	for (size_t i = 0; i < value->count && !ret; i++)
+		ret = add_attribute(d, &value->items[2 * i], &value->items[2 * i + 1]);
+	if (ret)
+		return ret;
+	if (d->count)
+		qsort_r(d->list, d->count, sizeof(*d->list), by_part, d->bytes.ptr);
+	drop_equal(d);
+	return 0;
+}
+
+void eav_datoms_release(struct eav_datoms *d)
+{
+	buf_release(&d->bytes);
+	buf_release(&d->json);
+	free(d->list);
+	*d = (struct eav_datoms){0};
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_EAV_PRIVATE_H
+#define OUROFS_EAV_PRIVATE_H
+
+#include "eav.h"
+#include "env.h"
+
+enum { EAV_NOTES, EAV_DOCUMENTS, EAV_EAV, EAV_AVE, EAV_TABLES }; /* of env.tables */
+
+struct eav {
+	struct env env;
+	/* of what was committed; written inside env_write, read anywhere, atomically */
+	uint64_t datoms_added;
+	uint64_t datoms_removed;
+};
+
+/* As eav_open, but the map begins so small (0: as ever). For tests of its growing. */
+int eav_open_sized(struct eav **eav, int dir_fd, const char *path, bool read_only, size_t map_bytes,
+	struct err *err);
+
+static inline MDB_val eav_val(struct slice s)
+{
+	return (MDB_val){s.len, (void *)(uintptr_t)s.ptr};
+}
+
+static inline struct slice eav_slice(MDB_val val)
+{
+	return slice_of(val.mv_data, val.mv_size);
+}
+
+/* ---- keys: eav_key.c ---- */
+
+enum {
+	EAV_KEY_MAX = 511, /* a key of this size is a cut one */
+	EAV_NUMBER = 8,
+	EAV_HASH = 16,
+	EAV_NAME_CUT = EAV_KEY_MAX - EAV_HASH,
+	EAV_DATOM_CUT = EAV_KEY_MAX - EAV_HASH - EAV_NUMBER,
+	EAV_DATOM_KEY_MAX = EAV_DATOM_CUT + EAV_HASH,
+};
+
+/* A key under construction: a name's, or number and datom in either order. */
+struct eav_key {
+	char bytes[EAV_KEY_MAX];
+	size_t len;
+};
+
+static inline MDB_val eav_key_val(const struct eav_key *key)
+{
+	return (MDB_val){key->len, (void *)(uintptr_t)key->bytes};
+}
+
+/* What stands for text in a key that may have so many bytes before it is cut: text itself or, in to, cut and hash. */
+struct slice eav_cut(struct slice text, size_t cut, char *to);
+void eav_key_name(struct eav_key *key, struct slice name);
+void eav_key_number(struct eav_key *key, uint64_t number);
+/* part is a datom's part of a key: eav_cut(datom, EAV_DATOM_CUT) */
+void eav_key_eav(struct eav_key *key, uint64_t number, struct slice part);
+void eav_key_ave(struct eav_key *key, struct slice part, uint64_t number);
+uint64_t eav_number_of(const char *bytes);
+
+/* ---- headers of documents: eav_document.c ---- */
+
+/* Does val have what its key's checksum says, up to the bytes? 0 or -EIO. name is empty if val has lost it. */
+int eav_document_decode(MDB_val key, MDB_val val, struct slice *name, struct eav_record *record);
+int eav_document_verify_bytes(MDB_val val, const struct eav_record *record);
+int eav_document_put(struct eav *eav, MDB_txn *txn, const struct eav_item *item, uint64_t entity);
+
+/* ---- values: eav_value.c ---- */
+
+void eav_text_encode(struct buf *out, struct slice text);
+/* What has a type of its own; false: it is JSON's. */
+bool eav_value_of_edn(const struct edn *v, struct eav_value *value);
+void eav_value_encode(struct buf *out, const struct eav_value *value);
+/* Undoes both. What text has to be put together is put into scratch. 0 or -EIO. */
+int eav_text_decode(struct slice *in, struct buf *scratch, struct slice *text);
+int eav_value_decode(struct slice in, struct buf *scratch, struct eav_value *value);
+
+/* ---- the datoms of a value: eav_datoms.c ---- */
+
+/* Offsets into eav_datoms.bytes. */
+struct eav_new_datom {
+	size_t datom, datom_len;
+	size_t part, part_len; /* of the key */
+	bool write;
+};
+
+struct eav_datoms {
+	struct buf bytes;
+	struct buf json; /* scratch */
+	struct eav_new_datom *list;
+	size_t count, cap;
+};
+
+/* The datoms of a value, by key, each once; of none (NULL) and of what is no map: none. 0 or -ENOMEM. */
+int eav_datoms_of(struct eav_datoms *datoms, const struct edn *value);
+void eav_datoms_release(struct eav_datoms *datoms);
+
+/* ---- scanning in the order of whole names and datoms: eav_scan.c ---- */
+
+struct eav_row {
+	struct slice whole; /* name or datom */
+	uint64_t number;    /* of indexes */
+	MDB_val key, val;
+};
+/* A non-zero return stops the scan, which returns it. */
+typedef int eav_row_fn(void *context, const struct eav_row *row);
+
+struct eav_scan {
+	unsigned table;
+	struct slice
+		prefix;    /* of the keys to look at, at most EAV_DATOM_CUT bytes behind a number */
+	struct slice from; /* a whole name or datom; what is below is passed over */
+	eav_row_fn *fn;
+	void *context;
+};
+int eav_scan(struct eav_reader *reader, const struct eav_scan *scan);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "eav_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int eav_get(struct eav_reader *reader, struct slice name, struct eav_record *record)
+{
+	struct eav_record found;
+	struct slice whole;
+	struct eav_key key;
+	MDB_val k;
+	MDB_val val;
+	int ret;
+
+	if (!reader->txn)
+		return -ENOENT;
+	eav_key_name(&key, name);
+	k = eav_key_val(&key);
+	ret = mdb_get(reader->txn, reader->eav->env.tables[EAV_DOCUMENTS], &k, &val);
+	if (ret)
+		return env_code(ret);
+	ret = eav_document_decode(k, val, &whole, &found);
+	if (!ret && !slice_equal(whole, name))
+		return -ENOENT; /* another name with the same hash */
+	if (!ret)
+		ret = eav_document_verify_bytes(val, &found);
+	if (!ret)
+		*record = found;
+	return ret;
+}
+
+int eav_note_get(struct eav_reader *reader, const char *note, void *value, size_t size)
+{
+	MDB_val key = eav_val(slice_str(note));
+	MDB_val val;
+	int ret;
+
+	if (!reader->txn)
+		return -ENOENT;
+	ret = mdb_get(reader->txn, reader->eav->env.tables[EAV_NOTES], &key, &val);
+	if (ret)
+		return env_code(ret);
+	if (val.mv_size != size)
+		return -EINVAL;
+	memcpy(value, val.mv_data, size);
+	return 0;
+}
+
+/* ---- every document ---- */
+
+struct each {
+	eav_each_fn *fn;
+	void *context;
+};
+
+static int each_row(void *context, const struct eav_row *row)
+{
+	const struct each *each = context;
+	struct eav_record record;
+	struct slice name;
+	int ret = eav_document_decode(row->key, row->val, &name, &record);
+
+	return each->fn(each->context, row->whole, ret ? NULL : &record);
+}
+
+int eav_each(struct eav_reader *reader, struct slice from, eav_each_fn *fn, void *context)
+{
+	struct each each = {fn, context};
+	struct eav_scan scan = {
+		.table = EAV_DOCUMENTS, .from = from, .fn = each_row, .context = &each};
+
+	return eav_scan(reader, &scan);
+}
+
+/* ---- types: a store has a few dozen ---- */
+
+struct type_count {
+	struct slice type;
+	uint64_t count;
+};
+
+struct types {
+	struct type_count *list;
+	size_t count, cap;
+};
+
+static struct type_count *type_slot(struct types *types, struct slice type)
+{
+	for (size_t i = 0; i < types->count; i++)
+		if (slice_equal(types->list[i].type, type))
+			return &types->list[i];
+	if (types->count == types->cap) {
+		size_t cap = types->cap ? types->cap * 2 : 32;
+		struct type_count *list = reallocarray(types->list, cap, sizeof(*list));
+
+		if (!list)
+			return NULL;
+		types->list = list;
+		types->cap = cap;
+	}
+	types->list[types->count] = (struct type_count){type, 0};
+	return &types->list[types->count++];
+}
+
+static int count_one(void *context, struct slice name, const struct eav_record *record)
+{
+	struct type_count *slot;
+
+	(void)name;
+	if (!record || record->collection || record->deleted)
+		return 0;
+	slot = type_slot(context, record->type);
+	if (!slot)
+		return -ENOMEM;
+	slot->count++;
+	return 0;
+}
+
+int eav_each_type(struct eav_reader *reader, eav_type_fn *fn, void *context)
+{
+	struct types types = {0};
+	int ret = eav_each(reader, slice_of(NULL, 0), count_one, &types);
+
+	for (size_t i = 0; i < types.count && !ret; i++)
+		ret = fn(context, types.list[i].type, types.list[i].count);
+	free(types.list);
+	return ret;
+}
