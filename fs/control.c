@@ -46,12 +46,35 @@ static void add_reason(cJSON *reasons, const char *format, ...)
 	cJSON_AddItemToArray(reasons, cJSON_CreateString(text));
 }
 
+static void add_eav(cJSON *root, const struct memory_health *health)
+{
+	cJSON *eav = cJSON_AddObjectToObject(root, "eav");
+
+	cJSON_AddStringToObject(eav, "state", health->eav_state);
+	cJSON_AddNumberToObject(eav, "entities", (double)health->eav_entities);
+	cJSON_AddNumberToObject(eav, "datoms", (double)health->eav_datoms);
+	cJSON_AddNumberToObject(eav, "bytes", (double)health->eav_bytes);
+	cJSON_AddNumberToObject(eav, "commits", (double)health->eav_commits);
+	cJSON_AddNumberToObject(eav, "reads", (double)health->eav_reads);
+	cJSON_AddNumberToObject(eav, "fallbacks", (double)health->eav_fallbacks);
+	if (health->eav_reason[0])
+		cJSON_AddStringToObject(eav, "error", health->eav_reason);
+	else
+		cJSON_AddNullToObject(eav, "error");
+}
+
 static void add_status(struct fs *fs, cJSON *root, const struct memory_health *health)
 {
 	cJSON *reasons = cJSON_CreateArray();
 
 	if (health->edn_error)
 		add_reason(reasons, "memory.edn can't be written: %s", health->edn_reason);
+	if (health->eav_reason[0])
+		add_reason(reasons, "the EAV store fails, memory.edn serves: %s",
+			health->eav_reason);
+	if (health->flush_error)
+		add_reason(reasons, "the journal can't be brought to the stores: %s",
+			health->flush_reason);
 	if (health->set_aside)
 		add_reason(reasons,
 			"another writer left memory.edn broken, or most of it out: it is kept "
@@ -117,6 +140,7 @@ static int read_health(struct fs *fs, struct buf *out)
 	memory_health(fs->memory, &health);
 	add_status(fs, root, &health);
 	add_edn(fs, root, &health);
+	add_eav(root, &health);
 	journal = cJSON_AddObjectToObject(root, "journal");
 	cJSON_AddNumberToObject(journal, "pending", (double)health.pending);
 	cJSON_AddNumberToObject(journal, "bytes", (double)health.journal_bytes);
@@ -153,22 +177,14 @@ static int read_help(struct fs *fs, struct buf *out);
 
 static int write_mode(struct fs *fs, struct slice text)
 {
-	while (text.len && strchr(" \t\r\n", text.ptr[text.len - 1]))
-		text.len--;
-	if (text.len && text.ptr[0] == ':')
-		text = slice_of(text.ptr + 1, text.len - 1);
-	if (slice_equal(text, SLICE_LITERAL("edn-only")))
-		return 0;
-	if (slice_equal(text, SLICE_LITERAL("dual-write")) ||
-		slice_equal(text, SLICE_LITERAL("datalevin-first")) ||
-		slice_equal(text, SLICE_LITERAL("datalevin-only"))) {
+	struct err reason = {0};
+	char described[256];
+	int ret = memory_switch(fs->memory, text, &reason);
+
+	if (ret)
 		refusals_log(fs->refusals, SLICE_LITERAL(".mode"),
-			"that mode needs the EAV store, which this version does not have; the mode "
-			"stays edn-only");
-		return -EOPNOTSUPP;
-	}
-	refusals_log(fs->refusals, SLICE_LITERAL(".mode"), "no such mode; the mode stays edn-only");
-	return -EINVAL;
+			err_describe(&reason, described, sizeof(described)));
+	return ret;
 }
 
 static int write_sync(struct fs *fs, struct slice text)
@@ -196,8 +212,9 @@ struct control {
 };
 
 static const struct control CONTROLS[] = {
-	{".mode", "the mode; write a mode's name to switch (this version: edn-only)", read_mode,
-		write_mode, false},
+	{".mode",
+		"the mode; write edn-only, dual-write, datalevin-first or datalevin-only to switch",
+		read_mode, write_mode, true},
 	{".health", "JSON: status, reasons, counts, the last rewrite of memory.edn", read_health,
 		NULL, false},
 	{".errors", "the last refused saves and background errors, one a line", read_errors, NULL,

@@ -94,6 +94,8 @@ static int open_memory(struct program *program)
 		.edn_delay_ms = options->edn_delay_ms,
 		.doc_max_bytes = options->doc_max_bytes,
 		.read_only = options->read_only,
+		.mode = options->mode,
+		.force = options->force,
 	};
 	struct err err = {0};
 

@@ -407,7 +407,8 @@ static void reply_xattr(fuse_req_t req, struct slice value, size_t size)
 		fuse_reply_buf(req, value.ptr, value.len);
 }
 
-static int describe(struct fs *fs, const struct node *node, struct buf *key, const char **type)
+static int describe(struct fs *fs, const struct node *node, struct buf *key, const char **type,
+	const char **source)
 {
 	struct buf path = BUF_INIT;
 	int ret = node->kind == NODE_DOCUMENT || node->kind == NODE_DIRECTORY
@@ -415,7 +416,7 @@ static int describe(struct fs *fs, const struct node *node, struct buf *key, con
 			  : -ENODATA;
 
 	if (!ret)
-		ret = memory_describe(fs->memory, buf_slice(&path), key, type);
+		ret = memory_describe(fs->memory, buf_slice(&path), key, type, source);
 	buf_release(&path);
 	return ret == -ENOENT || ret == -EINVAL ? -ENODATA : ret;
 }
@@ -424,12 +425,12 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct fs *fs = fs_of(req);
 	struct buf key = BUF_INIT;
-	const char *type = "";
+	const char *type = "", *source = "";
 	int ret = -ENODATA;
 
 	/* The kernel asks for security.capability before writes: that must be cheap. */
 	if (!strncmp(name, "user.ourofs.", 12))
-		ret = describe(fs, node_of(fs, ino), &key, &type);
+		ret = describe(fs, node_of(fs, ino), &key, &type, &source);
 	if (ret)
 		fuse_reply_err(req, -ret);
 	else if (!strcmp(name, "user.ourofs.key"))
@@ -437,7 +438,7 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	else if (!strcmp(name, "user.ourofs.type"))
 		reply_xattr(req, slice_str(type), size);
 	else if (!strcmp(name, "user.ourofs.source"))
-		reply_xattr(req, slice_str("edn"), size);
+		reply_xattr(req, slice_str(source), size);
 	else
 		fuse_reply_err(req, ENODATA);
 	buf_release(&key);
@@ -447,8 +448,8 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct fs *fs = fs_of(req);
 	struct buf key = BUF_INIT;
-	const char *type;
-	int ret = describe(fs, node_of(fs, ino), &key, &type);
+	const char *type, *source;
+	int ret = describe(fs, node_of(fs, ino), &key, &type, &source);
 
 	buf_release(&key);
 	if (ret == -ENODATA)

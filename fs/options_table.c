@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "buf.h"
+#include "mode.h"
 
 enum { DELAY_MAX_MS = 3600 * 1000, THREADS_MAX = 1000 };
 
@@ -141,15 +142,13 @@ static int set_size(struct options *options, const struct option_row *row, const
 static int set_mode(struct options *options, const struct option_row *row, const char *value,
 	struct err *err)
 {
-	static const char *const need_eav[] = {"dual-write", "datalevin-first", "datalevin-only"};
+	enum mode mode;
 
-	for (size_t i = 0; i < sizeof(need_eav) / sizeof(*need_eav); i++)
-		if (strcmp(value, need_eav[i]) == 0)
-			return err_set(err, -EINVAL,
-				"mode '%s' needs the EAV store, which this version does not have",
-				value);
-	if (strcmp(value, "edn-only") != 0)
-		return err_set(err, -EINVAL, "unknown mode '%s': 'edn-only' is expected", value);
+	if (mode_of_word(slice_str(value), &mode, &(bool){false}))
+		return err_set(err, -EINVAL,
+			"unknown mode '%s': 'edn-only', 'dual-write', 'datalevin-first' or "
+			"'datalevin-only' is expected",
+			value);
 	return set_text(options, row, value, err);
 }
 
@@ -229,8 +228,9 @@ const struct option_row option_rows[] = {
 	{0, "uid=", "N", "owner shown (default: who mounts)", set_id, FIELD(uid)},
 	{0, "gid=", "N", "group shown (default: who mounts)", set_id, FIELD(gid)},
 	{0, "umask=", "M", "permission bits to take off, octal (default: 0)", .set = set_umask},
-	{0, "mode=", "MODE", "which stores serve: edn-only", set_mode, FIELD(mode)},
-	{0, "force", NULL, "with mode=: whatever mode the store was in last", set_true,
+	{0, "mode=", "MODE", "edn-only, dual-write, datalevin-first (default), datalevin-only",
+		set_mode, FIELD(mode)},
+	{0, "force", NULL, "with mode=: go on without the EAV store, or migrate first", set_true,
 		FIELD(force)},
 	{0, "store=", "DIR", "state of ourofs (default: memory.eav by memory.edn)", set_text,
 		FIELD(store_dir)},

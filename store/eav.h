@@ -23,9 +23,8 @@
  *	eav_get(&reader, name, &record);	// record.bytes is LMDB's memory until ...
  *	eav_read_end(&reader);
  *
- * Reading: any thread, many at once. Writing: any thread, one after another. A thread never
- * writes, and never begins a second read, inside a read of its own: the map grows by itself, for which
- * all reads must have ended. What a reader sees is the state of one moment, however long it reads.
+ * Reading: any thread, many at once, each read ended by the thread that began it. Writing: any thread, one after
+ * another, never inside a read of its own: the map grows by itself, for which all reads must have ended. What a reader sees is the state of one moment, however long it reads.
  *
  * An entity is named by entity_id_name (change.h). It has a number while it lives, a tombstone included.
  *

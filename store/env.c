@@ -56,6 +56,28 @@ static int renew(struct env *env, MDB_txn **txn)
 	return ret;
 }
 
+/*
+ * A thread that reads already must not queue behind a writer that waits for it: it takes the lock once,
+ * however many of its reads overlap.
+ */
+static void enter(struct env *env)
+{
+	uintptr_t depth = (uintptr_t)pthread_getspecific(env->depth);
+
+	if (!depth)
+		pthread_rwlock_rdlock(&env->map_lock);
+	pthread_setspecific(env->depth, (void *)(depth + 1));
+}
+
+static void leave(struct env *env)
+{
+	uintptr_t depth = (uintptr_t)pthread_getspecific(env->depth) - 1;
+
+	pthread_setspecific(env->depth, (void *)depth);
+	if (!depth)
+		pthread_rwlock_unlock(&env->map_lock);
+}
+
 int env_read_begin(struct env *env, MDB_txn **txn)
 {
 	MDB_txn *renewed;
@@ -64,10 +86,10 @@ int env_read_begin(struct env *env, MDB_txn **txn)
 	*txn = NULL;
 	if (!env->mdb)
 		return 0;
-	pthread_rwlock_rdlock(&env->map_lock);
+	enter(env);
 	ret = renew(env, &renewed);
 	if (ret) {
-		pthread_rwlock_unlock(&env->map_lock);
+		leave(env);
 		return env_code(ret);
 	}
 	*txn = renewed;
@@ -87,7 +109,7 @@ void env_read_end(struct env *env, MDB_txn *txn)
 	pthread_mutex_unlock(&env->pool_lock);
 	if (txn)
 		mdb_txn_abort(txn);
-	pthread_rwlock_unlock(&env->map_lock);
+	leave(env);
 }
 
 /* ---- writing ---- */

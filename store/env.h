@@ -18,8 +18,8 @@
  *
  * Reading: any thread, many at once; a transaction costs next to nothing, as it is used again. Writing:
  * any thread, one after another; a write is one synced transaction. The map doubles when it is full, for
- * which all readers must have ended: a thread never writes, and never begins a second
- * read, inside a read of its own.
+ * which all readers must have ended: a thread never writes inside a read of its own. Its reads may
+ * overlap, each ends on the thread that began it.
  */
 enum { ENV_POOL = 16, ENV_TABLES = 4 };
 
@@ -39,6 +39,7 @@ struct env {
 	 * their transaction. */
 	pthread_mutex_t write_lock;
 	pthread_rwlock_t map_lock;
+	pthread_key_t depth; /* how many reads the thread is in */
 	pthread_mutex_t pool_lock;
 	MDB_txn *pool[ENV_POOL]; /* reset read transactions; guarded by pool_lock */
 	unsigned pooled;

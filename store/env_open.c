@@ -176,6 +176,10 @@ int env_open(struct env *env, int dir_fd, const char *path, const struct env_opt
 	int ret;
 
 	*env = (struct env){.name = options->name, .read_only = options->read_only};
+	if (pthread_key_create(&env->depth, NULL)) {
+		env->name = NULL;
+		return err_set(err, -EAGAIN, "%s: no key for a thread's own data", options->name);
+	}
 	init_map_lock(&env->map_lock);
 	pthread_mutex_init(&env->write_lock, NULL);
 	pthread_mutex_init(&env->pool_lock, NULL);
@@ -196,5 +200,6 @@ void env_close(struct env *env)
 	pthread_mutex_destroy(&env->pool_lock);
 	pthread_mutex_destroy(&env->write_lock);
 	pthread_rwlock_destroy(&env->map_lock);
+	pthread_key_delete(env->depth);
 	*env = (struct env){0};
 }

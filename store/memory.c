@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_internal.h"
+#include "memory_open.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +17,8 @@ static int init(struct memory *m, const struct memory_options *options)
 	pthread_rwlock_init(&m->lock, &attributes);
 	pthread_rwlockattr_destroy(&attributes);
 	pthread_mutex_init(&m->adoption_lock, NULL);
+	pthread_mutex_init(&m->switching, NULL);
+	pthread_mutex_init(&m->eav.mutex, NULL);
 	pace_init(&m->flush.pace, FLUSH_DELAY_MS);
 	pace_init(&m->work.pace, options->edn_delay_ms);
 	m->edn_path = strdup(options->edn_path);
@@ -27,6 +29,7 @@ static int init(struct memory *m, const struct memory_options *options)
 static void release(struct memory *m)
 {
 	journal_close(m->journal);
+	eav_close(m->eav.store);
 	saved_close(m->saved);
 	ednfile_free(m->file);
 	tree_free(m->tree);
@@ -42,66 +45,10 @@ static void release(struct memory *m)
 	pace_release(&m->work.pace);
 	pace_release(&m->flush.pace);
 	pthread_mutex_destroy(&m->adoption_lock);
+	pthread_mutex_destroy(&m->switching);
+	pthread_mutex_destroy(&m->eav.mutex);
 	pthread_rwlock_destroy(&m->lock);
 	free(m);
-}
-
-static int open_file(struct memory *m, struct err *err)
-{
-	struct ednfile_options options = {.max_depth = EDN_LOAD_DEPTH, .schema = m->options.schema};
-	struct ednfile_info info;
-	int ret = ednfile_open(&m->file, m->edn_path, &options, err);
-
-	if (ret)
-		return ret;
-	ednfile_info(m->file, &info);
-	m->default_mode = info.mode & 0666;
-	ret = tree_new(&m->tree, memory_note_dir, m);
-	return ret ? err_set(err, ret, "out of memory") : 0;
-}
-
-/* What must not change from mount to mount is durable before anyone can see it. */
-static int keep_first_seen(struct memory *m, struct err *err)
-{
-	return m->foreign || m->file_noted
-		       ? 0
-		       : memory_note_file(m, "file", m->work.file.hash, m->work.file.sequence, err);
-}
-
-static int replay(struct memory *m, struct err *err)
-{
-	uint64_t watermark = m->flush.watermark;
-
-	if (m->dir.dir_fd < 0)
-		return 0;
-	if (m->options.read_only)
-		return journal_replay_only(m->dir.dir_fd, watermark, memory_replay, m, err);
-	return journal_open(&m->journal, m->dir.dir_fd, watermark, memory_replay, m, err);
-}
-
-static int open_stores(struct memory *m, struct err *err)
-{
-	bool read_only = m->options.read_only;
-	int ret;
-
-	ret = store_dir_open(&m->dir, m->store_path, read_only, err);
-	if (!ret && m->dir.dir_fd >= 0)
-		ret = saved_open(&m->saved, m->dir.dir_fd, m->store_path, read_only, err);
-	if (!ret)
-		ret = open_file(m, err);
-	if (!ret)
-		ret = memory_load_notes(m, err);
-	if (!ret && !read_only)
-		ret = keep_first_seen(m, err);
-	if (!ret)
-		ret = memory_restore(m, err);
-	if (!ret)
-		ret = memory_load_tree(m, err);
-	if (!ret)
-		ret = replay(m, err);
-	if (!ret && m->foreign && !read_only)
-		ret = memory_merge(m, NULL, err);
-	return ret;
 }
 
 static int start(struct memory *m, struct err *err)
@@ -130,9 +77,11 @@ int memory_open(struct memory **memory, const struct memory_options *options, st
 	if (ret)
 		err_set(err, ret, "out of memory");
 	else
-		ret = open_stores(m, err);
+		ret = memory_open_stores(m, err);
 	if (!ret && !options->read_only)
 		ret = start(m, err);
+	if (!ret)
+		ret = memory_open_mode(m, err);
 	if (ret) {
 		stop(m, NULL);
 		release(m);
@@ -173,6 +122,35 @@ int memory_fsync(struct memory *m, struct err *err)
 	return journal_sync(m->journal, sequence, err);
 }
 
+static void read_eav_health(struct memory *m, struct memory_health *h)
+{
+	static const char *const STATES[] = {[EAV_CLOSED] = "closed",
+		[EAV_BEHIND] = "being brought up",
+		[EAV_READY] = "ready",
+		[EAV_FAILED] = "failed"};
+	struct eav_stat stat;
+
+	h->eav_reads = atomic_load(&m->eav.reads);
+	h->eav_fallbacks = atomic_load(&m->eav.fallbacks);
+	pthread_rwlock_rdlock(&m->lock);
+	h->eav_state = STATES[atomic_load(&m->eav.state)];
+	if (m->eav.store && eav_stat(m->eav.store, &stat) == 0) {
+		h->eav_entities = stat.entities;
+		h->eav_datoms = stat.datoms;
+		h->eav_bytes = stat.file_bytes;
+		h->eav_commits = stat.commits;
+	}
+	pthread_rwlock_unlock(&m->lock);
+	pthread_mutex_lock(&m->eav.mutex);
+	if (atomic_load(&m->eav.state) == EAV_FAILED)
+		memcpy(h->eav_reason, m->eav.reason.text, sizeof(h->eav_reason));
+	pthread_mutex_unlock(&m->eav.mutex);
+	pthread_mutex_lock(&m->flush.pace.mutex);
+	h->flush_error = m->flush.pace.result.code;
+	memcpy(h->flush_reason, m->flush.pace.result.text, sizeof(h->flush_reason));
+	pthread_mutex_unlock(&m->flush.pace.mutex);
+}
+
 void memory_health(struct memory *m, struct memory_health *h)
 {
 	struct ednfile_info info;
@@ -180,13 +158,15 @@ void memory_health(struct memory *m, struct memory_health *h)
 	size_t at = 0;
 	void *value;
 
-	*h = (struct memory_health){.mode = "edn-only"};
+	*h = (struct memory_health){.mode = memory_mode_name(m)};
+	read_eav_health(m, h);
 	pthread_rwlock_rdlock(&m->lock);
 	ednfile_info(m->file, &info);
 	h->keys = ednfile_count(m->file);
 	h->entities = tree_documents(m->tree);
 	h->directories = tree_directories(m->tree);
-	h->pending = m->changes + m->changes_in_flight;
+	h->pending = m->edn_active ? m->changes + m->changes_in_flight : 0;
+	h->overlay = m->overlay.count;
 	/* ghosts of the top level are in the file, not in the memory */
 	while (table_next(&m->ghosts, &at, &name, &value))
 		h->keys -= name.ptr[0] == 'D';

@@ -30,6 +30,9 @@ struct memory_options {
 	unsigned edn_delay_ms; /* debounce of the rewrite: 100 */
 	size_t doc_max_bytes;  /* 64 MiB */
 	bool read_only;
+	const char *
+		mode; /* to switch to, as memory_switch's word; NULL: as it was, datalevin-first at first */
+	bool force; /* as "force " in that word */
 };
 
 /*
@@ -104,8 +107,12 @@ int memory_remove_directory(struct memory *memory, struct slice path, struct err
 typedef int memory_list_fn(void *context, struct slice name, enum memory_kind kind, uint64_t ino);
 int memory_list(struct memory *memory, struct slice directory, memory_list_fn *fn, void *context);
 
-/* What extended attributes show: the key ("[:presence/s1 \"alice\"]" for a member) and entity type. */
-int memory_describe(struct memory *memory, struct slice path, struct buf *key, const char **type);
+/*
+ * What extended attributes show: the key ("[:presence/s1 \"alice\"]" for a member), the entity type, and the
+ * store that serves it: "eav", "edn", or "overlay" for what was just saved.
+ */
+int memory_describe(struct memory *memory, struct slice path, struct buf *key, const char **type,
+	const char **source);
 
 /*
  * Somebody else's change of memory.edn is about to be taken over, and has been: everything read
@@ -121,15 +128,22 @@ int memory_fsync(struct memory *memory, struct err *err);
 /* Additionally memory.edn holds them all. */
 int memory_sync(struct memory *memory, struct err *err);
 
+/*
+ * Switches the mode; 0 when the stores agree as it needs them to, and the switch is durable. It outlives
+ * the mount. -EINVAL: no such word; -EBUSY: datalevin-only, while an entity lives only in memory.edn or
+ * differs (with "force " before the word that is mended first); errors of the stores. Then nothing changed.
+ */
+int memory_switch(struct memory *memory, struct slice word, struct err *err);
+
 struct memory_type_count {
 	const char *type;
 	size_t entities;
 };
 
 struct memory_health {
-	const char *mode; /* "edn-only" */
-	size_t keys;      /* of the top level */
-	size_t entities;  /* documents */
+	const char *mode;
+	size_t keys;     /* of the top level */
+	size_t entities; /* documents */
 	size_t directories;
 	size_t pending; /* committed changes that memory.edn does not hold yet */
 	uint64_t journal_bytes;
@@ -143,7 +157,18 @@ struct memory_health {
 	uint64_t stale_put_back;  /* values of his that were older copies, ours put back */
 	uint64_t conflicts;       /* values that both had changed, his kept under /.conflicts */
 	bool set_aside;           /* his file was broken or lacked most: memory.edn.bad-<time> */
-	int edn_error;            /* negative errno of the last rewrite, 0 when it went well */
+	size_t overlay;           /* committed changes that are not in the stores yet */
+	const char *eav_state;    /* "closed", "being brought up", "ready", "failed" */
+	char eav_reason[200];     /* of "failed" */
+	uint64_t eav_entities;    /* documents and collections */
+	uint64_t eav_datoms;
+	uint64_t eav_bytes;
+	uint64_t eav_commits;
+	uint64_t eav_reads;     /* documents that were read from it */
+	uint64_t eav_fallbacks; /* ... that it had not, and came from memory.edn */
+	int flush_error;        /* of what brings the stores up to the journal; 0: well */
+	char flush_reason[200];
+	int edn_error; /* negative errno of the last rewrite, 0 when it went well */
 	char edn_reason[200];
 };
 void memory_health(struct memory *memory, struct memory_health *health);

@@ -338,6 +338,18 @@ static int apply_base(struct apply *a, const struct change *c)
 	return ret;
 }
 
+static int apply_mode(struct memory *m, const struct change *c)
+{
+	enum mode mode;
+	int ret = mode_of_word(c->id.key, &mode, NULL);
+
+	if (!ret) {
+		atomic_store(&m->mode, mode);
+		m->edn_active = mode_row(mode)->writes_edn;
+	}
+	return ret ? -EBADMSG : 0;
+}
+
 int apply_change(struct apply *a, const struct change *c)
 {
 	switch (c->kind) {
@@ -361,7 +373,7 @@ int apply_change(struct apply *a, const struct change *c)
 		a->m->epoch = c->saved.base.epoch;
 		return 0;
 	case CHANGE_MODE:
-		return 0;
+		return apply_mode(a->m, c);
 	}
 	return -EBADMSG;
 }

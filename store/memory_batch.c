@@ -125,6 +125,10 @@ int batch_take(struct memory *m, struct batch *b)
 {
 	int ret = m->broken ? m->broken : take_items(m, b);
 
+	/* no rewrite takes them along */
+	if (!ret && !m->edn_active)
+		ret = memory_flush_ghosts(m);
+
 	if (ret)
 		return ret;
 	b->dirs = m->dirty_dirs;
@@ -134,6 +138,8 @@ int batch_take(struct memory *m, struct batch *b)
 	b->next_ino = m->next_ino;
 	b->version = m->version;
 	b->epoch = m->epoch;
+	b->mode = (uint64_t)atomic_load(&m->mode);
+	b->edn_active = m->edn_active;
 	journal_rotate(m->journal);
 	return 0;
 }

@@ -110,6 +110,8 @@ static enum journal_kind kind_of(const struct change *changes, size_t count)
 	case CHANGE_ATTRIBUTES:
 	case CHANGE_DIRECTORY:
 		return JOURNAL_ATTRIBUTES;
+	case CHANGE_MODE:
+		return JOURNAL_MODE;
 	default:
 		return count > 1 ? JOURNAL_EXCHANGE : JOURNAL_PUT;
 	}

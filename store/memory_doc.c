@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_internal.h"
+#include "memory_eav.h"
 
 #include <errno.h>
 
@@ -110,6 +110,7 @@ int doc_find(struct memory *m, struct slice path, struct doc *doc)
 void doc_release(struct doc *doc)
 {
 	saved_read_end(&doc->reader);
+	eav_read_end(&doc->eav_reader);
 	path_place_release(&doc->place);
 	buf_release(&doc->name);
 	*doc = DOC_INIT;
@@ -201,19 +202,70 @@ static int load_saved(struct memory *m, struct doc *doc)
 	return 0;
 }
 
-int doc_load(struct memory *m, struct doc *doc)
+/* -ENOENT: from memory.edn, then. */
+static int load_eav(struct memory *m, struct doc *doc)
+{
+	struct eav_record record;
+	int ret;
+
+	if (!mode_row((enum mode)atomic_load(&m->mode))->reads_eav ||
+		atomic_load(&m->eav.state) != EAV_READY)
+		return -ENOENT;
+	ret = eav_read_begin(m->eav.store, &doc->eav_reader);
+	if (!ret)
+		ret = eav_get(&doc->eav_reader, buf_slice(&doc->name), &record);
+	if (ret && ret != -ENOENT && ret != -ENOMEM) {
+		struct err reason = {0};
+
+		err_set(&reason, ret, "data.mdb: cannot read: %s", strerror(-ret));
+		memory_eav_fail(m, &reason);
+	}
+	if (ret || record.deleted || record.collection) {
+		eav_read_end(&doc->eav_reader);
+		atomic_fetch_add_explicit(&m->eav.fallbacks, 1, memory_order_relaxed);
+		return -ENOENT;
+	}
+	doc->record = (struct saved_record){.has_bytes = true,
+		.has_mtime = record.has_mtime,
+		.mode = record.mode,
+		.mtime = record.mtime,
+		.ino = record.ino,
+		.version = record.version,
+		.text_hash = record.text_hash,
+		.identity = record.identity,
+		.sequence = record.transaction,
+		.bytes = record.bytes};
+	doc->has_record = doc->from_eav = true;
+	atomic_fetch_add_explicit(&m->eav.reads, 1, memory_order_relaxed);
+	set_defaults(m, doc, true);
+	return 0;
+}
+
+static int load(struct memory *m, struct doc *doc, bool eav)
 {
 	struct pending *pending = table_get(&m->overlay, buf_slice(&doc->name));
 	int ret = ednfile_get(m->file, doc->id.key, doc->id.member, &doc->item);
 
 	if (ret)
 		return ret;
-	if (!pending || pending->saved.deleted || pending->saved.collection)
-		return load_saved(m, doc);
+	if (!pending || pending->saved.deleted || pending->saved.collection) {
+		ret = eav ? load_eav(m, doc) : -ENOENT;
+		return ret == -ENOENT ? load_saved(m, doc) : ret;
+	}
 	doc->record = pending->saved;
 	doc->has_record = true;
 	set_defaults(m, doc, true);
 	return 0;
+}
+
+int doc_load(struct memory *m, struct doc *doc)
+{
+	return load(m, doc, true);
+}
+
+int doc_load_edn(struct memory *m, struct doc *doc)
+{
+	return load(m, doc, false);
 }
 
 int doc_identity(struct doc *doc)

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_batch.h"
+#include "memory_eav.h"
 
 #include <errno.h>
 #include <string.h>
 
 /*
- * The flush thread: brings saved and the EAV store up to the journal, then trims it.
+ * The flush thread: brings the EAV store and saved up to the journal, then trims it.
  *
  *	snapshot (lock) -> journal fdatasync -> EAV store -> saved -> trim
  *
  * Each store's watermark is in the transaction that brings it there. A kill anywhere leaves what the next
- * mount's replay completes. memory.edn needs no place here: what it lacks can be told from saved.
+ * mount's replay completes. memory.edn needs no place here: what it lacks can be told from saved. Nor
+ * does an EAV store that fails while memory.edn is written: it is compared with that when it is back.
  */
+enum { RETRY_MS = 1000 };
+
 static int save(struct memory *m, const struct batch *b, struct err *err)
 {
 	struct saved_note notes[] = {
@@ -19,10 +22,33 @@ static int save(struct memory *m, const struct batch *b, struct err *err)
 		{"next_ino", slice_of(&b->next_ino, sizeof(b->next_ino))},
 		{"version", slice_of(&b->version, sizeof(b->version))},
 		{"epoch", slice_of(&b->epoch, sizeof(b->epoch))},
+		{"mode", slice_of(&b->mode, sizeof(b->mode))},
 	};
 
 	return saved_write(m->saved, b->items, b->count, notes, sizeof(notes) / sizeof(notes[0]),
 		err);
+}
+
+/* -EIO and the like only where nothing else holds what it lacks. */
+static int write_eav(struct memory *m, const struct batch *b, struct err *err)
+{
+	struct err reason = {0};
+	int state = atomic_load(&m->eav.state);
+	int ret;
+
+	if (state == EAV_CLOSED)
+		return 0;
+	if (state == EAV_FAILED)
+		return b->edn_active ? memory_eav_note(m, false, err) : memory_eav_reason(m, err);
+	ret = memory_eav_write(m, b, &reason);
+	if (!ret)
+		return 0;
+	memory_eav_fail(m, &reason);
+	if (!b->edn_active) {
+		*err = reason;
+		return ret;
+	}
+	return memory_eav_note(m, false, err);
 }
 
 static int write_batch(struct memory *m, struct batch *b, struct err *err)
@@ -37,7 +63,9 @@ static int write_batch(struct memory *m, struct batch *b, struct err *err)
 	 * told to those who asked for a sync, and goes away when these have it all.
 	 */
 	journal_sync(m->journal, b->sequence, &sync_err);
-	ret = save(m, b, err);
+	ret = write_eav(m, b, err);
+	if (!ret)
+		ret = save(m, b, err);
 	pthread_rwlock_wrlock(&m->lock);
 	batch_finish(m, b, ret == 0);
 	pthread_rwlock_unlock(&m->lock);
@@ -47,7 +75,7 @@ static int write_batch(struct memory *m, struct batch *b, struct err *err)
 	return journal_trim(m->journal, b->sequence);
 }
 
-static int attempt_flush(struct memory *m, struct err *err)
+static int flush_pending(struct memory *m, struct err *err)
 {
 	struct batch b = {0};
 	int ret;
@@ -63,16 +91,97 @@ static int attempt_flush(struct memory *m, struct err *err)
 	return ret;
 }
 
+/* ---- the EAV store's states ---- */
+
+static int bring_up(struct memory *m, bool migrate, struct err *err)
+{
+	struct agree agree = {.migrate = migrate};
+	int ret = 0;
+
+	if (!m->eav.store || atomic_load(&m->eav.state) == EAV_FAILED) {
+		pthread_rwlock_wrlock(&m->lock);
+		memory_eav_close(m);
+		ret = memory_eav_open(m, err);
+		pthread_rwlock_unlock(&m->lock);
+	}
+	if (!ret)
+		ret = memory_agree(m, &agree, err);
+	/* what was saved meanwhile, then nothing is missing */
+	if (!ret)
+		ret = flush_pending(m, err);
+	if (!ret && atomic_load(&m->eav.state) == EAV_BEHIND)
+		ret = memory_eav_note(m, true, err);
+	if (!ret)
+		atomic_store(&m->eav.state, EAV_READY);
+	else if (ret != -ECANCELED)
+		memory_eav_fail(m, err);
+	return ret;
+}
+
+static int check(struct memory *m, struct flush_job *job)
+{
+	struct agree agree = {.check = true};
+
+	if (atomic_load(&m->eav.state) != EAV_READY)
+		return job->ret = memory_eav_reason(m, &job->err);
+	job->ret = memory_agree(m, &agree, &job->err);
+	job->differ = agree.differ;
+	memcpy(job->first, agree.first, sizeof(job->first));
+	return job->ret;
+}
+
+static int close_eav(struct memory *m, struct err *err)
+{
+	pthread_rwlock_wrlock(&m->lock);
+	memory_eav_close(m);
+	pthread_rwlock_unlock(&m->lock);
+	return memory_eav_note(m, false, err);
+}
+
+static void run_job(struct memory *m)
+{
+	struct flush_job *job;
+
+	pthread_mutex_lock(&m->flush.pace.mutex);
+	job = m->flush.job;
+	m->flush.job = NULL;
+	pthread_mutex_unlock(&m->flush.pace.mutex);
+	if (!job)
+		return;
+	switch (job->kind) {
+	case JOB_BRING_UP:
+		job->ret = bring_up(m, job->migrate, &job->err);
+		break;
+	case JOB_CHECK:
+		job->ret = check(m, job);
+		break;
+	case JOB_CLOSE:
+		job->ret = close_eav(m, &job->err);
+		break;
+	}
+}
+
+/* ---- the thread ---- */
+
 static void *flush(void *context)
 {
 	struct memory *m = context;
 	struct attempt attempt;
+	int64_t retry_ms = 0;
 
 	while (pace_begin(&m->flush.pace, &attempt)) {
 		struct err err = {0};
+		struct err eav_err = {0};
 
-		err.code = attempt_flush(m, &err);
-		pace_end(&m->flush.pace, &attempt, &err, 0, 0);
+		if (atomic_load(&m->eav.state) == EAV_FAILED && attempt.start_ms >= retry_ms) {
+			bring_up(m, false, &eav_err);
+			retry_ms = pace_now_ms() + RETRY_MS;
+		}
+		err.code = flush_pending(m, &err);
+		if (!err.code)
+			run_job(m);
+		pace_end(&m->flush.pace, &attempt, &err, 0,
+			atomic_load(&m->eav.state) == EAV_FAILED ? pace_now_ms() + RETRY_MS : 0);
 	}
 	return NULL;
 }
@@ -80,7 +189,6 @@ static void *flush(void *context)
 int memory_flush_start(struct memory *m, struct err *err)
 {
 	/* what the replay brought is not in the stores yet */
-	if (m->sequence > m->flush.watermark || m->overlay.count || m->dirty_dirs.count)
-		pace_signal(&m->flush.pace, false);
+	pace_signal(&m->flush.pace, false);
 	return pace_start(&m->flush.pace, flush, m, err);
 }

@@ -6,9 +6,11 @@
 #include <stdatomic.h>
 
 #include "change.h"
+#include "eav.h"
 #include "ednfile.h"
 #include "journal.h"
 #include "memory.h"
+#include "mode.h"
 #include "pace.h"
 #include "path.h"
 #include "store_dir.h"
@@ -37,10 +39,34 @@ struct pending {
 	char bytes[];
 };
 
+/* What the flush thread does for a switch of the mode. */
+struct flush_job {
+	enum { JOB_BRING_UP, JOB_CHECK, JOB_CLOSE } kind;
+	bool migrate;
+	int ret;
+	struct err err;
+	size_t differ; /* of JOB_CHECK: entities, and one of them */
+	char first[200];
+};
+
 /* Brings saved and the EAV store up to the journal. */
 struct flush {
 	struct pace pace;
-	uint64_t watermark; /* the thread's own: what saved holds */
+	uint64_t watermark;    /* the thread's own: what saved holds */
+	struct flush_job *job; /* guarded by pace.mutex */
+};
+
+enum eav_state { EAV_CLOSED, EAV_BEHIND, EAV_READY, EAV_FAILED };
+
+/* memory_eav.h says who may do what. */
+struct eav_side {
+	struct eav *store;
+	atomic_int state;   /* enum eav_state */
+	uint64_t watermark; /* the flush thread's: what the store holds */
+	pthread_mutex_t mutex;
+	struct err reason;      /* of EAV_FAILED; guarded by mutex */
+	atomic_ulong reads;     /* documents that came from it */
+	atomic_ulong fallbacks; /* ... that it was asked for first, and came from memory.edn */
 };
 
 /* How memory.edn looked when it was last ours, as a note in saved. */
@@ -75,7 +101,8 @@ struct work {
 	uint64_t outside_changes;
 	uint64_t stale_put_back;
 	uint64_t conflicts;
-	bool set_aside; /* the other writer's file was broken, or lacked most */
+	bool merge_wanted; /* whatever memory.edn looks like */
+	bool set_aside;    /* the other writer's file was broken, or lacked most */
 };
 
 struct memory {
@@ -96,6 +123,8 @@ struct memory {
 	struct table exiles;     /* 8 bytes: default inode numbers that moved away -> itself */
 	struct table held;       /* unreadable tokens that memory.edn held since this mount
 				* began: it is unreadable already, they make it no worse */
+	atomic_int mode;         /* enum mode */
+	bool edn_active;         /* memory.edn is merged and rewritten */
 	uint64_t epoch;          /* of the other writer's last file */
 	uint64_t sequence;       /* last applied */
 	uint64_t edn_sequence;   /* last that changed memory.edn's content */
@@ -113,6 +142,8 @@ struct memory {
 	memory_adoption_fn *adoption;  /* guarded by adoption_lock */
 	void *adoption_context;
 
+	pthread_mutex_t switching; /* the mode, one at a time; outermost */
+	struct eav_side eav;
 	bool foreign; /* at open, then the worker's: memory.edn is not the file that was left here */
 	bool file_noted; /* at open: saved's note of it is true to the stat */
 	struct flush flush;
@@ -133,6 +164,8 @@ struct doc {
 	struct buf name;         /* entity_id_name */
 	struct ednfile_item item;
 	struct saved_reader reader; /* keeps record.bytes */
+	struct eav_reader eav_reader;
+	bool from_eav;
 	struct saved_record record; /* with defaults where nothing is saved */
 	bool has_record;            /* something is saved or pending for this very value */
 };
@@ -142,6 +175,8 @@ struct doc {
 int doc_id(struct memory *m, struct tree_node *node, struct doc *doc);
 int doc_find(struct memory *m, struct slice path, struct doc *doc);
 int doc_load(struct memory *m, struct doc *doc);
+/* The same, but never from the EAV store. */
+int doc_load_edn(struct memory *m, struct doc *doc);
 void doc_release(struct doc *doc);
 /* What memory_read returns, appended. */
 int doc_bytes(struct memory *m, struct doc *doc, struct buf *out);
@@ -271,6 +306,11 @@ int memory_merge(struct memory *m, const char *from, struct err *err);
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text);
 /* Moves memory.edn to memory.edn.bad-<time>, or writes a copy there and leaves it where it is. */
 int memory_set_aside(struct memory *m, const struct buf *copy, struct err *err);
+
+/* ---- memory_mode.c ---- */
+
+const char *memory_mode_name(struct memory *m);
+int memory_set_mode(struct memory *m, enum mode mode, bool force, struct err *err);
 
 /* ---- memory_rewrite.c ---- */
 

@@ -104,8 +104,7 @@ static int merge_locked(struct merge *merge, const char *from, struct err *err)
 	if (ret)
 		return ret;
 	m->file = merge->theirs;
-	ret = memory_commit_payload(m, JOURNAL_ADOPTION, &merge->lacks, memory_now(),
-		err);
+	ret = memory_commit_payload(m, JOURNAL_ADOPTION, &merge->lacks, memory_now(), err);
 	merge->adopted = m->sequence;
 	if (ret && !m->broken) {
 		m->file = before;

@@ -178,7 +178,17 @@ static int describe_directory(struct memory *m, const struct tree_node *node, st
 	return buf_error(key);
 }
 
-static int describe(struct memory *m, struct slice path, struct buf *key, const char **type)
+static int source_of(struct memory *m, struct doc *doc, const char **source)
+{
+	struct pending *pending = table_get(&m->overlay, buf_slice(&doc->name));
+	int ret = doc_load(m, doc);
+
+	*source = pending ? "overlay" : doc->from_eav ? "eav" : "edn";
+	return ret;
+}
+
+static int describe(struct memory *m, struct slice path, struct buf *key, const char **type,
+	const char **source)
 {
 	struct tree_node *node = tree_find(m->tree, path);
 	struct doc doc = DOC_INIT;
@@ -187,10 +197,10 @@ static int describe(struct memory *m, struct slice path, struct buf *key, const 
 	if (!node)
 		return -ENOENT;
 	if (node->dir)
-		return describe_directory(m, node, key, type);
+		return *source = "edn", describe_directory(m, node, key, type);
 	ret = doc_id(m, node, &doc);
 	if (!ret)
-		ret = ednfile_get(m->file, doc.id.key, doc.id.member, &doc.item);
+		ret = source_of(m, &doc, source);
 	if (!ret && doc.id.member.ptr) {
 		buf_add_char(key, '[');
 		buf_add_slice(key, doc.id.key);
@@ -206,12 +216,13 @@ static int describe(struct memory *m, struct slice path, struct buf *key, const 
 	return ret ? ret : buf_error(key);
 }
 
-int memory_describe(struct memory *m, struct slice path, struct buf *key, const char **type)
+int memory_describe(struct memory *m, struct slice path, struct buf *key, const char **type,
+	const char **source)
 {
 	int ret;
 
 	pthread_rwlock_rdlock(&m->lock);
-	ret = describe(m, path, key, type);
+	ret = describe(m, path, key, type, source);
 	pthread_rwlock_unlock(&m->lock);
 	return ret;
 }

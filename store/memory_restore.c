@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_internal.h"
+#include "memory_eav.h"
 
 #include <errno.h>
 
@@ -156,4 +156,30 @@ int memory_restore(struct memory *m, struct err *err)
 		ret = saved_each(&reader, 'D', restore_one, &restore);
 	saved_read_end(&reader);
 	return ret ? err_set(err, ret, "cannot restore memory.edn: %s", strerror(-ret)) : 0;
+}
+
+/* ---- all of it, from the EAV store ---- */
+
+static int load_one(void *context, struct slice name, const struct eav_record *record)
+{
+	struct memory *m = context;
+	struct entity_id id;
+
+	if (!record)
+		return -EIO;
+	if (record->deleted || !entity_id_of_name(name, &id))
+		return 0;
+	return record->collection ? restore_collection(m, id)
+				  : memory_restore_value(m, id, record->bytes, slice_of(NULL, 0));
+}
+
+int memory_load_eav(struct memory *m, struct err *err)
+{
+	struct eav_reader reader;
+	int ret = eav_read_begin(m->eav.store, &reader);
+
+	if (!ret)
+		ret = eav_each(&reader, slice_of("", 0), load_one, m);
+	eav_read_end(&reader);
+	return ret ? err_set(err, ret, "cannot load the EAV store: %s", strerror(-ret)) : 0;
 }

@@ -22,12 +22,32 @@ static bool changed_outside(struct memory *m)
 	return changed;
 }
 
+static bool is_active(struct memory *m)
+{
+	bool active;
+
+	pthread_rwlock_rdlock(&m->lock);
+	active = m->edn_active;
+	pthread_rwlock_unlock(&m->lock);
+	return active;
+}
+
+static bool take_merge_wanted(struct memory *m)
+{
+	pthread_mutex_lock(&m->work.pace.mutex);
+	m->foreign |= m->work.merge_wanted;
+	m->work.merge_wanted = false;
+	pthread_mutex_unlock(&m->work.pace.mutex);
+	return m->foreign;
+}
+
 static int attempt_edn(struct memory *m, struct err *err)
 {
-	int ret = replaced_look(m, err);
+	bool active = is_active(m);
+	int ret = active ? replaced_look(m, err) : 0;
 
-	for (int i = 0; !ret && i < TRIES; i++) {
-		if (m->foreign || changed_outside(m))
+	for (int i = 0; !ret && active && i < TRIES; i++) {
+		if (take_merge_wanted(m) || changed_outside(m))
 			ret = memory_merge(m, NULL, err);
 		if (!ret)
 			ret = memory_rewrite(m, err);
@@ -35,6 +55,8 @@ static int attempt_edn(struct memory *m, struct err *err)
 			return ret;
 		ret = 0;
 	}
+	if (!active)
+		return 0;
 	return ret ? ret : err_set(err, -EAGAIN, "memory.edn is written to all the time");
 }
 

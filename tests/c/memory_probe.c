@@ -197,12 +197,12 @@ static int do_list(struct probe *p)
 static int do_describe(struct probe *p)
 {
 	struct buf key = BUF_INIT;
-	const char *type = "";
-	int ret = memory_describe(p->memory, text(p, 1), &key, &type);
+	const char *type = "", *source = "";
+	int ret = memory_describe(p->memory, text(p, 1), &key, &type, &source);
 
 	if (!ret) {
 		add_hex(&p->out, buf_slice(&key));
-		buf_add_format(&p->out, " %s", type);
+		buf_add_format(&p->out, " %s %s", type, source);
 	}
 	buf_release(&key);
 	return ret;

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_eav.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+
+/*
+ * The two stores, entity by entity, in name order: all names are gathered first, then taken in chunks, each
+ * compared under the lock and written without it. What is saved meanwhile comes to the EAV store behind
+ * the chunk, as the same thread writes it.
+ */
+enum { CHUNK_ENTITIES = 2000, CHUNK_BYTES = 8 << 20 };
+
+struct names {
+	struct buf text;
+	size_t *at; /* offsets of length and name; sorted at the end */
+	size_t count, cap;
+};
+
+struct chunk {
+	struct memory *m;
+	struct agree *agree;
+	struct arena arena;
+	struct eav_item *items;
+	size_t count;
+	size_t bytes;
+	struct buf adopted; /* changes of what the EAV store is ahead with */
+};
+
+/* ---- names ---- */
+
+static int add_name(struct names *names, struct slice name)
+{
+	if (names->count == names->cap) {
+		size_t cap = names->cap ? names->cap * 2 : 1024;
+		size_t *at = reallocarray(names->at, cap, sizeof(*at));
+
+		if (!at)
+			return -ENOMEM;
+		names->at = at;
+		names->cap = cap;
+	}
+	names->at[names->count++] = names->text.len;
+	buf_add(&names->text, &name.len, sizeof(name.len));
+	buf_add_slice(&names->text, name);
+	return buf_error(&names->text);
+}
+
+static struct slice name_at(const struct names *names, size_t i)
+{
+	const char *from = names->text.ptr + names->at[i];
+	size_t len;
+
+	memcpy(&len, from, sizeof(len));
+	return slice_of(from + sizeof(len), len);
+}
+
+static int compare_names(const void *a, const void *b, void *text)
+{
+	struct names names = {.text = *(const struct buf *)text,
+		.at = (size_t[2]){*(const size_t *)a, *(const size_t *)b}};
+	struct slice x = name_at(&names, 0);
+	struct slice y = name_at(&names, 1);
+	int order = memcmp(x.ptr, y.ptr, x.len < y.len ? x.len : y.len);
+
+	return order ? order : (x.len > y.len) - (x.len < y.len);
+}
+
+static void sort_names(struct names *names)
+{
+	size_t kept = 0;
+
+	if (names->count)
+		qsort_r(names->at, names->count, sizeof(*names->at), compare_names, &names->text);
+	for (size_t i = 0; i < names->count; i++) {
+		if (!kept || !slice_equal(name_at(names, i), name_at(names, kept - 1)))
+			names->at[kept++] = names->at[i];
+	}
+	names->count = kept;
+}
+
+struct gather {
+	struct memory *m;
+	struct names *names;
+	struct slice key;
+};
+
+static int gather_one(struct gather *gather, struct entity_id id)
+{
+	struct buf name = BUF_INIT;
+	int ret;
+
+	entity_id_name(&name, id);
+	ret = buf_error(&name);
+	if (!ret && !table_get(&gather->m->ghosts, buf_slice(&name)))
+		ret = add_name(gather->names, buf_slice(&name));
+	buf_release(&name);
+	return ret;
+}
+
+static int gather_member(void *context, struct slice member, const struct ednfile_item *item)
+{
+	struct gather *gather = context;
+
+	(void)item;
+	return gather_one(gather, (struct entity_id){gather->key, member});
+}
+
+static int gather_key(void *context, struct slice key, const struct ednfile_item *item)
+{
+	struct gather *gather = context;
+	int ret = gather_one(gather, (struct entity_id){.key = key});
+
+	(void)item;
+	gather->key = key;
+	if (ret || !ednfile_is_collection(gather->m->file, key))
+		return ret;
+	return ednfile_each_member(gather->m->file, key, gather_member, gather);
+}
+
+static int gather_eav(void *context, struct slice name, const struct eav_record *record)
+{
+	struct gather *gather = context;
+
+	/* a header that is damaged: whether it is one of ours the file says */
+	return record ? add_name(gather->names, name) : 0;
+}
+
+static int gather_names(struct memory *m, struct names *names)
+{
+	struct gather gather = {.m = m, .names = names};
+	struct eav_reader reader;
+	int ret;
+
+	pthread_rwlock_rdlock(&m->lock);
+	ret = ednfile_each(m->file, gather_key, &gather);
+	if (!ret)
+		ret = eav_read_begin(m->eav.store, &reader);
+	if (!ret) {
+		ret = eav_each(&reader, slice_of("", 0), gather_eav, &gather);
+		eav_read_end(&reader);
+	}
+	pthread_rwlock_unlock(&m->lock);
+	sort_names(names);
+	return ret;
+}
+
+/* ---- one entity ---- */
+
+static bool same(struct hash128 a, struct hash128 b)
+{
+	return a.high == b.high && a.low == b.low;
+}
+
+static struct hash128 identity_of(const struct eav_record *record, bool found)
+{
+	return !found || record->deleted ? IDENTITY_ABSENT
+	       : record->collection      ? IDENTITY_COLLECTION
+					 : record->identity;
+}
+
+static int add_item(struct chunk *chunk, const struct eav_item *item)
+{
+	struct eav_item *to = &chunk->items[chunk->count];
+
+	*to = *item;
+	to->name.ptr = arena_copy(&chunk->arena, item->name.ptr, item->name.len);
+	if (!to->name.ptr)
+		return -ENOMEM;
+	chunk->bytes += item->record ? item->record->bytes.len : 0;
+	chunk->count++;
+	return 0;
+}
+
+/* What is served goes to the EAV store. */
+static int put_ours(struct chunk *chunk, struct slice name, struct entity_id id, struct doc *doc,
+	struct hash128 ours)
+{
+	struct eav_item item = {.name = name};
+	int ret = 0;
+
+	(void)id;
+	if (same(ours, IDENTITY_COLLECTION)) {
+		ret = memory_eav_collection(&chunk->arena, name, chunk->m->sequence, &item);
+	} else if (!same(ours, IDENTITY_ABSENT)) {
+		struct saved_record saved = doc->record;
+		void *bytes = saved.has_bytes
+				      ? arena_copy(&chunk->arena, saved.bytes.ptr, saved.bytes.len)
+				      : NULL;
+		void *text = arena_copy(&chunk->arena, doc->item.text.ptr, doc->item.text.len);
+
+		if (!text || (saved.has_bytes && saved.bytes.len && !bytes))
+			return -ENOMEM;
+		saved.bytes.ptr = bytes;
+		ret = memory_eav_item(chunk->m, &chunk->arena, name, &saved,
+			slice_of(text, doc->item.text.len), &item);
+	}
+	return ret ? ret : add_item(chunk, &item);
+}
+
+/* The EAV store is ahead: its value is served from now on. */
+static int adopt_theirs(struct chunk *chunk, struct entity_id id, const struct eav_record *record)
+{
+	struct memory *m = chunk->m;
+	struct change c = {.kind = CHANGE_PUT, .id = id};
+	struct arena arena = ARENA_INIT;
+	struct buf text = BUF_INIT;
+	struct edn value;
+	int ret = 0;
+
+	if (record->deleted) {
+		c.kind = CHANGE_DELETE;
+	} else if (record->collection) {
+		c.kind = CHANGE_COLLECTION;
+	} else {
+		ret = json_read(&arena, record->bytes, EDN_LOAD_DEPTH, &value, NULL);
+		if (!ret)
+			edn_print(&text, &value);
+		c.text = buf_slice(&text);
+		c.saved = (struct saved_record){.has_bytes = true,
+			.has_mtime = record->has_mtime,
+			.mode = record->mode,
+			.mtime = record->mtime,
+			.ino = record->ino,
+			.version = record->version + 1,
+			.text_hash = hash128(text.ptr, text.len),
+			.identity = record->identity,
+			.bytes = record->bytes};
+	}
+	if (!ret)
+		ret = buf_error(&text);
+	if (!ret)
+		ret = memory_encode(m, &chunk->adopted, &c);
+	buf_release(&text);
+	arena_release(&arena);
+	return ret;
+}
+
+static int keep_theirs(struct chunk *chunk, struct entity_id id, const struct eav_record *record)
+{
+	struct arena arena = ARENA_INIT;
+	struct buf path = BUF_INIT;
+	struct buf text = BUF_INIT;
+	struct edn value;
+	int ret = json_read(&arena, record->bytes, EDN_LOAD_DEPTH, &value, NULL);
+
+	if (!ret)
+		ret = memory_id_path(chunk->m, id, false, &path);
+	if (!ret)
+		edn_print(&text, &value);
+	if (!ret)
+		ret = memory_keep_conflict(chunk->m, buf_slice(&path), buf_slice(&text));
+	buf_release(&text);
+	buf_release(&path);
+	arena_release(&arena);
+	return ret;
+}
+
+static int note_difference(struct agree *agree, struct slice name)
+{
+	struct entity_id id;
+
+	if (!agree->differ++ && entity_id_of_name(name, &id))
+		snprintf(agree->first, sizeof(agree->first), "%.*s%s%.*s", (int)id.key.len,
+			id.key.ptr, id.member.ptr ? " " : "", (int)id.member.len,
+			id.member.ptr ? id.member.ptr : "");
+	return 0;
+}
+
+/* Of a difference. record: what the EAV store has, if found. */
+static int settle_one(struct chunk *chunk, struct slice name, struct entity_id id, struct doc *doc,
+	struct hash128 ours, const struct eav_record *record, bool found)
+{
+	struct hash128 theirs = identity_of(record, found);
+	struct hash128 base = found && record->base_exists ? record->base : IDENTITY_ABSENT;
+	int ret = 0;
+
+	if (chunk->agree->check)
+		return note_difference(chunk->agree, name);
+	/* never there: it is read from memory.edn until it is migrated or saved */
+	if (!found && !chunk->agree->migrate)
+		return 0;
+	if (found && !same(theirs, base)) {
+		if (same(ours, base))
+			return adopt_theirs(chunk, id, record);
+		if (!record->deleted && !record->collection)
+			ret = keep_theirs(chunk, id, record);
+	}
+	return ret ? ret : put_ours(chunk, name, id, doc, ours);
+}
+
+/* The identity of what is served at id; a document is loaded, from memory.edn. */
+static int load_ours(struct memory *m, struct entity_id id, struct doc *doc, struct hash128 *ours)
+{
+	struct tree_node *node = memory_find_node(m, id, false);
+	int ret;
+
+	*ours = IDENTITY_ABSENT;
+	if (!node) {
+		node = id.member.ptr ? NULL : memory_find_node(m, id, true);
+		if (node && node->dir->keyed)
+			*ours = IDENTITY_COLLECTION;
+		return 0;
+	}
+	ret = doc_id(m, node, doc);
+	return ret ? ret : doc_load_edn(m, doc);
+}
+
+static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name)
+{
+	struct memory *m = chunk->m;
+	struct eav_record record = {0};
+	struct doc doc = DOC_INIT;
+	struct hash128 ours;
+	struct entity_id id;
+	bool found = false;
+	int ret;
+
+	if (!entity_id_of_name(name, &id))
+		return 0;
+	ret = load_ours(m, id, &doc, &ours);
+	if (!ret) {
+		ret = eav_get(reader, name, &record);
+		found = !ret;
+		/* a damaged one is as good as none: what is served goes there */
+		if (ret == -ENOENT || ret == -EIO)
+			ret = 0;
+	}
+	if (!ret && doc.item.text.ptr) {
+		struct hash128 text = hash128(doc.item.text.ptr, doc.item.text.len);
+
+		/* the same text is the same value, without looking into it */
+		if (found && !record.deleted && !record.collection && same(text, record.text_hash))
+			ours = record.identity;
+		else
+			ret = doc_identity(&doc);
+		if (!ret && same(ours, IDENTITY_ABSENT))
+			ours = doc.record.identity;
+	}
+	if (!ret && !same(ours, identity_of(&record, found)))
+		ret = settle_one(chunk, name, id, &doc, ours, &record, found);
+	doc_release(&doc);
+	return ret;
+}
+
+/* ---- chunks ---- */
+
+static int take_chunk(struct chunk *chunk, const struct names *names, size_t *at)
+{
+	struct memory *m = chunk->m;
+	struct eav_reader reader;
+	int ret;
+
+	pthread_rwlock_rdlock(&m->lock);
+	ret = eav_read_begin(m->eav.store, &reader);
+	for (size_t i = 0;
+		!ret && i < CHUNK_ENTITIES && *at < names->count && chunk->bytes < CHUNK_BYTES; i++)
+		ret = agree_one(chunk, &reader, name_at(names, (*at)++));
+	eav_read_end(&reader);
+	pthread_rwlock_unlock(&m->lock);
+	return ret;
+}
+
+static int adopt_chunk(struct chunk *chunk, struct err *err)
+{
+	struct memory *m = chunk->m;
+	int ret;
+
+	pthread_mutex_lock(&m->adoption_lock);
+	if (m->adoption)
+		m->adoption(m->adoption_context, MEMORY_ADOPTION_BEGINS);
+	pthread_rwlock_wrlock(&m->lock);
+	ret = memory_commit_payload(m, JOURNAL_ADOPTION, &chunk->adopted, memory_now(), err);
+	pthread_rwlock_unlock(&m->lock);
+	if (m->adoption)
+		m->adoption(m->adoption_context, MEMORY_ADOPTION_ENDS);
+	pthread_mutex_unlock(&m->adoption_lock);
+	return ret;
+}
+
+static int agree_chunk(struct memory *m, struct agree *agree, const struct names *names, size_t *at,
+	struct err *err)
+{
+	struct chunk chunk = {.m = m, .agree = agree};
+	int ret;
+
+	chunk.items = arena_alloc(&chunk.arena, CHUNK_ENTITIES * sizeof(*chunk.items));
+	ret = chunk.items ? take_chunk(&chunk, names, at) : -ENOMEM;
+	if (!ret && chunk.count)
+		ret = eav_write(m->eav.store, chunk.items, chunk.count, NULL, 0, err);
+	if (!ret && chunk.adopted.len)
+		ret = adopt_chunk(&chunk, err);
+	buf_release(&chunk.adopted);
+	arena_release(&chunk.arena);
+	return ret;
+}
+
+static bool is_closing(struct memory *m)
+{
+	bool closing;
+
+	pthread_mutex_lock(&m->flush.pace.mutex);
+	closing = m->flush.pace.closing;
+	pthread_mutex_unlock(&m->flush.pace.mutex);
+	return closing;
+}
+
+int memory_agree(struct memory *m, struct agree *agree, struct err *err)
+{
+	struct names names = {0};
+	struct eav_stat stat;
+	size_t at = 0;
+	int ret = eav_stat(m->eav.store, &stat);
+
+	/* nothing there, and nothing to bring */
+	if (!ret && !stat.entities && !agree->migrate && !agree->check)
+		return 0;
+	if (!ret)
+		ret = gather_names(m, &names);
+	while (!ret && at < names.count) {
+		ret = agree_chunk(m, agree, &names, &at, err);
+		if (!ret && is_closing(m))
+			ret = -ECANCELED;
+	}
+	buf_release(&names.text);
+	free(names.at);
+	return ret && err && !err->code
+		       ? err_set(err, ret, "cannot bring the EAV store up: %s", strerror(-ret))
+		       : ret;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_eav.h"
+
+#include <errno.h>
+#include <string.h>
+
+/*
+ * Switching the mode: a barrier. The stores are brought to agree as the new mode needs them to, then the
+ * switch is a record of the journal like any other change.
+ *
+ *	into a mode that writes the EAV store   it is opened, all of memory.edn migrated, what differs settled
+ *	into datalevin-only                     refused while an entity lives only in memory.edn or differs
+ *	out of datalevin-only                   memory.edn is merged as any other's file, and rewritten
+ *	into edn-only                           memory.edn is brought up to now
+ */
+
+const char *memory_mode_name(struct memory *m)
+{
+	return mode_row((enum mode)atomic_load(&m->mode))->name;
+}
+
+/* Runs it on the flush thread, behind what is pending. */
+static int run_job(struct memory *m, struct flush_job *job, struct err *err)
+{
+	struct err pace_err = {0};
+
+	job->ret = -ECANCELED;
+	pthread_mutex_lock(&m->flush.pace.mutex);
+	m->flush.job = job;
+	pthread_mutex_unlock(&m->flush.pace.mutex);
+	pace_sync(&m->flush.pace, &pace_err);
+	pthread_mutex_lock(&m->flush.pace.mutex);
+	m->flush.job = NULL;
+	pthread_mutex_unlock(&m->flush.pace.mutex);
+	if (job->ret == -ECANCELED && pace_err.code)
+		return err_set(err, pace_err.code, "%s", pace_err.text);
+	return job->ret ? err_set(err, job->ret, "%s",
+				  job->err.code ? job->err.text : strerror(-job->ret))
+			: 0;
+}
+
+static int bring_eav_up(struct memory *m, bool migrate, struct err *err)
+{
+	struct flush_job job = {.kind = JOB_BRING_UP, .migrate = migrate};
+
+	return run_job(m, &job, err);
+}
+
+static int check_agreement(struct memory *m, struct err *err)
+{
+	struct flush_job job = {.kind = JOB_CHECK};
+	int ret = run_job(m, &job, err);
+
+	if (ret)
+		return err_set(err, -EBUSY, "the EAV store can't take over: %.150s",
+			err ? err->text : "");
+	if (job.differ)
+		return err_set(err, -EBUSY,
+			"%zu %s not in the EAV store as in memory.edn (%.80s): migrate first, or "
+			"write \"force datalevin-only\"",
+			job.differ, job.differ == 1 ? "entity is" : "entities are", job.first);
+	return 0;
+}
+
+/* memory.edn is whatever it is: it is merged, then rewritten. */
+static int bring_edn_up(struct memory *m, struct err *err)
+{
+	int ret;
+
+	pthread_rwlock_wrlock(&m->lock);
+	m->edn_active = true;
+	pthread_rwlock_unlock(&m->lock);
+	pthread_mutex_lock(&m->work.pace.mutex);
+	m->work.merge_wanted = true;
+	pthread_mutex_unlock(&m->work.pace.mutex);
+	ret = pace_sync(&m->work.pace, err);
+	if (ret) {
+		pthread_rwlock_wrlock(&m->lock);
+		m->edn_active = false;
+		pthread_rwlock_unlock(&m->lock);
+	}
+	return ret;
+}
+
+static int prepare(struct memory *m, const struct mode_row *from, const struct mode_row *to,
+	bool force, struct err *err)
+{
+	int ret = 0;
+
+	if (!to->writes_edn && !force)
+		ret = from->writes_eav ? check_agreement(m, err)
+				       : err_set(err, -EBUSY,
+						 "nothing is in the EAV store as long as the mode "
+						 "is edn-only: switch to "
+						 "dual-write first, or write \"force "
+						 "datalevin-only\"");
+	if (!ret && to->writes_eav && (!from->writes_eav || !to->writes_edn))
+		ret = bring_eav_up(m, true, err);
+	if (!ret && to->writes_edn && !from->writes_edn)
+		ret = bring_edn_up(m, err);
+	else if (!ret && !to->writes_eav)
+		ret = memory_sync(m, err);
+	return ret;
+}
+
+static int commit_mode(struct memory *m, enum mode mode, struct err *err)
+{
+	struct change c = {.kind = CHANGE_MODE, .id.key = slice_str(mode_row(mode)->name)};
+	uint64_t sequence;
+	int ret;
+
+	pthread_rwlock_wrlock(&m->lock);
+	ret = memory_commit(m, &c, 1, memory_now(), err);
+	sequence = m->sequence;
+	pthread_rwlock_unlock(&m->lock);
+	return ret ? ret : journal_sync(m->journal, sequence, err);
+}
+
+int memory_switch(struct memory *m, struct slice word, struct err *err)
+{
+	enum mode mode;
+	bool force;
+
+	if (mode_of_word(word, &mode, &force))
+		return err_set(err, -EINVAL,
+			"no such mode (edn-only, dual-write, datalevin-first, datalevin-only); it "
+			"stays %s",
+			memory_mode_name(m));
+	return memory_set_mode(m, mode, force, err);
+}
+
+int memory_set_mode(struct memory *m, enum mode mode, bool force, struct err *err)
+{
+	struct flush_job close = {.kind = JOB_CLOSE};
+	const struct mode_row *to = mode_row(mode);
+	const struct mode_row *from;
+	int ret = 0;
+
+	if (m->options.read_only)
+		return err_set(err, -EROFS, "mounted read-only");
+	pthread_mutex_lock(&m->switching);
+	from = mode_row((enum mode)atomic_load(&m->mode));
+	if (from != to) {
+		ret = prepare(m, from, to, force, err);
+		if (!ret)
+			ret = commit_mode(m, mode, err);
+		/* opened for nothing, or needed no more */
+		if ((ret && !from->writes_eav) || (!ret && !to->writes_eav))
+			run_job(m, &close, NULL);
+	}
+	pthread_mutex_unlock(&m->switching);
+	return ret;
+}

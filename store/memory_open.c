@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_eav.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "memory_open.h"
+
+/*
+ * Opening a memory: which mode, what serves, then the journal on top.
+ *
+ * In every mode the values are in m->file: read from memory.edn, and brought up with what saved knows that
+ * memory.edn lacks; or, in datalevin-only, from the EAV store. The EAV store is ready when nothing was written past
+ * it and memory.edn is as it was left; else the two are compared first.
+ */
+struct opening {
+	enum mode stored; /* as the last mount left it */
+	bool is_new;      /* there was none */
+	bool has_wanted;
+	enum mode wanted;
+	bool force;
+	bool eav_current; /* saved says so */
+};
+
+static int read_notes(struct memory *m, struct opening *o, struct err *err)
+{
+	uint64_t mode = MODE_DEFAULT, current = 0;
+	struct saved_reader reader;
+	int ret = saved_read_begin(m->saved, &reader);
+
+	if (ret)
+		return err_set(err, ret, "cannot read the store: %s", strerror(-ret));
+	o->is_new = saved_note_get(&reader, "mode", &mode, sizeof(mode)) != 0;
+	saved_note_get(&reader, "eav", &current, sizeof(current));
+	saved_read_end(&reader);
+	if (mode > MODE_DATALEVIN_ONLY)
+		return err_set(err, -EINVAL, "the store has a mode that this ourofs does not know");
+	o->stored = (enum mode)mode;
+	o->eav_current = current;
+	return 0;
+}
+
+static int choose_mode(struct memory *m, struct opening *o, struct err *err)
+{
+	const char *word = m->options.mode;
+	int ret = read_notes(m, o, err);
+
+	if (ret)
+		return ret;
+	o->has_wanted = word && word[0];
+	if (o->has_wanted && mode_of_word(slice_str(word), &o->wanted, &o->force))
+		return err_set(err, -EINVAL,
+			"no such mode: %s (edn-only, dual-write, datalevin-first, datalevin-only)",
+			word);
+	o->force |= m->options.force;
+	if (o->is_new && o->has_wanted && o->wanted != MODE_DATALEVIN_ONLY)
+		o->stored = o->wanted;
+	atomic_store(&m->mode, o->stored);
+	m->edn_active = mode_row(o->stored)->writes_edn;
+	return 0;
+}
+
+/* A broken EAV store is left alone by who wants to do without it. */
+static int open_eav(struct memory *m, struct opening *o, struct err *err)
+{
+	bool to_edn = o->has_wanted && !mode_row(o->wanted)->writes_eav;
+	struct err reason = {0};
+	int ret;
+
+	if (!mode_row(o->stored)->writes_eav || (to_edn && m->edn_active) || m->dir.dir_fd < 0)
+		return 0;
+	ret = memory_eav_open(m, &reason);
+	if (!ret || m->edn_active)
+		return 0;
+	if (!to_edn)
+		return err_set(err, ret,
+			"the EAV store holds what is newer than memory.edn, and can't be opened: "
+			"%.120s (-o force,mode=edn-only goes on with memory.edn)",
+			reason.text);
+	if (!o->force)
+		return err_set(err, ret,
+			"the EAV store was last used alone, and can't be opened: %.120s (-o force "
+			"as well goes on with memory.edn)",
+			reason.text);
+	memory_eav_close(m);
+	m->edn_active = true;
+	atomic_store(&m->mode, MODE_EDN_ONLY);
+	return 0;
+}
+
+static int open_file(struct memory *m, struct err *err)
+{
+	struct ednfile_options options = {.max_depth = EDN_LOAD_DEPTH, .schema = m->options.schema};
+	struct ednfile_info info;
+	struct stat st;
+	int ret = m->edn_active ? ednfile_open(&m->file, m->edn_path, &options, err)
+				: ednfile_new(&m->file, m->edn_path, &options, err);
+
+	if (ret)
+		return ret;
+	ednfile_info(m->file, &info);
+	m->default_mode = info.mode & 0666;
+	if (!m->edn_active && stat(m->edn_path, &st) == 0)
+		m->default_mode = st.st_mode & 0666;
+	ret = tree_new(&m->tree, memory_note_dir, m);
+	return ret ? err_set(err, ret, "out of memory") : 0;
+}
+
+/* What must not change from mount to mount is durable before anyone can see it. */
+static int keep_notes(struct memory *m, const struct opening *o, struct err *err)
+{
+	uint64_t mode = (uint64_t)atomic_load(&m->mode);
+	struct saved_note note = {"mode", slice_of(&mode, sizeof(mode))};
+	int ret = 0;
+
+	if (m->options.read_only)
+		return 0;
+	if (o->is_new || mode != (uint64_t)o->stored)
+		ret = saved_write(m->saved, NULL, 0, &note, 1, err);
+	if (!ret && m->edn_active && !m->foreign && !m->file_noted)
+		ret = memory_note_file(m, "file", m->work.file.hash, m->work.file.sequence, err);
+	return ret;
+}
+
+static int load_values(struct memory *m, const struct opening *o, struct err *err)
+{
+	int ret = open_file(m, err);
+
+	if (!ret)
+		ret = memory_load_notes(m, err);
+	if (!ret && !m->edn_active)
+		m->foreign = false;
+	if (!ret)
+		ret = keep_notes(m, o, err);
+	if (!ret)
+		ret = m->edn_active ? memory_restore(m, err) : memory_load_eav(m, err);
+	return ret ? ret : memory_load_tree(m, err);
+}
+
+static int replay(struct memory *m, bool eav_current, struct err *err)
+{
+	uint64_t watermark = m->flush.watermark;
+
+	if (m->eav.store && eav_current && m->eav.watermark < watermark)
+		watermark = m->eav.watermark;
+	if (m->dir.dir_fd < 0)
+		return 0;
+	if (m->options.read_only)
+		return journal_replay_only(m->dir.dir_fd, watermark, memory_replay, m, err);
+	return journal_open(&m->journal, m->dir.dir_fd, watermark, memory_replay, m, err);
+}
+
+/* Nobody is served yet, so this is also the time to compare the stores. */
+static int settle_eav(struct memory *m, bool current, struct err *err)
+{
+	struct agree agree = {.migrate = false};
+	struct err reason = {0};
+	int ret = 0;
+
+	if (atomic_load(&m->eav.state) != EAV_BEHIND)
+		return 0;
+	if (!current && m->options.read_only) {
+		memory_eav_close(m);
+		return 0;
+	}
+	if (!current)
+		ret = memory_agree(m, &agree, &reason);
+	if (!ret && !current)
+		ret = memory_eav_note(m, true, &reason);
+	if (!ret)
+		atomic_store(&m->eav.state, EAV_READY);
+	else if (m->edn_active)
+		memory_eav_fail(m, &reason);
+	else if (err)
+		*err = reason;
+	return m->edn_active ? 0 : ret;
+}
+
+int memory_open_stores(struct memory *m, struct err *err)
+{
+	bool read_only = m->options.read_only;
+	struct opening o = {0};
+	bool foreign;
+	int ret;
+
+	ret = store_dir_open(&m->dir, m->store_path, read_only, err);
+	if (!ret && m->dir.dir_fd >= 0)
+		ret = saved_open(&m->saved, m->dir.dir_fd, m->store_path, read_only, err);
+	if (!ret)
+		ret = choose_mode(m, &o, err);
+	if (!ret)
+		ret = open_eav(m, &o, err);
+	if (!ret)
+		ret = load_values(m, &o, err);
+	foreign = m->foreign;
+	if (!ret)
+		ret = replay(m, o.eav_current, err);
+	if (!ret && m->foreign && !read_only)
+		ret = memory_merge(m, NULL, err);
+	return ret ? ret : settle_eav(m, (o.eav_current && !foreign) || !m->edn_active, err);
+}
+
+int memory_open_mode(struct memory *m, struct err *err)
+{
+	enum mode mode;
+	bool force;
+
+	if (!m->options.mode || !m->options.mode[0] || m->options.read_only)
+		return 0;
+	return mode_of_word(slice_str(m->options.mode), &mode, &force)
+		       ? -EINVAL
+		       : memory_set_mode(m, mode, force || m->options.force, err);
+}
