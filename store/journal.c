@@ -68,15 +68,15 @@ static int scan_all(struct journal_scan *scan, struct journal *keep, struct err 
 {
 	struct journal_segment_info info;
 	uint64_t *firsts;
-	size_t count, tail;
+	size_t count, whole;
 	int ret;
 
-	ret = journal_list(scan->journal_fd, &firsts, &count, &tail, err);
+	ret = journal_list(scan->journal_fd, &firsts, &count, &whole, err);
 	for (size_t i = 0; i < count && !ret; i++) {
-		if (i <= tail)
+		if (i < whole)
 			ret = check_order(scan, firsts[i], err);
 		if (!ret)
-			ret = journal_scan_segment(scan, firsts[i], i >= tail, &info, err);
+			ret = journal_scan_segment(scan, firsts[i], i + 1 >= whole, &info, err);
 		if (ret || !keep || !info.bytes)
 			continue;
 		ret = keep_segment(keep, &info);

@@ -160,7 +160,7 @@ struct check_run {
 	struct journal_check *check;
 	int journal_fd;
 	uint64_t *firsts;
-	size_t count, tail;
+	size_t count, whole;
 	uint64_t last; /* of the segments before, or the watermark */
 };
 
@@ -183,13 +183,13 @@ static int check_segment(struct check_run *run, size_t i, struct err *err)
 	struct walk w = {.check = run->check,
 		.first = run->firsts[i],
 		.next = run->firsts[i],
-		.limit = i < run->tail ? run->firsts[i + 1] - 1 : UINT64_MAX - 1,
-		.final = i >= run->tail};
+		.limit = i + 1 < run->whole ? run->firsts[i + 1] - 1 : UINT64_MAX - 1,
+		.final = i + 1 >= run->whole};
 	int ret = journal_reader_open(&w.reader, run->journal_fd, w.first, O_RDONLY, err);
 
 	if (!ret)
 		ret = walk_header(&w, err);
-	if (!ret && i <= run->tail)
+	if (!ret && i < run->whole)
 		ret = check_gap(run, &w, err);
 	if (!ret)
 		ret = walk_records(&w, err);
@@ -212,7 +212,7 @@ int journal_check(int dir_fd, struct journal_check *check, struct err *err)
 	run.journal_fd = journal_open_dir(dir_fd, false, err);
 	if (run.journal_fd < 0)
 		return run.journal_fd;
-	ret = journal_list(run.journal_fd, &run.firsts, &run.count, &run.tail, err);
+	ret = journal_list(run.journal_fd, &run.firsts, &run.count, &run.whole, err);
 	for (size_t i = 0; i < run.count && !ret; i++)
 		ret = check_segment(&run, i, err);
 	free(run.firsts);

@@ -126,12 +126,11 @@ static int holds_record(int journal_fd, uint64_t first, struct err *err)
 	return ret;
 }
 
-static int find_tail(int journal_fd, const uint64_t *firsts, size_t count, size_t *tail,
+static int find_whole(int journal_fd, const uint64_t *firsts, size_t count, size_t *whole,
 	struct err *err)
 {
-	*tail = count;
-	while (*tail) {
-		int ret = holds_record(journal_fd, firsts[--*tail], err);
+	for (*whole = count; *whole; (*whole)--) {
+		int ret = holds_record(journal_fd, firsts[*whole - 1], err);
 
 		if (ret)
 			return ret < 0 ? ret : 0;
@@ -139,7 +138,7 @@ static int find_tail(int journal_fd, const uint64_t *firsts, size_t count, size_
 	return 0;
 }
 
-int journal_list(int journal_fd, uint64_t **firsts, size_t *count, size_t *tail, struct err *err)
+int journal_list(int journal_fd, uint64_t **firsts, size_t *count, size_t *whole, struct err *err)
 {
 	int fd = openat(journal_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -160,7 +159,7 @@ int journal_list(int journal_fd, uint64_t **firsts, size_t *count, size_t *tail,
 	else if (*count)
 		qsort(*firsts, *count, sizeof(uint64_t), compare_firsts);
 	if (!ret)
-		ret = find_tail(journal_fd, *firsts, *count, tail, err);
+		ret = find_whole(journal_fd, *firsts, *count, whole, err);
 	if (ret) {
 		free(*firsts);
 		*firsts = NULL;

@@ -24,12 +24,12 @@ void journal_encode_lost(char payload[JOURNAL_LOST_BYTES], uint64_t first, uint6
 void journal_segment_name(char name[JOURNAL_NAME_SIZE], uint64_t first);
 
 /*
- * Sequence numbers that name the segments in a directory, ascending. The caller frees them. *tail: how many
- * of them come before the newest one that holds a good record. The end of that one, and whatever is
- * behind it, may be what was being written when the machine stopped: a new segment's name can reach the disk before the
+ * Sequence numbers that name the segments in a directory, ascending. The caller frees them. *whole: how many
+ * there are up to the newest one that holds a good record. The end of that one, and whatever is behind it, may
+ * be what was being written when the machine stopped: a new segment's name can reach the disk before the
  * old one's last records.
  */
-int journal_list(int journal_fd, uint64_t **firsts, size_t *count, size_t *tail, struct err *err);
+int journal_list(int journal_fd, uint64_t **firsts, size_t *count, size_t *whole, struct err *err);
 
 /* ---- journal_reader.c: one segment ---- */
 

@@ -399,6 +399,15 @@ def test_a_new_segments_name_reaches_the_disk_before_the_old_ones_end(journal_pr
             assert [sequence for sequence, _, _ in j.replayed] == [1, 2, 3]
 
 
+def test_nothing_of_two_segments_reached_the_disk(journal_probe, tmp_path):
+    (tmp_path / 'journal').mkdir()
+    for rest in (b'', b'ourof', b'ourofsJ2' + (1).to_bytes(8, 'little')):
+        (tmp_path / 'journal' / f'{1:016x}.log').write_bytes(rest)
+        (tmp_path / 'journal' / f'{2:016x}.log').write_bytes(b'ourofsJ2' + (2).to_bytes(8, 'little'))
+        with Journal(journal_probe, tmp_path) as j:
+            assert j.replayed == [] and journal_driver.segments(tmp_path) == []
+
+
 def test_a_segment_that_holds_what_another_has_is_refused(journal_probe, tmp_path):
     with Journal(journal_probe, tmp_path) as j:
         j.append(3)
