@@ -17,9 +17,10 @@
  * Table k holds what a byte becomes that k zero bytes follow. As the check is linear, the entry of a byte
  * is the sum (xor) of the entries of its bits, so that eight constants make a table.
  */
-#define ENTRY(i, a, b, c, d, e, f, g, h)                                         \
-	(((i)&1 ? a : 0) ^ ((i)&2 ? b : 0) ^ ((i)&4 ? c : 0) ^ ((i)&8 ? d : 0) ^ \
-		((i)&16 ? e : 0) ^ ((i)&32 ? f : 0) ^ ((i)&64 ? g : 0) ^ ((i)&128 ? h : 0))
+#define ENTRY(i, a, b, c, d, e, f, g, h)                                                 \
+	(((i)&1 ? (a) : 0) ^ ((i)&2 ? (b) : 0) ^ ((i)&4 ? (c) : 0) ^ ((i)&8 ? (d) : 0) ^ \
+		((i)&16 ? (e) : 0) ^ ((i)&32 ? (f) : 0) ^ ((i)&64 ? (g) : 0) ^           \
+		((i)&128 ? (h) : 0))
 #define ENTRIES4(i, ...)                                                                 \
 	ENTRY(i, __VA_ARGS__), ENTRY((i) + 1, __VA_ARGS__), ENTRY((i) + 2, __VA_ARGS__), \
 		ENTRY((i) + 3, __VA_ARGS__)

@@ -16,7 +16,7 @@ int journal_pieces_add(struct journal_pieces *pieces, bool lost, uint64_t from, 
 		last->to = to;
 		return 0;
 	}
-	if (pieces->count == pieces->cap) {
+	if (!pieces->items || pieces->count == pieces->cap) {
 		size_t cap = pieces->cap ? pieces->cap * 2 : 8;
 		struct journal_piece *grown = reallocarray(pieces->items, cap, sizeof(*grown));
 
