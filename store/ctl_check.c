@@ -36,7 +36,7 @@ static int read_watermark(const struct store_dir *dir, const char *path, uint64_
 	}
 	saved_close(saved);
 	if (ret && ret != -ENOENT)
-		return err_set(err, ret, "data.mdb: %s", strerror(-ret));
+		return err_set(err, ret, "saved/data.mdb: %s", strerror(-ret));
 	return 0;
 }
 
