@@ -78,7 +78,10 @@ static void *work(void *context)
 		struct err err = {0};
 		int ret = attempt_edn(m, &err);
 
-		if (ret && !err.code)
+		/* what went wrong on the way and was mended is no error */
+		if (!ret)
+			err = (struct err){0};
+		else if (!err.code)
 			err_set(&err, ret, "%s", strerror(-ret));
 		pace_end(&m->work.pace, &attempt, &err, REST_TIMES, next_look_ms(m));
 	}
