@@ -261,6 +261,8 @@ static int load_once(struct ednfile *file, struct ednfile_identity *identity, st
 	int ret = read_once(file, &block, identity, err);
 
 	if (ret == -ENOENT) {
+		if (err)
+			*err = (struct err){0}; /* this is no failure */
 		ret = ednfile_load_empty(file, err);
 		*identity = file->identity;
 		return ret;
