@@ -74,6 +74,18 @@ static int has_standing_member(struct merge *merge, struct entity_id id)
 	return ret == -EEXIST ? 1 : ret;
 }
 
+/* What was changed here and changed back is as good as untouched: only his change is left. */
+static int judge_conflict(struct merge *merge, struct entity_id id, const struct saved_base *base)
+{
+	struct hash128 ours;
+	int ret = identity_in(merge->m->file, id, &ours);
+
+	if (ret)
+		return ret;
+	return ours.high == base->value.high && ours.low == base->value.low ? VERDICT_ADOPT
+									    : VERDICT_CONFLICT;
+}
+
 /* Of a difference; the base of id, if it has one, goes to base. Negative errno or enum verdict. */
 static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs,
 	struct saved_base *base)
@@ -89,8 +101,10 @@ static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs
 	buf_release(&name);
 	if (ret && ret != -ENOENT)
 		return ret;
-	if (!ret)
-		return (int)memory_judge_theirs(base, theirs);
+	if (!ret) {
+		ret = (int)memory_judge_theirs(base, theirs);
+		return ret == VERDICT_CONFLICT ? judge_conflict(merge, id, base) : ret;
+	}
 	ret = has_standing_member(merge, id);
 	return ret < 0 ? ret : ret ? VERDICT_STALE : VERDICT_ADOPT;
 }
