@@ -296,3 +296,14 @@ def mount(binary, mount_base):
         timer.cancel()
     problems = [problem for made in reversed(mounts) for problem in made.close()]
     assert not problems, '\n'.join(problems)
+
+
+@pytest.fixture(scope='session')
+def rival():
+    """The other writer of memory.edn (rival.py): one for all tests, each opens it on its own file."""
+    if not shutil.which('clojure'):
+        pytest.skip('Clojure is not installed')
+    from rival import Rival  # it imports from here
+    started = Rival()
+    yield started
+    started.quit()
