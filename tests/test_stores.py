@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: MIT
+"""Random changes, switches of the mode, other writers, remounts and kills: all is as the model says.
+
+OUROFS_STORES_EXAMPLES says how many sequences are tried. One that fails is shrunk to a short script.
+"""
+import ctypes
+import importlib
+import os
+import shutil
+import threading
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, \
+    run_state_machine_as_test
+
+import edn_reader
+from conftest import BOUND_S
+from outside import conflicts
+from rival import write_in_place
+from stores_model import COLLECTIONS, DIRECTORIES, DOCUMENTS, EXCHANGE, MODES, NAMESPACES, NOREPLACE, \
+    THERE, Model, edn_of, entity_of, json_of, path_of, print_edn, read_values, values_of
+
+EXAMPLES = int(os.environ.get('OUROFS_STORES_EXAMPLES', '60'))
+PHASES = [phase for phase in Phase if phase.name != 'explain']
+LIBC = ctypes.CDLL(None, use_errno=True)
+WORDS = ('edn-only', 'dual-write', 'datalevin-first', 'datalevin-only')
+
+some_document = st.sampled_from(DOCUMENTS)
+some_file = st.integers(0, len(DOCUMENTS) - 1)  # of those that are there; see Stores.file
+some_directory = st.sampled_from(DIRECTORIES)
+some_pair = st.one_of(*(st.tuples(st.sampled_from(kind), st.sampled_from(kind))
+                        for kind in (NAMESPACES, COLLECTIONS)))
+some_changes = st.dictionaries(
+    st.sampled_from([entity_of(path) for path in DOCUMENTS] +
+                    [(key, None) for key in COLLECTIONS]), st.booleans(), min_size=1, max_size=3)
+BEGINNINGS = [{}, {('a', None): 1, ('n/c', None): 2, ('presence/s1', None): THERE,
+                   ('presence/s1', 'x'): 3, ('presence/s2', None): THERE}]
+
+
+def outcome(call, *args):
+    try:
+        call(*args)
+    except OSError as error:
+        return error.errno
+    return 0
+
+
+def renameat2(old, new, flags):
+    if LIBC.renameat2(-100, os.fsencode(old), -100, os.fsencode(new), flags):
+        raise OSError(ctypes.get_errno(), f'{old} -> {new}, flags {flags}')
+
+
+def shown_value(path):
+    try:
+        return edn_reader.read_json(path.read_text())
+    except FileNotFoundError:
+        return None
+
+
+class Stores(RuleBasedStateMachine):
+    def __init__(self, mount, rival):
+        super().__init__()
+        self.mount, self.rival = mount, rival
+        self.m = None
+        self.n = 10  # the last value that was given to anything
+        self.held = {}  # the other writer's memory
+
+    @initialize(beginning=st.sampled_from(BEGINNINGS), furnished=st.booleans())
+    def start(self, beginning, furnished):
+        self.m = self.mount.prepare(print_edn(beginning), ('edn_delay=5',))
+        self.timer = threading.Timer(2 * BOUND_S, self.m.give_up)
+        self.timer.daemon = True
+        self.timer.start()
+        self.m.mount()
+        self.model = Model(beginning, 'datalevin-first' if MODES else 'edn-only')
+        self.held = dict(beginning)
+        for path in DIRECTORIES if furnished else ():
+            self.mkdir(path)
+
+    def new_value(self):
+        self.n += 1
+        return self.n
+
+    def same(self, got, expected):
+        assert got == expected
+
+    # ---- through the mount ----
+
+    def put(self, path, by_rename):
+        n = self.new_value()
+        there = self.m.mnt / path
+
+        def save():
+            if not by_rename:
+                there.write_text(json_of(n))
+                return
+            draft = self.m.mnt / 'draft'
+            draft.write_text(json_of(n))
+            try:
+                draft.rename(there)
+            except OSError:
+                draft.unlink()
+                raise
+        self.same(outcome(save), self.model.put(path, n))
+
+    def file(self, number):
+        there = sorted(self.model.files())
+        return there[number % len(there)] if there else DOCUMENTS[number]
+
+    @rule(path=some_document, by_rename=st.booleans())
+    def put_anywhere(self, path, by_rename):
+        self.put(path, by_rename)
+
+    @rule(number=some_file, by_rename=st.booleans())
+    def put_again(self, number, by_rename):
+        self.put(self.file(number), by_rename)
+
+    @rule(number=some_file)
+    def delete(self, number):
+        path = self.file(number)
+        self.same(outcome(os.unlink, self.m.mnt / path), self.model.delete(path))
+
+    @rule(number=some_file, new=some_document, flags=st.sampled_from([0, 0, NOREPLACE, EXCHANGE]))
+    def rename(self, number, new, flags):
+        old = self.file(number)
+        self.same(outcome(renameat2, self.m.mnt / old, self.m.mnt / new, flags),
+                  self.model.rename(old, new, flags))
+
+    def mkdir(self, path):
+        self.same(outcome(os.mkdir, self.m.mnt / path), self.model.mkdir(path))
+
+    @rule(path=some_directory)
+    def make_directory(self, path):
+        self.mkdir(path)
+
+    @rule(path=some_directory)
+    def rmdir(self, path):
+        self.same(outcome(os.rmdir, self.m.mnt / path), self.model.rmdir(path))
+
+    @rule(pair=some_pair)
+    def rename_directory(self, pair):
+        old, new = pair
+        self.same(outcome(os.rename, self.m.mnt / old, self.m.mnt / new),
+                  self.model.rename_directory(old, new))
+
+    # ---- the other writer ----
+
+    def shown(self, entity):
+        """The value of an entity in the mount, as the model has them."""
+        path = self.m.mnt / path_of(entity)
+        if not path_of(entity).endswith('.json'):
+            return THERE if path.is_dir() else None
+        value = shown_value(path)
+        numbers = [n for n in range(1, self.n + 1) if value == edn_reader.read(edn_of(n))]
+        return numbers[0] if numbers else None
+
+    def boot_rival(self):
+        self.m.sync()
+        self.held = self.model.in_file()
+
+    @rule()
+    def reboot_of_the_rival(self):
+        self.boot_rival()
+
+    def change_held(self, changes):
+        for (key, member), keep in sorted(changes.items(), key=str):
+            if key in COLLECTIONS and member is None and not keep:
+                self.held = {entity: n for entity, n in self.held.items() if entity[0] != key}
+            elif not keep:
+                self.held.pop((key, member), None)
+            elif key in COLLECTIONS and member is None:
+                self.held[key, None] = THERE
+            else:
+                self.held[key, member] = self.new_value()
+                if member is not None:
+                    self.held[key, None] = THERE
+
+    @rule(changes=some_changes, down=st.sampled_from(['', '', '', 'unmount', 'kill']))
+    def rival_saves(self, changes, down):
+        """All that it holds, in place, however old; while the daemon is there or is not."""
+        if self.model.frozen is not None:  # what is stale then depends on which base is meant
+            self.boot_rival()
+        self.change_held(changes)
+        if down:
+            getattr(self.m, down)()
+        write_in_place(self.m.edn, print_edn(self.held))
+        if down:
+            self.m.mount()
+        self.m.sync()
+        if self.model.frozen is not None:
+            self.model.frozen = dict(self.held)
+            return
+        self.model.merge(self.held, self.shown)
+        # A directory that it emptied may go or stay.
+        gone = {path for path in self.model.directories if not (self.m.mnt / path).exists()}
+        assert not any(self.model.below(path) - gone for path in gone)
+        assert not any((path, None) in self.model.now for path in gone)
+        self.model.directories -= gone
+
+    # ---- the daemon ----
+
+    @rule()
+    def sync(self):
+        self.m.sync()
+        self.compare_stores(edn_reader.memory(self.m.edn_text()))
+
+    @rule()
+    def remount(self):
+        self.m.remount()
+
+    @rule()
+    def kill(self):
+        self.m.kill()
+        self.m.mount()
+
+    @precondition(lambda self: MODES)
+    @rule(mode=st.sampled_from(WORDS), forced=st.booleans())
+    def switch(self, mode, forced):
+        forced = forced and mode == 'datalevin-only'
+        word = f'force {mode}' if forced else mode
+        expected = self.model.switch(mode, forced, self.shown)
+        got = outcome((self.m.mnt / '.mode').write_text, word + '\n')
+        assert got in expected
+        if not got:
+            self.model.entered(mode, self.shown)
+        assert (self.m.mnt / '.mode').read_text() == self.model.mode + '\n'
+
+    # ---- comparing ----
+
+    @invariant()
+    def mount_is_as_the_model(self):
+        if self.m is None:
+            return
+        files, directories = set(), set()
+        for where, below, names in os.walk(self.m.mnt):
+            there = os.path.relpath(where, self.m.mnt)
+            directories |= {os.path.normpath(f'{there}/{name}') for name in below}
+            files |= {os.path.normpath(f'{there}/{name}') for name in names}
+        self.same(files, self.model.files())
+        self.same(directories, self.model.directories)
+        for entity, n in self.model.now.items():
+            path = path_of(entity)
+            if path not in files:
+                continue
+            text = (self.m.mnt / path).read_text()
+            if entity in self.model.exact:
+                self.same((path, text), (path, json_of(n)))
+            self.same((path, edn_reader.read_json(text)), (path, edn_reader.read(edn_of(n))))
+
+    def compare_stores(self, memory):
+        self.same(read_values(memory), values_of(self.model.in_file()))
+        kept = {path: edn_reader.read_json(text) for path, text in conflicts(self.m).items()}
+        self.same(kept, {path: edn_reader.read(edn_of(n))
+                         for path, n in self.model.conflicts.items()})
+        if MODES and self.model.mode != 'edn-only':
+            self.compare_eav()
+
+    def compare_eav(self):
+        """All that was brought there and nothing else; a bare collection may be there sooner."""
+        found = {}
+        for name, record in importlib.import_module('eav_store').documents(self.m.store).items():
+            key, member = (text and edn_reader.read(text.decode())[1] for text in name)
+            if not record.deleted:
+                found[key, member] = ('map', frozenset()) if record.collection else \
+                    edn_reader.read_json(record.bytes.decode())
+        expected = values_of(self.model.now)
+        assert found.items() <= expected.items()
+        bare = {(key, None) for key in COLLECTIONS}
+        self.same(found.keys() - bare, self.model.in_eav - bare)
+
+    def teardown(self):
+        if self.m is None:
+            return
+        try:
+            self.m.sync()
+            self.compare_stores(self.rival.read(self.m.edn))
+            self.m.unmount()
+        finally:
+            self.timer.cancel()
+            self.m.close()
+            shutil.rmtree(self.m.base, ignore_errors=True)
+
+
+def test_random_changes_of_all_stores(mount, rival):
+    run_state_machine_as_test(
+        lambda: Stores(mount, rival),
+        settings=settings(max_examples=EXAMPLES, stateful_step_count=40, phases=PHASES,
+                          suppress_health_check=list(HealthCheck)))
