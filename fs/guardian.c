@@ -53,6 +53,8 @@ void guardian_start(struct guardian *guardian, const char *mountpoint)
 	struct statx st;
 
 	guardian->pid = 0;
+	/* A core dump would wait for that thread, and the end of which we are to be told for the dump. */
+	(void)prctl(PR_SET_DUMPABLE, 0);
 	/* The device's number alone, for which nobody has to answer: we do not serve yet. */
 	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, 0, &st))
 		return;

@@ -38,6 +38,44 @@ def test_callers_return(mount, binary, cycle):
     assert set(json.loads((m.mnt / 'config.json').read_text())) in ({'v'}, {'v', 'pad'})
 
 
+def until_it_fails(step, *args):
+    try:
+        while True:
+            step(*args)
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize('cycle', range(6))
+def test_callers_return_from_a_crash(mount, cycle):
+    """SIGBUS is what a failing disk below LMDB's map gives: a signal that dumps core, or would."""
+    m = mount('{}')
+    (m.mnt / 'd').mkdir()
+    saves = []
+
+    def save(name):
+        tree_model.write(m.mnt / 'd' / f'.{name}', b'%d' % len(saves))
+        os.rename(m.mnt / 'd' / f'.{name}', m.mnt / 'd' / f'{name}.json')
+        saves.append(name)
+    # A directory is locked while it is synced, and for whoever tells the kernel of a name in it.
+    steps = [(tree_model.fsync, m.mnt / 'd')] * 3 + [(save, f'x{n}') for n in range(5)]
+    threads = [threading.Thread(target=until_it_fails, args=step, daemon=True) for step in steps]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(saves) > 30 * cycle, 'saves')
+    m.proc.send_signal(signal.SIGBUS)
+    for thread in threads:
+        thread.join(BOUND_S)
+    hang = [thread for thread in threads if thread.is_alive()]
+    if hang:
+        m.give_up()
+    assert not hang
+    assert m.wait_exit() == -signal.SIGBUS
+    m.kill()
+    m.remount()
+    assert {path.name[:2] for path in (m.mnt / 'd').glob('*.json')} >= set(saves)
+
+
 def kill_amid(m, storm, after_s):
     """The moment is a random one, so it is no condition that is waited for."""
     storm.begin()
