@@ -14,7 +14,7 @@ NOREPLACE, EXCHANGE = 1, 2
 THERE = 0  # the value of a collection
 
 # Are there modes to switch to, and an EAV store to look at?
-MODES = False
+MODES = True
 
 COLLECTIONS = ('presence/s1', 'presence/s2', 'presence/:s/t')
 NAMESPACES = ('n', 'n/m', 'p')
@@ -68,6 +68,7 @@ class Model:
         self.frozen = None       # memory.edn while it is left alone
         self.mode = mode
         self.in_eav = set()
+        self.maybe_in_eav = set()  # taken over while nobody was there to see the change
         self.arrive_all()
 
     # ---- values ----
@@ -86,6 +87,7 @@ class Model:
         if n is None:
             self.now.pop(entity, None)
             self.in_eav.discard(entity)
+            self.maybe_in_eav.discard(entity)
         else:
             self.now[entity] = n
             self.note_eav(entity)
@@ -93,6 +95,7 @@ class Model:
     def note_eav(self, entity):
         if self.mode != 'edn-only':
             self.in_eav.add(entity)
+            self.maybe_in_eav.discard(entity)
 
     def arrive_all(self):
         """The directories of all keys are there."""
@@ -202,7 +205,7 @@ class Model:
         """What memory.edn holds after a sync."""
         return dict(self.now if self.frozen is None else self.frozen)
 
-    def merge(self, theirs, shown):
+    def merge(self, theirs, shown, down=False):
         """The other's file is taken over. shown(entity): the value in the mount, where two are right."""
         adopted = {}
         for entity in {*self.now, *theirs, *self.base}:
@@ -217,7 +220,11 @@ class Model:
                 # a value of ours that came and went may be a change of theirs, or a stale copy
                 adopted[entity] = new
         for entity, n in adopted.items():
+            known = entity in self.in_eav
             self.assign(entity, n)
+            if down and not known and entity in self.in_eav:
+                self.in_eav.discard(entity)
+                self.maybe_in_eav.add(entity)
         for key, member in list(self.now):
             if key in COLLECTIONS and member is not None:
                 self.now.setdefault((key, None), THERE)
@@ -233,7 +240,7 @@ class Model:
         left = self.now.keys() - self.in_eav
         if not left:
             return True
-        return None if all(member is None and key in COLLECTIONS for key, member in left) else False
+        return None if left <= self.maybe_in_eav or all(member is None and key in COLLECTIONS for key, member in left) else False
 
     def switch(self, mode, forced, shown):
         """The errnos that are right; the caller says by entered() that the mode is the new one."""
@@ -249,6 +256,7 @@ class Model:
         was, self.mode = self.mode, mode
         if was == 'edn-only' or mode == 'datalevin-only':
             self.in_eav = set(self.now)
+            self.maybe_in_eav = set()
         if mode == 'datalevin-only':
             self.frozen = dict(self.now)
             self.common = dict(self.now)

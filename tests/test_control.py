@@ -48,19 +48,19 @@ def test_listed(mount, example):
 
 def test_mode(mount):
     m = mount('{:config 1}')
-    assert (m.mnt / '.mode').read_text() == 'edn-only\n'
+    assert (m.mnt / '.mode').read_text() == 'datalevin-first\n'
     for word in ('edn-only', ':edn-only', 'edn-only  \n', 'edn-only\n'):
         (m.mnt / '.mode').write_text(word)
-    for word in ('bogus', 'edn', 'edn-only x', '', 'EDN-ONLY', 'edn-only\n\nx'):
+        assert (m.mnt / '.mode').read_text() == 'edn-only\n'
+    for word in ('bogus', 'edn', 'edn-only x', '', 'EDN-ONLY', 'edn-only\n\nx', 'force'):
         done = sh(m, f'echo "{word}" > .mode', status=1)
         assert 'Invalid argument' in done.err, word
     with pytest.raises(OSError) as error:
         (m.mnt / '.mode').write_text('bogus')
     assert error.value.errno == errno.EINVAL
     assert (m.mnt / '.mode').read_text() == 'edn-only\n'
-    done = sh(m, 'echo datalevin-first > .mode', status=1)
-    assert 'not supported' in done.err
-    assert (m.mnt / '.mode').read_text() == 'edn-only\n'
+    for word in ('dual-write', ':datalevin-first', 'datalevin-only', 'edn-only'):
+        sh(m, f'echo {word} > .mode && test "$(cat .mode)" = {word.lstrip(":")}')
 
 
 def test_health(mount, example):
@@ -68,7 +68,7 @@ def test_health(mount, example):
     health = json.loads((m.mnt / '.health').read_text())
     assert health['status'] == 'degraded'  # the example has a token that Clojure can't read
     assert len(health['reasons']) == 1
-    assert (health['mode'], health['pid']) == ('edn-only', m.proc.pid)
+    assert (health['mode'], health['pid']) == ('datalevin-first', m.proc.pid)
     assert health['edn']['keys'] == 40 and health['edn']['entities'] == 50
     assert health['edn']['types']['learning'] == 2 and health['edn']['unreadable_keys'] == 1
     assert sum(health['edn']['types'].values()) == 50
@@ -165,4 +165,4 @@ def test_only_at_the_root(mount):
     assert not (m.mnt / 'a/.mode').exists()
     (m.mnt / 'a/.mode').write_text('scratch')
     assert (m.mnt / 'a/.mode').read_text() == 'scratch'
-    assert (m.mnt / '.mode').read_text() == 'edn-only\n'
+    assert (m.mnt / '.mode').read_text() == 'datalevin-first\n'

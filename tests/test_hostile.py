@@ -85,7 +85,7 @@ def test_keys_that_would_be_something_else(mount):
             found[json.loads(open(path).read())] = os.path.relpath(path, m.mnt)
     assert sorted(found) == list(range(1, 14))
     assert found[1] == '%2E..json' and found[2] == '%2Emode.json'
-    assert (m.mnt / '.mode').read_text() == 'edn-only\n'
+    assert (m.mnt / '.mode').read_text() == 'datalevin-first\n'
     for path in found.values():
         key = os.getxattr(m.mnt / path, 'user.ourofs.key')
         assert key

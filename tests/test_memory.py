@@ -867,8 +867,8 @@ def test_outside_changes_amid_many_threads(memory):
 
 def test_types_and_keys(memory):
     m = memory('{:presence/s {"a" 1 "b" 2} :x 1 :u/l {:learning/id "l"} nil 4}')
-    assert m.call('describe', 'presence/s/a.json') == ['x' + b'[:presence/s "a"]'.hex(), 'presence']
-    assert m.call('describe', 'u/l.json') == ['x' + b':u/l'.hex(), 'learning']
+    assert m.call('describe', 'presence/s/a.json') == ['x' + b'[:presence/s "a"]'.hex(), 'presence', 'edn']
+    assert m.call('describe', 'u/l.json') == ['x' + b':u/l'.hex(), 'learning', 'edn']
     words = m.call('types')
     assert dict(zip(words[::2], words[1::2])) == {'presence': '2', 'cache': '2', 'learning': '1'}
 

@@ -623,7 +623,7 @@ def test_find_delete(mount, example):
     m = mount(example)
     sh(m, 'find . -mindepth 1 -delete')
     assert memory(m) == {}
-    assert (m.mnt / '.mode').read_text() == 'edn-only\n'
+    assert (m.mnt / '.mode').read_text() == 'datalevin-first\n'
 
 
 def test_mkdir_p_and_a_key_below(mount):
