@@ -228,7 +228,7 @@ static int let_go(struct fs *fs, const struct document *document, struct draft *
 	if (document->left_to && draft->dirty &&
 		!scratch_stat(tree, slice_str(document->left_to), &st))
 		ret = scratch_write_whole(tree, slice_str(document->left_to),
-			buf_slice(&draft->bytes), st.st_mode, &draft->written);
+			buf_slice(&draft->bytes), st.st_mode, &draft->written, true);
 	draft->dirty = false;
 	return ret;
 }

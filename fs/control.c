@@ -194,7 +194,9 @@ static int write_sync(struct fs *fs, struct slice text)
 	int ret;
 
 	(void)text;
-	ret = memory_sync(fs->memory, &reason);
+	ret = scratch_sync(&fs->trees[TREE_SCRATCH], &reason);
+	if (!ret)
+		ret = memory_sync(fs->memory, &reason);
 	if (ret)
 		refusals_log(fs->refusals, SLICE_LITERAL(".sync"),
 			err_describe(&reason, described, sizeof(described)));

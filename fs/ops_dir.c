@@ -129,12 +129,22 @@ void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file
 {
 	struct fs *fs = fs_of(req);
 	struct err reason = {0};
+	struct buf path = BUF_INIT;
+	struct scratch *tree;
+	struct slice rel;
+	int ret = fs_path(fs, node_of(fs, ino), NULL, &path);
 
-	(void)ino;
 	(void)datasync;
 	(void)fi;
-	fuse_reply_err(req,
-		-ops_explain(fs, slice_str(""), memory_fsync(fs->memory, &reason), &reason));
+	if (!ret) {
+		/* Names are in the memory, and those of scratch files in a real directory. */
+		(void)view_is_scratch(fs, buf_slice(&path), &tree, &rel);
+		ret = scratch_sync_directory(tree, rel);
+	}
+	buf_release(&path);
+	if (!ret)
+		ret = ops_explain(fs, slice_str(""), memory_fsync(fs->memory, &reason), &reason);
+	fuse_reply_err(req, -ret);
 }
 
 /* ---- making ---- */

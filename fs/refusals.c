@@ -276,7 +276,7 @@ void refusals_add(struct refusals *refusals, struct slice path, struct slice byt
 		refusal->has_committed = true;
 		refusal->committed = committed ? *committed : left->bytes;
 	}
-	ret = scratch_write_whole(refusals->tree, path, bytes, 0600, NULL);
+	ret = scratch_write_whole(refusals->tree, path, bytes, 0600, NULL, false);
 	if (ret)
 		log_locked(refusals, path,
 			"... and what was refused could not be kept in .rejected");
@@ -286,7 +286,7 @@ void refusals_add(struct refusals *refusals, struct slice path, struct slice byt
 		struct buf name = BUF_INIT;
 
 		(void)scratch_write_whole(refusals->tree, why_path(path, &name), buf_slice(&why),
-			0600, NULL);
+			0600, NULL, false);
 		buf_release(&name);
 	}
 	while (refusals->count > REFUSALS_KEPT)

@@ -111,7 +111,7 @@ int rename_to_scratch(struct renaming *renaming)
 	ret = memory_read(fs->memory, side_path(&renaming->from), &st, &bytes, &reason);
 	if (!ret)
 		ret = scratch_write_whole(renaming->to.tree, renaming->to.rel, buf_slice(&bytes),
-			st.mode, &st.mtime);
+			st.mode, &st.mtime, true); /* soon the only copy */
 	settle_begin_leaving(fs, side_path(&renaming->from), &leaving);
 	if (!ret)
 		ret = memory_delete(fs->memory, side_path(&renaming->from), &reason);

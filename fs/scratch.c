@@ -183,6 +183,8 @@ int scratch_openfile(struct scratch *scratch, struct slice path, int flags, mode
 	if (ret)
 		return ret;
 	flags |= O_NOFOLLOW;
+	if (flags & (O_CREAT | O_TRUNC))
+		scratch->unsynced = true;
 	fd = open_beneath(scratch->root, buffer, flags, mode);
 	if (fd != -ENOENT || !(flags & O_CREAT))
 		return fd;
@@ -222,6 +224,7 @@ int scratch_mkdir(struct scratch *scratch, struct slice path, mode_t mode)
 	int ret;
 	int dir;
 
+	scratch->unsynced = true;
 	pthread_rwlock_rdlock(&scratch->pruning);
 	ret = dir = scratch_open_parent(scratch, path, buffer, &name);
 	if (dir >= 0) {
@@ -249,6 +252,7 @@ int scratch_unlink(struct scratch *scratch, struct slice path, bool still_open)
 
 	if (dir < 0)
 		return dir;
+	scratch->unsynced = true;
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || unlinkat(dir, name, 0))
 		ret = -errno;
 	else if (!still_open)
@@ -274,6 +278,7 @@ int scratch_rmdir(struct scratch *scratch, struct slice path)
 
 	if (dir < 0)
 		return dir;
+	scratch->unsynced = true;
 	pthread_rwlock_wrlock(&scratch->pruning);
 	ret = unlinkat(dir, name, AT_REMOVEDIR) ? -errno : 0;
 	pthread_rwlock_unlock(&scratch->pruning);
@@ -311,6 +316,7 @@ int scratch_rename(struct scratch *scratch, struct slice from, struct slice to, 
 
 	if (dir < 0)
 		return dir;
+	scratch->unsynced = true;
 	pthread_rwlock_rdlock(&scratch->pruning);
 	ret = rename_below(scratch, dir, name, to, flags);
 	pthread_rwlock_unlock(&scratch->pruning);

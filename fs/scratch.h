@@ -28,6 +28,7 @@ struct scratch {
 	size_t max_bytes; /* 0: no limit */
 	/* Shared from where missing parents are made to where something is in them; alone for rmdir. Innermost. */
 	pthread_rwlock_t pruning;
+	atomic_bool unsynced; /* something was changed since the last scratch_sync */
 	atomic_llong
 		used_bytes; /* blocks of all files; an open unlinked file counts until it is closed */
 };
@@ -56,11 +57,14 @@ int scratch_rename(struct scratch *scratch, struct slice from, struct slice to, 
 int scratch_open_parent(struct scratch *scratch, struct slice path, char buffer[PATH_MAX],
 	char **name);
 
-/* Whole files: read appends; write replaces atomically (temporary file, rename). */
+/*
+ * Whole files: read appends; write replaces atomically (temporary file, rename). durable: the bytes are on
+ * disk before they get the name, so that whoever makes sure of the name afterwards has them with it.
+ */
 int scratch_read_whole(struct scratch *scratch, struct slice path, size_t max, struct buf *bytes,
 	struct stat *st);
 int scratch_write_whole(struct scratch *scratch, struct slice path, struct slice bytes, mode_t mode,
-	const struct timespec *mtime);
+	const struct timespec *mtime, bool durable);
 
 /* -ENOSPC where the tree is full; otherwise the write, counted. Returns bytes or a negative errno. */
 ssize_t scratch_pwrite(struct scratch *scratch, int fd, const void *bytes, size_t len, off_t offset,
@@ -74,6 +78,11 @@ int scratch_ftruncate(struct scratch *scratch, int fd, off_t size);
  */
 void scratch_set_number(int fd, uint64_t number);
 uint64_t scratch_get_number(struct scratch *scratch, struct slice path);
+
+/* All that was changed is on disk, safe from power loss. */
+int scratch_sync(struct scratch *scratch, struct err *err);
+/* Of one directory; 0 where none is there. */
+int scratch_sync_directory(struct scratch *scratch, struct slice path);
 
 /* A directory's names, without "." and ".."; type is DT_DIR or DT_REG. A negative return stops. */
 typedef int scratch_list_fn(void *context, struct slice name, unsigned char type, uint64_t ino);

@@ -63,6 +63,7 @@ static int publish(struct scratch *scratch, const char *staged, struct slice pat
 	int ret = 0;
 	int dir;
 
+	scratch->unsynced = true;
 	pthread_rwlock_rdlock(&scratch->pruning);
 	dir = scratch_open_parent(scratch, path, buffer, &name);
 	if (dir < 0) {
@@ -81,7 +82,7 @@ static int publish(struct scratch *scratch, const char *staged, struct slice pat
 }
 
 int scratch_write_whole(struct scratch *scratch, struct slice path, struct slice bytes, mode_t mode,
-	const struct timespec *mtime)
+	const struct timespec *mtime, bool durable)
 {
 	struct timespec times[2];
 	char staged[32];
@@ -101,6 +102,8 @@ int scratch_write_whole(struct scratch *scratch, struct slice path, struct slice
 		times[0] = times[1] = *mtime;
 		ret = futimens(fd, times) ? -errno : 0;
 	}
+	if (!ret && durable && fsync(fd))
+		ret = -errno;
 	if (!ret)
 		ret = publish(scratch, staged, path);
 	if (ret) {
@@ -124,6 +127,7 @@ ssize_t scratch_pwrite(struct scratch *scratch, int fd, const void *bytes, size_
 	long long before = blocks_of(fd);
 	ssize_t put;
 
+	scratch->unsynced = true;
 	if (scratch->max_bytes &&
 		scratch->used_bytes + (long long)len > (long long)scratch->max_bytes) {
 		struct stat st;
@@ -145,6 +149,7 @@ int scratch_fallocate(struct scratch *scratch, int fd, int mode, off_t offset, o
 {
 	long long before = blocks_of(fd);
 
+	scratch->unsynced = true;
 	if (scratch->max_bytes && !(mode & FALLOC_FL_PUNCH_HOLE) &&
 		scratch->used_bytes + len > (long long)scratch->max_bytes)
 		return -ENOSPC;
@@ -158,6 +163,7 @@ int scratch_ftruncate(struct scratch *scratch, int fd, off_t size)
 {
 	long long before = blocks_of(fd);
 
+	scratch->unsynced = true;
 	if (ftruncate(fd, size))
 		return -errno;
 	scratch->used_bytes += blocks_of(fd) - before;

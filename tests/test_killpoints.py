@@ -294,6 +294,30 @@ def test_recovery(daemon, first, written, side):
     try_all(daemon, side, play)
 
 
+def test_scratch_is_synced(daemon, first):
+    """Not kills, but power cuts: which calls there are, and in which order (see tests/powercut.py)."""
+    daemon.restore('first')
+    daemon.m.options = ('edn_delay=3600000',)
+    daemon.arm()
+    daemon.m.mount()
+    daemon.begin()
+
+    def calls_of(*operation):
+        before = len(daemon.calls())
+        tree_model.perform(daemon.m.mnt, operation)
+        return daemon.calls()[before:]
+
+    calls = calls_of('rename', 'config.json', 'config.json~')
+    renamed = [call.split(' ')[0] for call in calls].index('renameat')
+    assert any(call.startswith('fsync ') for call in calls[:renamed])
+    assert any(call.startswith('pwritev') and call.endswith('.log') for call in calls[renamed:])
+    calls_of('mkdir', 'garden')
+    assert 'syncfs scratch' in calls_of('sync')
+    assert not any(call.startswith('syncfs') for call in calls_of('sync'))
+    calls_of('rename', 'config.json~', 'garden/config~')
+    assert 'fsync garden' in calls_of('fsync', 'garden')
+
+
 SAME_IN_CLOJURE = '''
 (require '[clojure.edn :as edn] '[clojure.string :as string])
 (doseq [[a b] (partition 2 *command-line-args*)]
