@@ -343,6 +343,9 @@ static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slic
 	}
 	if (!ret && !same(ours, identity_of(&record, found)))
 		ret = settle_one(chunk, name, id, &doc, ours, &record, found);
+	else if (!ret && found && !chunk->agree->check && m->edn_active &&
+		 (record.deleted || !record.base_exists || !same(ours, record.base)))
+		ret = put_ours(chunk, name, id, &doc, ours); /* they agree from now on */
 	doc_release(&doc);
 	return ret;
 }

@@ -67,6 +67,20 @@ int memory_eav_note(struct memory *m, bool current, struct err *err)
 	return saved_write(m->saved, NULL, 0, &note, 1, err);
 }
 
+int memory_eav_mark(struct memory *m, struct err *err)
+{
+	struct saved_note note = {
+		"watermark", slice_of(&m->flush.watermark, sizeof(m->flush.watermark))};
+	int ret = 0;
+
+	if (m->eav.watermark != m->flush.watermark)
+		ret = eav_write(m->eav.store, NULL, 0, &note, 1, err);
+	if (ret)
+		return ret;
+	m->eav.watermark = m->flush.watermark;
+	return memory_eav_note(m, true, err);
+}
+
 /* ---- writing ---- */
 
 /* What is gone from both stores is gone; where memory.edn still has it, a tombstone tells. */

@@ -21,6 +21,8 @@ void memory_eav_close(struct memory *m);
 void memory_eav_fail(struct memory *m, const struct err *err);
 /* Why it is not ready, as an error. */
 int memory_eav_reason(struct memory *m, struct err *err);
+/* The store holds what was committed up to saved's watermark: both say so. */
+int memory_eav_mark(struct memory *m, struct err *err);
 /* saved says whether the EAV store, as it is left, holds what it should. */
 int memory_eav_note(struct memory *m, bool current, struct err *err);
 

@@ -110,7 +110,7 @@ static int bring_up(struct memory *m, bool migrate, struct err *err)
 	if (!ret)
 		ret = flush_pending(m, err);
 	if (!ret && atomic_load(&m->eav.state) == EAV_BEHIND)
-		ret = memory_eav_note(m, true, err);
+		ret = memory_eav_mark(m, err);
 	if (!ret)
 		atomic_store(&m->eav.state, EAV_READY);
 	else if (ret != -ECANCELED)

@@ -163,7 +163,7 @@ int memory_load_notes(struct memory *m, struct err *err)
 	saved_note_get(&reader, "epoch", &m->epoch, sizeof(m->epoch));
 	load_file_note(m, &reader);
 	/* what was never saved here was first seen at the first mount, unless others wrote since */
-	if (!m->foreign)
+	if (!m->foreign || !m->edn_active)
 		saved_note_get(&reader, "first_seen", &m->first_seen, sizeof(m->first_seen));
 	saved_read_end(&reader);
 	m->sequence = *watermark;

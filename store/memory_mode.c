@@ -144,6 +144,9 @@ int memory_set_mode(struct memory *m, enum mode mode, bool force, struct err *er
 		ret = prepare(m, from, to, force, err);
 		if (!ret)
 			ret = commit_mode(m, mode, err);
+		/* what it remembers of where memory.edn had stopped is needed no more */
+		if (!ret && to->writes_eav && !from->writes_edn)
+			ret = bring_eav_up(m, false, err);
 		/* opened for nothing, or needed no more */
 		if ((ret && !from->writes_eav) || (!ret && !to->writes_eav))
 			run_job(m, &close, NULL);

@@ -23,9 +23,25 @@ struct opening {
 	bool eav_current; /* saved says so */
 };
 
+/* The switches that saved has not heard of yet. */
+static int find_mode(void *context, const struct journal_record *record, struct err *err)
+{
+	struct opening *o = context;
+	struct slice rest = record->payload;
+	struct change c;
+
+	if (record->kind != JOURNAL_MODE)
+		return 0;
+	if (change_decode(&rest, &c) || mode_of_word(c.id.key, &o->stored, NULL))
+		return err_set(err, -EBADMSG, "journal record %llu: no mode",
+			(unsigned long long)record->sequence);
+	o->is_new = false;
+	return 0;
+}
+
 static int read_notes(struct memory *m, struct opening *o, struct err *err)
 {
-	uint64_t mode = MODE_DEFAULT, current = 0;
+	uint64_t mode = MODE_DEFAULT, current = 0, watermark = 0;
 	struct saved_reader reader;
 	int ret = saved_read_begin(m->saved, &reader);
 
@@ -33,12 +49,15 @@ static int read_notes(struct memory *m, struct opening *o, struct err *err)
 		return err_set(err, ret, "cannot read the store: %s", strerror(-ret));
 	o->is_new = saved_note_get(&reader, "mode", &mode, sizeof(mode)) != 0;
 	saved_note_get(&reader, "eav", &current, sizeof(current));
+	saved_note_get(&reader, "watermark", &watermark, sizeof(watermark));
 	saved_read_end(&reader);
 	if (mode > MODE_DATALEVIN_ONLY)
 		return err_set(err, -EINVAL, "the store has a mode that this ourofs does not know");
 	o->stored = (enum mode)mode;
 	o->eav_current = current;
-	return 0;
+	return m->dir.dir_fd < 0
+		       ? 0
+		       : journal_replay_only(m->dir.dir_fd, watermark, find_mode, o, err);
 }
 
 static int choose_mode(struct memory *m, struct opening *o, struct err *err)
@@ -167,7 +186,7 @@ static int settle_eav(struct memory *m, bool current, struct err *err)
 	if (!current)
 		ret = memory_agree(m, &agree, &reason);
 	if (!ret && !current)
-		ret = memory_eav_note(m, true, &reason);
+		ret = memory_eav_mark(m, &reason);
 	if (!ret)
 		atomic_store(&m->eav.state, EAV_READY);
 	else if (m->edn_active)

@@ -62,6 +62,7 @@ SCRIPT = [
     ('rename', 'garden', 'field'),
     ('rename', 'presence/s1', 'presence/s9'),
     ('sync',),
+    ('mode', 'edn-only'),
     ('mkdir', 'private'),
     ('chmod', 'private', 0o700),
     ('mkdir', 'private/inner'),
@@ -69,6 +70,7 @@ SCRIPT = [
     ('save', 'private/inner/notes.txt', b'no document'),
     ('save', 'private/inner/key.json', b'{"k": 1}'),
     ('rename', 'private', 'other'),
+    ('mode', 'dual-write'),
     ('rename', 'field/new.json', 'field/new.json~'),
     ('save', 'field/new.json', b'{"saved": "as vim does"}'),
     ('unlink', 'field/new.json~'),
@@ -79,6 +81,7 @@ SCRIPT = [
     ('rename', 'notes/deep/y.json', 'presence/s2/y.json'),
     ('rmdir', 'notes/deep'),
     ('written',),
+    ('mode', 'datalevin-only'),
     ('unlink', 'presence/s9/alice.json'),
     ('unlink', 'presence/s9/:kw.json'),
     ('unlink', 'presence/s9/carol.json'),
@@ -86,6 +89,7 @@ SCRIPT = [
     ('unlink', 'big.json'),
     ('save', 'big.json', b'"small"'),
     ('rename', 'big.json', 'field/bed.json'),
+    ('mode', 'datalevin-first'),
     ('unlink', 'presence/s2/bob.json'),
     ('sync',),
     ('unlink', 'other/inner/key.json'),
@@ -206,6 +210,8 @@ class Daemon:
         right = [one for one, said in zip(may_be, differences) if not said]
         said = [] if right else min(differences, key=len)
         self.m.sync()
+        if (self.m.mnt / '.mode').read_text() == 'datalevin-only\n':
+            (self.m.mnt / '.mode').write_text('datalevin-first')
         self.m.unmount()
         if right and not any(self.is_written(one) for one in right):
             said = [f'memory.edn: {self.m.edn_text()[:2000]}']

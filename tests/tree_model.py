@@ -11,6 +11,9 @@ import os
 import stat
 from typing import NamedTuple, Optional
 
+import lmdb
+
+import eav_store
 import edn_reader
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -90,6 +93,9 @@ class Tree:
 
     def exchange(self, one, other):
         self.files[one], self.files[other] = self.files[other], self.files[one]
+
+    def mode(self, _):
+        pass
 
     def mkdir(self, path):
         self.directories[path] = 0o755
@@ -207,9 +213,26 @@ def look(mnt, text=None):
     return tree
 
 
-def compare_stores(_):
-    """How the stores of a mount differ after its last unmount, as text. There is one for now."""
-    return []
+def compare_stores(m):
+    """How the stores of a mount differ after its last unmount, as text: what the EAV store has, if it is in use."""
+    with lmdb.open(str(m.store / 'saved'), readonly=True, lock=False, max_dbs=4) as saved:
+        with saved.begin() as txn:
+            if not txn.get(b'mode', db=saved.open_db(b'ourofs', txn, create=False))[0]:
+                return []
+    edn = edn_reader.memory(m.edn_text())
+    said = []
+    for (key, member), record in eav_store.documents(m.store).items():
+        there = edn.get(edn_reader.read(key.decode()))
+        if member is not None:
+            there = dict(there[1]).get(edn_reader.read(member.decode())) if there else None
+        if record.deleted and there is None:  # a kill may leave a tombstone, which the next switch takes
+            continue
+        if record.collection:
+            if not there or there[0] != 'map':
+                said.append(f'{key}: a collection, in memory.edn {there}')
+        elif there != edn_reader.read_json(record.bytes.decode()):
+            said.append(f'{key} {member}: {record.bytes[:100]}, in memory.edn {there}')
+    return said
 
 
 # ---- to a mount ----
