@@ -205,8 +205,10 @@ static int merge_entity(struct merge *merge, struct entity_id id, bool collectio
 		ret = judge(merge, id, theirs, &base);
 	if (ret < 0)
 		return ret;
-	if (ret == VERDICT_ADOPT)
+	if (ret == VERDICT_ADOPT || (collection && merge->member_adopted)) {
+		merge->member_adopted |= id.member.ptr != NULL;
 		return adopt(merge, id, collection, text);
+	}
 	merge->stale += ret == VERDICT_STALE;
 	merge->conflicts += ret == VERDICT_CONFLICT;
 	if (ret == VERDICT_CONFLICT && !collection) {
@@ -225,16 +227,19 @@ static int merge_member(void *context, struct slice member, const struct ednfile
 		item->text);
 }
 
+/* A member that is adopted brings its key along, whatever became of that here. */
 static int merge_key(void *context, struct slice key, const struct ednfile_item *item)
 {
 	struct merge *merge = context;
-	bool collection = ednfile_is_collection(merge->theirs, key);
-	int ret = merge_entity(merge, (struct entity_id){.key = key}, collection,
-		collection ? SLICE_LITERAL("{}") : item->text);
+	struct entity_id id = {.key = key};
+	int ret;
 
+	if (!ednfile_is_collection(merge->theirs, key))
+		return merge_entity(merge, id, false, item->text);
 	merge->collection = key;
-	return ret || !collection ? ret
-				  : ednfile_each_member(merge->theirs, key, merge_member, merge);
+	merge->member_adopted = false;
+	ret = ednfile_each_member(merge->theirs, key, merge_member, merge);
+	return ret ? ret : merge_entity(merge, id, true, SLICE_LITERAL("{}"));
 }
 
 /* ---- what theirs lacks ---- */

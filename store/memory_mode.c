@@ -100,6 +100,9 @@ static int prepare(struct memory *m, const struct mode_row *from, const struct m
 		ret = bring_edn_up(m, err);
 	else if (!ret && !to->writes_eav)
 		ret = memory_sync(m, err);
+	/* memory.edn is left as it is now; where it can't be written, that is no reason to stay */
+	else if (!ret && !to->writes_edn)
+		pace_sync(&m->work.pace, NULL);
 	return ret;
 }
 
