@@ -310,6 +310,27 @@ static int load_ours(struct memory *m, struct entity_id id, struct doc *doc, str
 	return ret ? ret : doc_load_edn(m, doc);
 }
 
+/*
+ * Of the same value: was it saved, or its mode or time set, while this store was not written? What saved knows
+ * is the newer then, as it is written in every mode.
+ */
+static bool is_as_saved(const struct saved_record *ours, const struct eav_record *theirs)
+{
+	return ours->mode == theirs->mode && ours->ino == theirs->ino &&
+	       ours->version == theirs->version && ours->has_mtime == theirs->has_mtime &&
+	       (!ours->has_mtime || (ours->mtime.tv_sec == theirs->mtime.tv_sec &&
+					    ours->mtime.tv_nsec == theirs->mtime.tv_nsec)) &&
+	       (!ours->has_bytes || slice_equal(ours->bytes, theirs->bytes));
+}
+
+/* Does it remember the value as what memory.edn has, too? A tombstone remembers another. */
+static bool agrees_with_edn(const struct memory *m, const struct eav_record *theirs,
+	struct hash128 ours)
+{
+	return !m->edn_active ||
+	       (!theirs->deleted && theirs->base_exists && same(ours, theirs->base));
+}
+
 static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name)
 {
 	struct memory *m = chunk->m;
@@ -343,9 +364,10 @@ static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slic
 	}
 	if (!ret && !same(ours, identity_of(&record, found)))
 		ret = settle_one(chunk, name, id, &doc, ours, &record, found);
-	else if (!ret && found && !chunk->agree->check && m->edn_active &&
-		 (record.deleted || !record.base_exists || !same(ours, record.base)))
-		ret = put_ours(chunk, name, id, &doc, ours); /* they agree from now on */
+	else if (!ret && found && !chunk->agree->check &&
+		 (!agrees_with_edn(m, &record, ours) ||
+			 (doc.item.text.ptr && !is_as_saved(&doc.record, &record))))
+		ret = put_ours(chunk, name, id, &doc, ours);
 	doc_release(&doc);
 	return ret;
 }
