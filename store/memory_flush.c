@@ -36,8 +36,10 @@ static int write_eav(struct memory *m, const struct batch *b, struct err *err)
 	int state = atomic_load(&m->eav.state);
 	int ret;
 
+	/* left alone while the mode is still one that writes it */
 	if (state == EAV_CLOSED)
-		return 0;
+		return mode_row((enum mode)b->mode)->writes_eav ? memory_eav_note(m, false, err)
+								: 0;
 	if (state == EAV_FAILED)
 		return b->edn_active ? memory_eav_note(m, false, err) : memory_eav_reason(m, err);
 	ret = memory_eav_write(m, b, &reason);
@@ -51,12 +53,20 @@ static int write_eav(struct memory *m, const struct batch *b, struct err *err)
 	return memory_eav_note(m, false, err);
 }
 
+/* Its watermark goes along, or the next mount would look for records that were trimmed. */
+static bool is_eav_at(struct memory *m, uint64_t sequence)
+{
+	int state = atomic_load(&m->eav.state);
+
+	return state == EAV_CLOSED || state == EAV_FAILED || m->eav.watermark == sequence;
+}
+
 static int write_batch(struct memory *m, struct batch *b, struct err *err)
 {
 	struct err sync_err = {0};
 	int ret;
 
-	if (!b->count && b->sequence == m->flush.watermark)
+	if (!b->count && b->sequence == m->flush.watermark && is_eav_at(m, b->sequence))
 		return 0;
 	/*
 	 * Where the journal can't be synced, the stores are still the better place: the error has been
