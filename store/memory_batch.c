@@ -139,7 +139,6 @@ int batch_take(struct memory *m, struct batch *b)
 	b->version = m->version;
 	b->epoch = m->epoch;
 	b->mode = (uint64_t)atomic_load(&m->mode);
-	b->edn_active = m->edn_active;
 	journal_rotate(m->journal);
 	return 0;
 }

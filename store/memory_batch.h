@@ -15,7 +15,6 @@ struct batch {
 	struct slice *exiles;
 	size_t exile_count;
 	uint64_t sequence, next_ino, version, epoch, mode;
-	bool edn_active;
 };
 
 /* Under the writer's lock: what is pending, as a snapshot. On failure nothing is taken. */

@@ -32,6 +32,8 @@ static int save(struct memory *m, const struct batch *b, struct err *err)
 /* -EIO and the like only where nothing else holds what it lacks. */
 static int write_eav(struct memory *m, const struct batch *b, struct err *err)
 {
+	/* not by edn_active: on the way out of datalevin-only the mode that a kill leaves is still that */
+	bool in_edn = mode_row((enum mode)b->mode)->writes_edn;
 	struct err reason = {0};
 	int state = atomic_load(&m->eav.state);
 	int ret;
@@ -41,12 +43,12 @@ static int write_eav(struct memory *m, const struct batch *b, struct err *err)
 		return mode_row((enum mode)b->mode)->writes_eav ? memory_eav_note(m, false, err)
 								: 0;
 	if (state == EAV_FAILED)
-		return b->edn_active ? memory_eav_note(m, false, err) : memory_eav_reason(m, err);
+		return in_edn ? memory_eav_note(m, false, err) : memory_eav_reason(m, err);
 	ret = memory_eav_write(m, b, &reason);
 	if (!ret)
 		return 0;
 	memory_eav_fail(m, &reason);
-	if (!b->edn_active) {
+	if (!in_edn) {
 		*err = reason;
 		return ret;
 	}

@@ -113,7 +113,12 @@ static int commit_mode(struct memory *m, enum mode mode, struct err *err)
 	int ret;
 
 	pthread_rwlock_wrlock(&m->lock);
-	ret = memory_commit(m, &c, 1, memory_now(), err);
+	/* what it failed to take since it was brought up is in memory.edn alone */
+	if (!mode_row(mode)->writes_edn && atomic_load(&m->eav.state) != EAV_READY)
+		ret = err_set(err, -EBUSY, "the EAV store can't take over: it failed just now");
+	else
+		ret = memory_commit(m, &c, 1, memory_now(), err);
+	m->edn_active = mode_row((enum mode)atomic_load(&m->mode))->writes_edn;
 	sequence = m->sequence;
 	pthread_rwlock_unlock(&m->lock);
 	return ret ? ret : journal_sync(m->journal, sequence, err);
