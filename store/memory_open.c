@@ -55,9 +55,8 @@ static int read_notes(struct memory *m, struct opening *o, struct err *err)
 		return err_set(err, -EINVAL, "the store has a mode that this ourofs does not know");
 	o->stored = (enum mode)mode;
 	o->eav_current = current;
-	return m->dir.dir_fd < 0
-		       ? 0
-		       : journal_replay_only(m->dir.dir_fd, watermark, find_mode, o, err);
+	return m->dir.dir_fd < 0 ? 0
+				 : journal_replay_only(m->dir.dir_fd, watermark, find_mode, o, err);
 }
 
 static int choose_mode(struct memory *m, struct opening *o, struct err *err)
