@@ -2,6 +2,7 @@
 #ifndef OUROFS_HASH_H
 #define OUROFS_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,11 @@ struct hash128 {
 	uint64_t high;
 	uint64_t low;
 };
+
+static inline bool hash128_equal(struct hash128 a, struct hash128 b)
+{
+	return a.high == b.high && a.low == b.low;
+}
 
 uint64_t hash64(const void *bytes, size_t len, uint64_t seed);
 struct hash128 hash128(const void *bytes, size_t len);

@@ -198,6 +198,14 @@ int atomic_file_sync(struct atomic_file *f, struct stat *st, struct err *err)
 	return fsync(f->fd) || fstat(f->fd, st) ? failed(err, "syncing", f->name) : 0;
 }
 
+int atomic_file_look_again(struct atomic_file *f, struct err *err)
+{
+	if (f->old >= 0)
+		close(f->old);
+	f->old = -1;
+	return open_old(f, err);
+}
+
 int atomic_file_commit(struct atomic_file *f, struct stat *st, struct err *err)
 {
 	struct stat after;

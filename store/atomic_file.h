@@ -41,6 +41,8 @@ int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t cou
 	struct err *err);
 /* The content is on disk. st: the new file as this writer left it. */
 int atomic_file_sync(struct atomic_file *f, struct stat *st, struct err *err);
+/* old is what stands at the name now: it is no longer the file that was there at the begin. */
+int atomic_file_look_again(struct atomic_file *f, struct err *err);
 /* rename, fsync of the directory; the rename's ctime goes to st. */
 int atomic_file_commit(struct atomic_file *f, struct stat *st, struct err *err);
 void atomic_file_end(struct atomic_file *f);

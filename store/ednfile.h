@@ -118,8 +118,11 @@ struct ednfile_replaced {
 	uint64_t size;
 	struct timespec mtime;
 };
-/* -EAGAIN: someone else changed the file meanwhile, and it stands as it was. */
-int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapshot,
+/*
+ * -EAGAIN: someone else changed the file meanwhile, and it stands as it was. insist: it is replaced all the same,
+ * what it holds by then is in replaced alone.
+ */
+int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapshot, bool insist,
 	struct ednfile_replaced *replaced, struct err *err);
 /* Of the text that is written. */
 struct hash128 ednfile_rewrite_hash(const struct ednfile_snapshot *snapshot);

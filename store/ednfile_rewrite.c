@@ -54,7 +54,7 @@ struct hash128 ednfile_rewrite_hash(const struct ednfile_snapshot *snapshot)
 	return hash_stream_end(&stream);
 }
 
-int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapshot,
+int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapshot, bool insist,
 	struct ednfile_replaced *replaced, struct err *err)
 {
 	struct atomic_file f;
@@ -68,7 +68,8 @@ int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapsho
 	if (!ret)
 		ret = atomic_file_sync(&f, &st, err);
 	if (!ret && ednfile_changed_outside(file))
-		ret = err_set(err, -EAGAIN, "someone else writes to it");
+		ret = insist ? atomic_file_look_again(&f, err)
+			     : err_set(err, -EAGAIN, "someone else writes to it");
 	if (!ret)
 		ret = atomic_file_commit(&f, &st, err);
 	if (!f.temporary[0]) { /* renamed, even if the directory could not be synced */

@@ -151,11 +151,6 @@ static int gather_names(struct memory *m, struct names *names)
 
 /* ---- one entity ---- */
 
-static bool same(struct hash128 a, struct hash128 b)
-{
-	return a.high == b.high && a.low == b.low;
-}
-
 static struct hash128 identity_of(const struct eav_record *record, bool found)
 {
 	return !found || record->deleted ? IDENTITY_ABSENT
@@ -184,9 +179,9 @@ static int put_ours(struct chunk *chunk, struct slice name, struct entity_id id,
 	int ret = 0;
 
 	(void)id;
-	if (same(ours, IDENTITY_COLLECTION)) {
+	if (hash128_equal(ours, IDENTITY_COLLECTION)) {
 		ret = memory_eav_collection(&chunk->arena, name, chunk->m->sequence, &item);
-	} else if (!same(ours, IDENTITY_ABSENT)) {
+	} else if (!hash128_equal(ours, IDENTITY_ABSENT)) {
 		struct saved_record saved = doc->record;
 		void *bytes = saved.has_bytes
 				      ? arena_copy(&chunk->arena, saved.bytes.ptr, saved.bytes.len)
@@ -284,8 +279,8 @@ static int settle_one(struct chunk *chunk, struct slice name, struct entity_id i
 	/* never there: it is read from memory.edn until it is migrated or saved */
 	if (!found && !chunk->agree->migrate)
 		return 0;
-	if (found && !same(theirs, base)) {
-		if (same(ours, base))
+	if (found && !hash128_equal(theirs, base)) {
+		if (hash128_equal(ours, base))
 			return adopt_theirs(chunk, id, record);
 		if (!record->deleted && !record->collection)
 			ret = keep_theirs(chunk, id, record);
@@ -328,7 +323,7 @@ static bool agrees_with_edn(const struct memory *m, const struct eav_record *the
 	struct hash128 ours)
 {
 	return !m->edn_active ||
-	       (!theirs->deleted && theirs->base_exists && same(ours, theirs->base));
+	       (!theirs->deleted && theirs->base_exists && hash128_equal(ours, theirs->base));
 }
 
 static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name)
@@ -355,14 +350,15 @@ static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slic
 		struct hash128 text = hash128(doc.item.text.ptr, doc.item.text.len);
 
 		/* the same text is the same value, without looking into it */
-		if (found && !record.deleted && !record.collection && same(text, record.text_hash))
+		if (found && !record.deleted && !record.collection &&
+			hash128_equal(text, record.text_hash))
 			ours = record.identity;
 		else
 			ret = doc_identity(&doc);
-		if (!ret && same(ours, IDENTITY_ABSENT))
+		if (!ret && hash128_equal(ours, IDENTITY_ABSENT))
 			ours = doc.record.identity;
 	}
-	if (!ret && !same(ours, identity_of(&record, found)))
+	if (!ret && !hash128_equal(ours, identity_of(&record, found)))
 		ret = settle_one(chunk, name, id, &doc, ours, &record, found);
 	else if (!ret && found && !chunk->agree->check &&
 		 (!agrees_with_edn(m, &record, ours) ||

@@ -9,11 +9,6 @@
  * document in saved, as a tombstone where the document is gone.
  */
 
-static bool same(struct hash128 a, struct hash128 b)
-{
-	return a.high == b.high && a.low == b.low;
-}
-
 /* What is pending for the name, or saved. -ENOENT. reader keeps what record borrows. */
 static int find_record(struct memory *m, struct slice name, struct saved_reader *reader,
 	struct saved_record *record)
@@ -71,10 +66,10 @@ static int identity_now(struct memory *m, struct entity_id id, struct hash128 *i
 
 static void add_own(struct saved_base *base, struct hash128 value)
 {
-	if (same(value, base->value))
+	if (hash128_equal(value, base->value))
 		return;
 	for (unsigned i = 0; i < base->own_count; i++) {
-		if (same(value, base->own[i]))
+		if (hash128_equal(value, base->own[i]))
 			return;
 	}
 	if (base->own_count == SAVED_OWN_MAX)
@@ -116,7 +111,7 @@ static int fill_base(struct memory *m, struct change *c)
 			return ret;
 		if (has_base)
 			add_own(&base, now);
-		else if (!same(now, identity_after(c)))
+		else if (!hash128_equal(now, identity_after(c)))
 			base = (struct saved_base){.epoch = m->epoch, .value = now};
 	}
 	c->saved.base = base;
@@ -142,10 +137,10 @@ enum verdict memory_judge_theirs(const struct saved_base *base, struct hash128 t
 {
 	if (!base)
 		return VERDICT_ADOPT;
-	if (same(theirs, base->value))
+	if (hash128_equal(theirs, base->value))
 		return VERDICT_STALE;
 	for (unsigned i = 0; i < base->own_count; i++) {
-		if (same(theirs, base->own[i]))
+		if (hash128_equal(theirs, base->own[i]))
 			return VERDICT_STALE;
 	}
 	return VERDICT_CONFLICT;

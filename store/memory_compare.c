@@ -74,16 +74,37 @@ static int has_standing_member(struct merge *merge, struct entity_id id)
 	return ret == -EEXIST ? 1 : ret;
 }
 
+/*
+ * While memory.edn is left alone it stays what it was when both stores were last equal, whoever wrote it:
+ * the EAV store's header remembers. The mode is still that when it is being left.
+ */
+static int is_as_left(struct merge *merge, struct slice name, struct hash128 ours)
+{
+	struct memory *m = merge->m;
+	struct eav_record record;
+	struct eav_reader reader;
+	int ret;
+
+	if (mode_row((enum mode)atomic_load(&m->mode))->writes_edn || !m->eav.store)
+		return 0;
+	ret = eav_read_begin(m->eav.store, &reader);
+	if (!ret)
+		ret = eav_get(&reader, name, &record);
+	eav_read_end(&reader);
+	return ret ? 0 : record.base_exists && hash128_equal(record.base, ours);
+}
+
 /* What was changed here and changed back is as good as untouched: only his change is left. */
-static int judge_conflict(struct merge *merge, struct entity_id id, const struct saved_base *base)
+static int judge_conflict(struct merge *merge, struct entity_id id, struct slice name,
+	const struct saved_base *base)
 {
 	struct hash128 ours;
 	int ret = identity_in(merge->m->file, id, &ours);
 
 	if (ret)
 		return ret;
-	return ours.high == base->value.high && ours.low == base->value.low ? VERDICT_ADOPT
-									    : VERDICT_CONFLICT;
+	return hash128_equal(ours, base->value) || is_as_left(merge, name, ours) ? VERDICT_ADOPT
+										 : VERDICT_CONFLICT;
 }
 
 /* Of a difference; the base of id, if it has one, goes to base. Negative errno or enum verdict. */
@@ -98,15 +119,16 @@ static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs
 	ret = buf_error(&name);
 	if (!ret)
 		ret = memory_base(merge->m, buf_slice(&name), base);
-	buf_release(&name);
-	if (ret && ret != -ENOENT)
-		return ret;
 	if (!ret) {
 		ret = (int)memory_judge_theirs(base, theirs);
-		return ret == VERDICT_CONFLICT ? judge_conflict(merge, id, base) : ret;
+		if (ret == VERDICT_CONFLICT)
+			ret = judge_conflict(merge, id, buf_slice(&name), base);
+	} else if (ret == -ENOENT) {
+		ret = has_standing_member(merge, id);
+		ret = ret < 0 ? ret : ret ? VERDICT_STALE : VERDICT_ADOPT;
 	}
-	ret = has_standing_member(merge, id);
-	return ret < 0 ? ret : ret ? VERDICT_STALE : VERDICT_ADOPT;
+	buf_release(&name);
+	return ret;
 }
 
 /* Ours stays; from now on its base is what theirs has, and what stood here is still ours. */

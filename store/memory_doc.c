@@ -130,11 +130,6 @@ static int identity_of_text(struct slice text, struct hash128 *identity)
 	return ret;
 }
 
-static bool same_hash(struct hash128 a, struct hash128 b)
-{
-	return a.high == b.high && a.low == b.low;
-}
-
 static bool has_identity(const struct saved_record *record)
 {
 	return record->identity.high || record->identity.low;
@@ -146,12 +141,12 @@ static int record_is_current(struct slice text, const struct saved_record *recor
 	struct hash128 identity;
 	int ret;
 
-	if (same_hash(hash128(text.ptr, text.len), record->text_hash))
+	if (hash128_equal(hash128(text.ptr, text.len), record->text_hash))
 		return 1;
 	if (!has_identity(record))
 		return 0;
 	ret = identity_of_text(text, &identity);
-	return ret == -ENOMEM ? ret : !ret && same_hash(identity, record->identity);
+	return ret == -ENOMEM ? ret : !ret && hash128_equal(identity, record->identity);
 }
 
 static void set_defaults(struct memory *m, struct doc *doc, bool found)

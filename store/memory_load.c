@@ -106,11 +106,6 @@ int memory_load_tree(struct memory *m, struct err *err)
 
 /* ---- notes ---- */
 
-static bool same_hash(struct hash128 a, struct hash128 b)
-{
-	return a.high == b.high && a.low == b.low;
-}
-
 static bool same_stat(const struct memory *m, const struct memory_file_note *note)
 {
 	struct stat st;
@@ -134,10 +129,11 @@ static void load_file_note(struct memory *m, struct saved_reader *reader)
 	m->file_noted = known && same_stat(m, &file);
 	if (!known)
 		file = (struct memory_file_note){.hash = hash};
-	else if (m->file_noted || same_hash(file.hash, hash))
+	else if (m->file_noted || hash128_equal(file.hash, hash))
 		m->foreign = false;
 	if (saved_note_get(reader, "intent", &intent, sizeof(intent)) == 0 &&
-		same_hash(intent.hash, hash) && (m->foreign || intent.sequence > file.sequence)) {
+		hash128_equal(intent.hash, hash) &&
+		(m->foreign || intent.sequence > file.sequence)) {
 		m->foreign = false;
 		file = intent;
 	}

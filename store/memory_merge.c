@@ -180,7 +180,7 @@ static bool is_our_own(struct memory *m, const struct merge *merge, struct hash1
 {
 	const struct hash128 *ours = &m->work.file.hash;
 
-	if (hash.high != ours->high || hash.low != ours->low)
+	if (!hash128_equal(hash, *ours))
 		return false;
 	pthread_rwlock_wrlock(&m->lock);
 	ednfile_take_identity(m->file, merge->theirs);
@@ -211,6 +211,7 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 		ret = merge_told(&merge, from, err);
 	if (!ret) {
 		count_outside(&merge);
+		pace_signal(&m->work.pace, false); /* what stands is to be put back */
 		m->foreign = false;
 		/* it holds what was committed before, but for what stands: that was stated anew */
 		if (!from)

@@ -74,7 +74,7 @@ static void count(struct memory *m, int64_t start_ms, int ret)
 	pthread_mutex_unlock(&w->pace.mutex);
 }
 
-int memory_rewrite(struct memory *m, struct err *err)
+int memory_rewrite(struct memory *m, bool insist, struct err *err)
 {
 	struct ednfile_replaced replaced = {.fd = -1};
 	struct err sync_err = {0};
@@ -90,7 +90,7 @@ int memory_rewrite(struct memory *m, struct err *err)
 	 * stranger's that holds nothing but our own values */
 	journal_sync(m->journal, r.sequence, &sync_err);
 	memory_note_file(m, "intent", hash, r.sequence, &sync_err);
-	ret = ednfile_rewrite_write(m->file, r.snapshot, &replaced, err);
+	ret = ednfile_rewrite_write(m->file, r.snapshot, insist, &replaced, err);
 	finish(m, &r, ret);
 	if (replaced.fd >= 0)
 		replaced_add(m, &replaced);

@@ -8,10 +8,10 @@
 
 /*
  * Writes memory.edn where it lacks something. -EAGAIN: someone else wrote to it meanwhile, nothing was
- * replaced. Before the rename the new file's hash is durable in saved, its sequence number with it: a file
+ * replaced; unless insist, when what he wrote is merged from the file that was replaced. Before the rename the new file's hash is durable in saved, its sequence number with it: a file
  * that is found so is ours.
  */
-int memory_rewrite(struct memory *m, struct err *err);
+int memory_rewrite(struct memory *m, bool insist, struct err *err);
 
 /* ---- memory_replaced.c: the files that rewrites replaced ---- */
 

@@ -10,7 +10,7 @@
  * The worker: memory.edn's thread. It merges what others wrote there and rewrites it with what was
  * changed here. A change from outside that comes in the middle of a rewrite ends it: first that is merged.
  */
-enum { TRIES = 20, REST_TIMES = 9, UNWATCHED_LOOK_MS = 1000 };
+enum { TRIES = 4, REST_TIMES = 9, UNWATCHED_LOOK_MS = 1000 };
 
 static bool changed_outside(struct memory *m)
 {
@@ -50,14 +50,13 @@ static int attempt_edn(struct memory *m, struct err *err)
 		if (take_merge_wanted(m) || changed_outside(m))
 			ret = memory_merge(m, NULL, err);
 		if (!ret)
-			ret = memory_rewrite(m, err);
+			ret = memory_rewrite(m, i + 1 == TRIES, err);
 		if (ret != -EAGAIN)
-			return ret;
+			break;
 		ret = 0;
 	}
-	if (!active)
-		return 0;
-	return ret ? ret : err_set(err, -EAGAIN, "memory.edn is written to all the time");
+	/* what was replaced nevertheless is merged now, and written the next time */
+	return ret || !active ? ret : replaced_look(m, err);
 }
 
 /* When to look again without being told; 0: never. */

@@ -79,7 +79,7 @@ static int save(struct ednfile *file, int round, struct err *err)
 		ret = ednfile_rewrite_begin(file, &snapshot);
 	if (ret)
 		return ret;
-	ret = ednfile_rewrite_write(file, snapshot, &replaced, err);
+	ret = ednfile_rewrite_write(file, snapshot, false, &replaced, err);
 	if (replaced.fd >= 0)
 		close(replaced.fd);
 	ednfile_rewrite_end(file, snapshot);
