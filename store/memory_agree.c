@@ -28,6 +28,8 @@ struct chunk {
 	struct eav_item *items;
 	size_t count;
 	size_t bytes;
+	size_t from, to;    /* of the names */
+	uint64_t sequence;  /* the memory's, when they were compared */
 	struct buf adopted; /* changes of what the EAV store is ahead with */
 };
 
@@ -336,7 +338,8 @@ static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slic
 	bool found = false;
 	int ret;
 
-	if (!entity_id_of_name(name, &id))
+	/* what is pending is newer than either store, and is written behind this */
+	if (!entity_id_of_name(name, &id) || table_get(&m->overlay, name))
 		return 0;
 	ret = load_ours(m, id, &doc, &ours);
 	if (!ret) {
@@ -370,23 +373,51 @@ static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slic
 
 /* ---- chunks ---- */
 
-static int take_chunk(struct chunk *chunk, const struct names *names, size_t *at)
+/* Under memory.lock, from chunk->from on. */
+static int compare_chunk(struct chunk *chunk, const struct names *names, size_t end)
 {
 	struct memory *m = chunk->m;
 	struct eav_reader reader;
+	int ret = eav_read_begin(m->eav.store, &reader);
+
+	chunk->sequence = m->sequence;
+	chunk->to = chunk->from;
+	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES)
+		ret = agree_one(chunk, &reader, name_at(names, chunk->to++));
+	eav_read_end(&reader);
+	return ret;
+}
+
+static int take_chunk(struct chunk *chunk, const struct names *names)
+{
+	struct memory *m = chunk->m;
+	size_t left = names->count - chunk->from;
 	int ret;
 
 	pthread_rwlock_rdlock(&m->lock);
-	ret = eav_read_begin(m->eav.store, &reader);
-	for (size_t i = 0;
-		!ret && i < CHUNK_ENTITIES && *at < names->count && chunk->bytes < CHUNK_BYTES; i++)
-		ret = agree_one(chunk, &reader, name_at(names, (*at)++));
-	eav_read_end(&reader);
+	ret = compare_chunk(chunk, names,
+		chunk->from + (left < CHUNK_ENTITIES ? left : CHUNK_ENTITIES));
 	pthread_rwlock_unlock(&m->lock);
 	return ret;
 }
 
-static int adopt_chunk(struct chunk *chunk, struct err *err)
+/* What was saved since it was compared is not to be overwritten: then it is compared again. */
+static int adopt_locked(struct chunk *chunk, const struct names *names, struct err *err)
+{
+	struct memory *m = chunk->m;
+	int ret = 0;
+
+	if (m->sequence != chunk->sequence) {
+		chunk->count = chunk->bytes = 0;
+		buf_reset(&chunk->adopted);
+		ret = compare_chunk(chunk, names, chunk->to);
+	}
+	if (ret || !chunk->adopted.len)
+		return ret;
+	return memory_commit_payload(m, JOURNAL_ADOPTION, &chunk->adopted, memory_now(), err);
+}
+
+static int adopt_chunk(struct chunk *chunk, const struct names *names, struct err *err)
 {
 	struct memory *m = chunk->m;
 	int ret;
@@ -395,7 +426,7 @@ static int adopt_chunk(struct chunk *chunk, struct err *err)
 	if (m->adoption)
 		m->adoption(m->adoption_context, MEMORY_ADOPTION_BEGINS);
 	pthread_rwlock_wrlock(&m->lock);
-	ret = memory_commit_payload(m, JOURNAL_ADOPTION, &chunk->adopted, memory_now(), err);
+	ret = adopt_locked(chunk, names, err);
 	pthread_rwlock_unlock(&m->lock);
 	if (m->adoption)
 		m->adoption(m->adoption_context, MEMORY_ADOPTION_ENDS);
@@ -406,15 +437,16 @@ static int adopt_chunk(struct chunk *chunk, struct err *err)
 static int agree_chunk(struct memory *m, struct agree *agree, const struct names *names, size_t *at,
 	struct err *err)
 {
-	struct chunk chunk = {.m = m, .agree = agree};
+	struct chunk chunk = {.m = m, .agree = agree, .from = *at};
 	int ret;
 
 	chunk.items = arena_alloc(&chunk.arena, CHUNK_ENTITIES * sizeof(*chunk.items));
-	ret = chunk.items ? take_chunk(&chunk, names, at) : -ENOMEM;
+	ret = chunk.items ? take_chunk(&chunk, names) : -ENOMEM;
+	*at = chunk.to;
 	if (!ret && chunk.count)
 		ret = eav_write(m->eav.store, chunk.items, chunk.count, NULL, 0, err);
 	if (!ret && chunk.adopted.len)
-		ret = adopt_chunk(&chunk, err);
+		ret = adopt_chunk(&chunk, names, err);
 	buf_release(&chunk.adopted);
 	arena_release(&chunk.arena);
 	return ret;

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 
 import hypothesis
 import hypothesis.strategies as st
@@ -888,3 +889,30 @@ def test_valgrind(probe, tmp_path):
                           input='\n'.join(script) + '\n', capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stdout.splitlines() if not line.startswith('0')] == []
+
+
+# ---- the EAV store fails for a while ----
+
+def test_saved_while_the_eav_store_fails(memory):
+    """What is newer than the store that failed is no change of another's: it stands, without a conflict."""
+    m = memory('{:a "in memory.edn" :b 1}')
+    m.call('switch', 'force datalevin-only')
+    m.put('a.json', b'"in the EAV store"')
+    m.put('b.json', b'2')
+    m.call('sync')
+    m.call('limit', 3000)
+    m.put('a.json', b'"in memory.edn"')  # back to what memory.edn has
+    m.put('b.json', b'3')
+    with refusal(errno.EFBIG):
+        m.call('sync')
+    time.sleep(2.5)  # it is tried again once a second
+    assert m.read('a.json') == b'"in memory.edn"'
+    m.call('limit', None)
+    time.sleep(1.5)
+    m.call('sync')
+    assert m.read('a.json') == b'"in memory.edn"'
+    assert m.read('b.json') == b'3'
+    assert conflicts(m) == {}
+    m.crash()
+    assert m.read('a.json') == b'"in memory.edn"'
+    assert m.read('b.json') == b'3'

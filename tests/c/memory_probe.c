@@ -327,6 +327,11 @@ static int do_storm(struct probe *p)
 	return failed;
 }
 
+static int do_switch(struct probe *p)
+{
+	return memory_switch(p->memory, text(p, 1), &p->err);
+}
+
 /* Files that this process writes may grow to so many bytes: EFBIG, as a full disk would. */
 static int do_limit(struct probe *p)
 {
@@ -361,6 +366,7 @@ static const struct command {
 	{"types", do_types},
 	{"storm", do_storm},
 	{"limit", do_limit},
+	{"switch", do_switch},
 };
 
 static void answer(struct probe *p)
