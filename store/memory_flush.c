@@ -108,6 +108,7 @@ static int flush_pending(struct memory *m, struct err *err)
 static int bring_up(struct memory *m, bool migrate, struct err *err)
 {
 	struct agree agree = {.migrate = migrate};
+	int behind = EAV_BEHIND;
 	int ret = 0;
 
 	if (!m->eav.store || atomic_load(&m->eav.state) == EAV_FAILED) {
@@ -123,9 +124,11 @@ static int bring_up(struct memory *m, bool migrate, struct err *err)
 		ret = flush_pending(m, err);
 	if (!ret && atomic_load(&m->eav.state) == EAV_BEHIND)
 		ret = memory_eav_mark(m, err);
-	if (!ret)
-		atomic_store(&m->eav.state, EAV_READY);
-	else if (ret != -ECANCELED)
+	/* it may have failed on the way, where memory.edn has what it did not take */
+	if (!ret && !atomic_compare_exchange_strong(&m->eav.state, &behind, EAV_READY) &&
+		behind != EAV_READY)
+		return memory_eav_reason(m, err);
+	if (ret && ret != -ECANCELED)
 		memory_eav_fail(m, err);
 	return ret;
 }
@@ -150,7 +153,8 @@ static int close_eav(struct memory *m, struct err *err)
 	return memory_eav_note(m, false, err);
 }
 
-static void run_job(struct memory *m)
+/* It is the waiting thread's own: answered in this attempt, also where that failed, or never touched. */
+static void run_job(struct memory *m, const struct err *err)
 {
 	struct flush_job *job;
 
@@ -160,6 +164,11 @@ static void run_job(struct memory *m)
 	pthread_mutex_unlock(&m->flush.pace.mutex);
 	if (!job)
 		return;
+	if (err->code) {
+		job->ret = err->code;
+		job->err = *err;
+		return;
+	}
 	switch (job->kind) {
 	case JOB_BRING_UP:
 		job->ret = bring_up(m, job->migrate, &job->err);
@@ -190,8 +199,7 @@ static void *flush(void *context)
 			retry_ms = pace_now_ms() + RETRY_MS;
 		}
 		err.code = flush_pending(m, &err);
-		if (!err.code)
-			run_job(m);
+		run_job(m, &err);
 		pace_end(&m->flush.pace, &attempt, &err, 0,
 			atomic_load(&m->eav.state) == EAV_FAILED ? pace_now_ms() + RETRY_MS : 0);
 	}
