@@ -85,15 +85,36 @@ static int open_mdb(const struct env *env, MDB_env **mdb, const char *path, unsi
 	return env_fail(env, err, ret, "cannot open");
 }
 
+/* Reading past the end of a file is a SIGBUS: one that lacks pages that its header knows of is not opened. */
+static int check_length(const struct env *env, MDB_env *mdb, uint64_t bytes, struct err *err)
+{
+	MDB_envinfo info;
+	MDB_stat st;
+	int ret = mdb_env_info(mdb, &info);
+
+	if (!ret)
+		ret = mdb_env_stat(mdb, &st);
+	if (ret)
+		return env_fail(env, err, ret, "cannot read");
+	if (bytes / st.ms_psize <= info.me_last_pgno)
+		return err_set(err, -EIO, "%s is cut short: %llu of %llu pages are there",
+			env->name, (unsigned long long)(bytes / st.ms_psize),
+			(unsigned long long)info.me_last_pgno + 1);
+	return 0;
+}
+
 /* Looks at what is there before anything is written: not even LMDB's lock file is made. */
-static int inspect(const struct env *env, const char *path, uint32_t format, struct err *err)
+static int inspect(const struct env *env, const char *path, uint64_t bytes, uint32_t format,
+	struct err *err)
 {
 	MDB_env *mdb;
 	int ret = open_mdb(env, &mdb, path, MDB_RDONLY | MDB_NOLOCK, 0, err);
 
 	if (ret)
 		return ret;
-	ret = check_mark(env, mdb, format, err);
+	ret = check_length(env, mdb, bytes, err);
+	if (!ret)
+		ret = check_mark(env, mdb, format, err);
 	mdb_env_close(mdb);
 	return ret;
 }
@@ -145,7 +166,7 @@ static int open_at(struct env *env, int dir_fd, const char *path, const struct e
 		return env_fail(env, err, errno, "cannot look at it");
 	if (env->read_only && !st.st_size)
 		return 0;
-	ret = st.st_size ? inspect(env, path, options->format, err) : 0;
+	ret = st.st_size ? inspect(env, path, (uint64_t)st.st_size, options->format, err) : 0;
 	if (ret)
 		return ret;
 	env->map_bytes = options->map_first_bytes ? options->map_first_bytes : ENV_MAP_FIRST;
