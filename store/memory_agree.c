@@ -278,10 +278,11 @@ static int settle_one(struct chunk *chunk, struct slice name, struct entity_id i
 
 	if (chunk->agree->check)
 		return note_difference(chunk->agree, name);
-	/* never there: it is read from memory.edn until it is migrated or saved */
-	if (!found && !chunk->agree->migrate)
-		return 0;
-	if (found && !hash128_equal(theirs, base)) {
+	/*
+	 * What this memory has seen before is in ours, or was replaced or deleted since: of all modes saved
+	 * keeps the outcome, which was loaded.
+	 */
+	if (found && record->transaction > chunk->m->sequence && !hash128_equal(theirs, base)) {
 		if (hash128_equal(ours, base))
 			return adopt_theirs(chunk, id, record);
 		if (!record->deleted && !record->collection)
@@ -335,7 +336,7 @@ static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slic
 	struct doc doc = DOC_INIT;
 	struct hash128 ours;
 	struct entity_id id;
-	bool found = false;
+	bool found = false, damaged = false;
 	int ret;
 
 	/* what is pending is newer than either store, and is written behind this */
@@ -345,7 +346,8 @@ static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slic
 	if (!ret) {
 		ret = eav_get(reader, name, &record);
 		found = !ret;
-		/* a damaged one is as good as none: what is served goes there */
+		/* what is served goes there */
+		damaged = ret == -EIO;
 		if (ret == -ENOENT || ret == -EIO)
 			ret = 0;
 	}
@@ -361,7 +363,9 @@ static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slic
 		if (!ret && hash128_equal(ours, IDENTITY_ABSENT))
 			ours = doc.record.identity;
 	}
-	if (!ret && !hash128_equal(ours, identity_of(&record, found)))
+	/* what was never there is read from memory.edn until it is migrated or saved */
+	if (!ret && (found || damaged || chunk->agree->migrate || chunk->agree->check) &&
+		(damaged || !hash128_equal(ours, identity_of(&record, found))))
 		ret = settle_one(chunk, name, id, &doc, ours, &record, found);
 	else if (!ret && found && !chunk->agree->check &&
 		 (!agrees_with_edn(m, &record, ours) ||
