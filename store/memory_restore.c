@@ -2,6 +2,7 @@
 #include "memory_eav.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "json.h"
 
@@ -160,26 +161,60 @@ int memory_restore(struct memory *m, struct err *err)
 
 /* ---- all of it, from the EAV store ---- */
 
+struct load {
+	struct memory *m;
+	struct eav_reader eav;
+	struct saved_reader saved;
+	struct err *err;
+};
+
+/* A damaged document has a copy of its bytes in saved, if it was saved here. */
+static int load_damaged(struct load *load, struct slice name, struct entity_id id)
+{
+	struct saved_record record;
+	int ret = saved_get(&load->saved, name, &record);
+
+	if (!ret && record.collection)
+		return restore_collection(load->m, id);
+	if (!ret && !record.deleted && record.has_bytes)
+		return memory_restore_value(load->m, id, record.bytes, slice_of(NULL, 0));
+	return err_set(load->err, -EIO, "data.mdb: the document of %.*s%s%.*s is damaged",
+		(int)id.key.len, id.key.ptr, id.member.ptr ? " " : "", (int)id.member.len,
+		id.member.ptr ? id.member.ptr : "");
+}
+
 static int load_one(void *context, struct slice name, const struct eav_record *record)
 {
-	struct memory *m = context;
+	struct load *load = context;
+	struct eav_record verified;
 	struct entity_id id;
+	int ret;
 
-	if (!record)
-		return -EIO;
-	if (record->deleted || !entity_id_of_name(name, &id))
+	if (!entity_id_of_name(name, &id))
 		return 0;
-	return record->collection ? restore_collection(m, id)
-				  : memory_restore_value(m, id, record->bytes, slice_of(NULL, 0));
+	ret = record ? eav_get(&load->eav, name, &verified) : -EIO;
+	if (ret == -EIO)
+		return load_damaged(load, name, id);
+	if (ret || verified.deleted)
+		return ret;
+	return verified.collection
+		       ? restore_collection(load->m, id)
+		       : memory_restore_value(load->m, id, verified.bytes, slice_of(NULL, 0));
 }
 
 int memory_load_eav(struct memory *m, struct err *err)
 {
-	struct eav_reader reader;
-	int ret = eav_read_begin(m->eav.store, &reader);
+	struct err reason = {0};
+	struct load load = {.m = m, .err = &reason};
+	int ret = eav_read_begin(m->eav.store, &load.eav);
 
 	if (!ret)
-		ret = eav_each(&reader, slice_of("", 0), load_one, m);
-	eav_read_end(&reader);
-	return ret ? err_set(err, ret, "cannot load the EAV store: %s", strerror(-ret)) : 0;
+		ret = saved_read_begin(m->saved, &load.saved);
+	if (!ret)
+		ret = eav_each(&load.eav, slice_of("", 0), load_one, &load);
+	saved_read_end(&load.saved);
+	eav_read_end(&load.eav);
+	return ret ? err_set(err, ret, "cannot load the EAV store: %s",
+			     reason.code ? reason.text : strerror(-ret))
+		   : 0;
 }
