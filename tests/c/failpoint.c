@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A library for LD_PRELOAD that makes LMDB fail with EIO, as on a bad disk, while a file is there.
+ *
+ *   OUROFS_FAILPOINT=PATH   while PATH.get, PATH.put, PATH.commit, PATH.open is there, that kind of call
+ *                           fails; without it nothing happens
+ *
+ * Meant is the EAV store alone: an environment in a directory named "saved" goes on. A commit that fails is
+ * an abort.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <lmdb.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *prefix; /* set before main */
+
+__attribute__((constructor)) static void arm(void)
+{
+	const char *value = getenv("OUROFS_FAILPOINT");
+
+	prefix = value ? strdup(value) : NULL;
+	unsetenv("OUROFS_FAILPOINT");
+	unsetenv("LD_PRELOAD");
+}
+
+static void *next_of(const char *name)
+{
+	void *next = dlsym(RTLD_NEXT, name);
+
+	if (!next)
+		abort();
+	return next;
+}
+
+#define NEXT(type, name, params) \
+	type(*next) params;      \
+	*(void **)&next = next_of(#name)
+
+static bool is_meant(const char *path)
+{
+	static const char spared[] = "/saved";
+	size_t len = path ? strlen(path) : 0;
+
+	while (len && path[len - 1] == '/')
+		len--;
+	return len < strlen(spared) ||
+	       strncmp(path + len - strlen(spared), spared, strlen(spared)) != 0;
+}
+
+static bool fails(const char *kind, const char *path)
+{
+	char file[4096];
+
+	if (!prefix || !is_meant(path))
+		return false;
+	snprintf(file, sizeof(file), "%s.%s", prefix, kind);
+	return access(file, F_OK) == 0;
+}
+
+static bool fails_in(const char *kind, MDB_txn *txn)
+{
+	const char *path = NULL;
+
+	return prefix && mdb_env_get_path(mdb_txn_env(txn), &path) == 0 && fails(kind, path);
+}
+
+int mdb_env_open(MDB_env *env, const char *path, unsigned flags, mdb_mode_t mode)
+{
+	NEXT(int, mdb_env_open, (MDB_env *, const char *, unsigned, mdb_mode_t));
+	return fails("open", path) ? EIO : next(env, path, flags, mode);
+}
+
+int mdb_get(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
+{
+	NEXT(int, mdb_get, (MDB_txn *, MDB_dbi, MDB_val *, MDB_val *));
+	return fails_in("get", txn) ? EIO : next(txn, dbi, key, data);
+}
+
+int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned flags)
+{
+	NEXT(int, mdb_put, (MDB_txn *, MDB_dbi, MDB_val *, MDB_val *, unsigned));
+	return fails_in("put", txn) ? EIO : next(txn, dbi, key, data, flags);
+}
+
+int mdb_txn_commit(MDB_txn *txn)
+{
+	NEXT(int, mdb_txn_commit, (MDB_txn *));
+	if (!fails_in("commit", txn))
+		return next(txn);
+	mdb_txn_abort(txn);
+	return EIO;
+}
