@@ -140,6 +140,7 @@ int memory_switch(struct memory *m, struct slice word, struct err *err)
 int memory_set_mode(struct memory *m, enum mode mode, bool force, struct err *err)
 {
 	struct flush_job close = {.kind = JOB_CLOSE};
+	struct err later = {0};
 	const struct mode_row *to = mode_row(mode);
 	const struct mode_row *from;
 	int ret = 0;
@@ -152,9 +153,12 @@ int memory_set_mode(struct memory *m, enum mode mode, bool force, struct err *er
 		ret = prepare(m, from, to, force, err);
 		if (!ret)
 			ret = commit_mode(m, mode, err);
-		/* what it remembers of where memory.edn had stopped is needed no more */
+		/*
+		 * What it remembers of where memory.edn had stopped is needed no more. The switch is done: a
+		 * store that fails just now is brought up later.
+		 */
 		if (!ret && to->writes_eav && !from->writes_edn)
-			ret = bring_eav_up(m, false, err);
+			bring_eav_up(m, false, &later);
 		/* opened for nothing, or needed no more */
 		if ((ret && !from->writes_eav) || (!ret && !to->writes_eav))
 			run_job(m, &close, NULL);
