@@ -215,14 +215,17 @@ struct control {
 
 static const struct control CONTROLS[] = {
 	{".mode",
-		"the mode; write edn-only, dual-write, datalevin-first or datalevin-only to switch",
+		"the mode; write edn-only, dual-write, datalevin-first or datalevin-only to "
+		"switch,\n"
+		"               or \"force datalevin-only\", which migrates first what lives only "
+		"in memory.edn",
 		read_mode, write_mode, true},
-	{".health", "JSON: status, reasons, counts, the last rewrite of memory.edn", read_health,
-		NULL, false},
+	{".health", "JSON: status, reasons, counts of both stores, the last rewrite of memory.edn",
+		read_health, NULL, false},
 	{".errors", "the last refused saves and background errors, one a line", read_errors, NULL,
 		false},
-	{".sync", "what is pending; write anything to bring memory.edn up to now", read_sync,
-		write_sync, true},
+	{".sync", "what is pending; write anything to bring the stores up to now, on disk",
+		read_sync, write_sync, true},
 	{".help", "this text", read_help, NULL, false},
 };
 
@@ -239,7 +242,8 @@ static int read_help(struct fs *fs, struct buf *out)
 	buf_add_format(out, "  %-12s %s\n", ".rejected/",
 		"bytes of refused saves by path; PATH.why says why. A good save clears them");
 	buf_add_format(out, "  %-12s %s\n", ".conflicts/",
-		"what another writer had put into memory.edn where both had changed a value");
+		"values that lost where another writer, or the other store, had changed one as "
+		"well");
 	buf_add_str(out, "\nEvery *.json is one entity, as JSON; other names are scratch files. A "
 			 "save that is no\n"
 			 "JSON is refused with EBADMSG (\"Bad message\") and the old content "

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,6 +32,16 @@ static int check_directory(const char *path, struct err *err)
 	return S_ISDIR(st.st_mode) ? 0 : err_set(err, -ENOTDIR, "%s: not a directory", path);
 }
 
+static bool is_fuse_mount(const char *path, DIR *dir)
+{
+	struct stat st, above;
+	struct statfs fs;
+
+	return fstatfs(dirfd(dir), &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC &&
+	       stat(path, &st) == 0 && fstatat(dirfd(dir), "..", &above, 0) == 0 &&
+	       st.st_dev != above.st_dev;
+}
+
 /* A directory that may not be read counts as empty: whether to mount there is for fusermount3. */
 static int check_empty(const char *path, struct err *err)
 {
@@ -42,8 +53,11 @@ static int check_empty(const char *path, struct err *err)
 		return errno == EACCES ? 0 : explain(path, errno, err);
 	while (!ret && (entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			ret = err_set(err, -ENOTEMPTY,
-				"%s: not empty (-o nonempty mounts over what is there)", path);
+			ret = err_set(err, -ENOTEMPTY, "%s: %s", path,
+				is_fuse_mount(path, dir)
+					? "a filesystem is mounted there already (-o nonempty "
+					  "mounts over it)"
+					: "not empty (-o nonempty mounts over what is there)");
 	closedir(dir);
 	return ret;
 }

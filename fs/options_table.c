@@ -229,7 +229,7 @@ const struct option_row option_rows[] = {
 	{0, "gid=", "N", "group shown (default: who mounts)", set_id, FIELD(gid)},
 	{0, "umask=", "M", "permission bits to take off, octal (default: 0)", .set = set_umask},
 	{0, "mode=", "MODE", "which stores serve (datalevin-first)", set_mode, FIELD(mode)},
-	{0, "force", NULL, "with mode=: migrate, or do without the EAV store", set_true,
+	{0, "force", NULL, "with mode=: migrate first, or without the EAV store", set_true,
 		FIELD(force)},
 	{0, "store=", "DIR", "state of ourofs (default: memory.eav by memory.edn)", set_text,
 		FIELD(store_dir)},

@@ -167,6 +167,7 @@ def test_nonempty_mounts_over_what_is_there(ourofs, place):
     (place / 'mnt' / 'below').write_text('')
     assert ourofs('memory.edn', 'mnt', '-o', 'nonempty').returncode == 0
     assert sorted(os.listdir(place / 'mnt')) == ['config.json']
+    refused(ourofs('memory.edn', 'mnt'), '/mnt: a filesystem is mounted there already')
     unmount(place)
     assert os.listdir(place / 'mnt') == ['below']
 
