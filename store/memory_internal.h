@@ -322,8 +322,11 @@ int memory_note_file(struct memory *m, const char *name, struct hash128 hash, ui
 
 /* Reads counters and notes, finds out whether memory.edn is the file that was left here. */
 int memory_load_notes(struct memory *m, struct err *err);
-/* Brings to the file in memory what memory.edn does not hold, or that another writer overwrote. */
-int memory_restore(struct memory *m, struct err *err);
+/*
+ * Brings to the file in memory what memory.edn does not hold, or that another writer overwrote.
+ * eav_current: the EAV store, if open, is as it was when memory.edn was last left here.
+ */
+int memory_restore(struct memory *m, bool eav_current, struct err *err);
 /* One document: its JSON, or where bytes.ptr is NULL its EDN. */
 int memory_restore_value(struct memory *m, struct entity_id id, struct slice bytes,
 	struct slice text);

@@ -152,7 +152,8 @@ static int load_values(struct memory *m, const struct opening *o, struct err *er
 	if (!ret)
 		ret = keep_notes(m, o, err);
 	if (!ret)
-		ret = m->edn_active ? memory_restore(m, err) : memory_load_eav(m, err);
+		ret = m->edn_active ? memory_restore(m, o->eav_current, err)
+				    : memory_load_eav(m, err);
 	return ret ? ret : memory_load_tree(m, err);
 }
 

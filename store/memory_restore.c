@@ -11,14 +11,15 @@
  * another writer put his older copy there. saved knows what; of a document it has the bytes, or the text
  * of one that was never saved as JSON. The file in memory is brought up to it, before the journal is.
  *
- * A file of another writer's that lacks most of what saved knows comes from one that started empty: all of it is
- * brought back, and the merge that follows sees what theirs lacks.
+ * A file of another writer's that lacks most of what the EAV store holds, or where that can't be asked, of what saved
+ * knows, comes from one that started empty: all of it is brought back, and the merge that follows sees what
+ * theirs lacks.
  */
 enum { FEW_ENTITIES = 8 };
 
 struct restore {
 	struct memory *m;
-	size_t known, lacking; /* documents whose value saved has */
+	size_t known, lacking; /* documents whose value the EAV store, or saved, has */
 	bool all;
 };
 
@@ -125,31 +126,88 @@ static int restore_one(void *context, struct slice name, const struct saved_reco
 		record->text);
 }
 
-static int count_one(void *context, struct slice name, const struct saved_record *record)
+static bool file_lacks(struct memory *m, struct entity_id id)
+{
+	struct slice text;
+
+	return memory_entity_text(m->file, id, false, &text) == -ENOENT;
+}
+
+static int count_saved(void *context, struct slice name, const struct saved_record *record)
 {
 	struct restore *restore = context;
 	struct entity_id id;
-	struct slice text;
 
 	if (record->deleted || record->collection || (!record->has_bytes && !record->text.ptr) ||
 		!entity_id_of_name(name, &id))
 		return 0;
 	restore->known++;
-	restore->lacking += memory_entity_text(restore->m->file, id, false, &text) == -ENOENT;
+	restore->lacking += file_lacks(restore->m, id);
 	return 0;
 }
 
-int memory_restore(struct memory *m, struct err *err)
+static int count_eav(void *context, struct slice name, const struct eav_record *record)
 {
+	struct restore *restore = context;
+	struct entity_id id;
+
+	if (!record || record->deleted || record->collection || !entity_id_of_name(name, &id))
+		return 0;
+	restore->known++;
+	restore->lacking += file_lacks(restore->m, id);
+	return 0;
+}
+
+/* A damaged one is passed over: what the file has is as good as what can be had. */
+static int restore_lacking(void *context, struct slice name, const struct eav_record *record)
+{
+	struct memory *m = context;
+	struct entity_id id;
+
+	if (!record || record->deleted || !entity_id_of_name(name, &id))
+		return 0;
+	if (record->collection)
+		return restore_collection(m, id);
+	return file_lacks(m, id) ? memory_restore_value(m, id, record->bytes, slice_of(NULL, 0))
+				 : 0;
+}
+
+static bool is_most(const struct restore *restore)
+{
+	return restore->lacking > FEW_ENTITIES && restore->lacking * 2 > restore->known;
+}
+
+static int restore_from_eav(struct restore *restore)
+{
+	struct memory *m = restore->m;
+	struct eav_reader reader;
+	int ret = eav_read_begin(m->eav.store, &reader);
+
+	if (!ret)
+		ret = eav_each(&reader, slice_of("", 0), count_eav, restore);
+	restore->all = is_most(restore);
+	if (!ret && restore->all)
+		ret = eav_each(&reader, slice_of("", 0), restore_lacking, m);
+	eav_read_end(&reader);
+	return ret;
+}
+
+int memory_restore(struct memory *m, bool eav_current, struct err *err)
+{
+	bool from_eav = m->foreign && eav_current && atomic_load(&m->eav.state) == EAV_BEHIND;
 	struct restore restore = {.m = m};
 	struct saved_reader reader;
-	int ret = saved_read_begin(m->saved, &reader);
+	int ret = from_eav ? restore_from_eav(&restore) : 0;
 
+	restore.known = restore.lacking = 0;
+	if (ret)
+		return err_set(err, ret, "cannot restore memory.edn: %s", strerror(-ret));
+	ret = saved_read_begin(m->saved, &reader);
 	if (!ret && m->foreign)
-		ret = saved_each(&reader, 'M', count_one, &restore);
+		ret = saved_each(&reader, 'M', count_saved, &restore);
 	if (!ret && m->foreign)
-		ret = saved_each(&reader, 'D', count_one, &restore);
-	restore.all = restore.lacking > FEW_ENTITIES && restore.lacking * 2 > restore.known;
+		ret = saved_each(&reader, 'D', count_saved, &restore);
+	restore.all |= is_most(&restore);
 	/* members first, so that a collection that is to go is found empty */
 	if (!ret)
 		ret = saved_each(&reader, 'M', restore_one, &restore);

@@ -58,6 +58,29 @@ def test_a_file_emptied_while_nobody_looks(mount, down):
     assert bad_files(m) == ['#:learning{:tag-index {}}']
 
 
+@pytest.mark.parametrize('down', ['unmounted', 'killed'])
+def test_a_file_emptied_while_the_eav_store_has_it_all(mount, down):
+    m = mount('{%s :presence/s {"ada" {:user/name "Ada"}}}' % keys(20))
+    for mode in ('edn-only', 'datalevin-first'):
+        (m.mnt / '.mode').write_text(mode)
+    m.sync()
+    (m.mnt / 'k3.json').unlink()
+    (m.mnt / 'k4.json').write_text('"ours"')
+    (m.unmount if down == 'unmounted' else m.kill)()
+    write_in_place(m.edn, '{:k5 "theirs" :new 1}')
+    m.mount()
+    m.sync()
+    everything = {f'k{i}.json' for i in range(20) if i != 3} | {'new.json', 'presence'}
+    assert names(m) == sorted(everything)
+    assert [read(m.mnt / f'k{i}.json') for i in (4, 5, 6)] == ['"ours"', '"theirs"\n', '6\n']
+    assert os.listdir(m.mnt / 'presence/s') == ['ada.json']
+    assert len(saved(m)) == len(everything)
+    assert bad_files(m) == ['{:k5 "theirs" :new 1}']
+    assert health(m)['eav']['state'] == 'ready' and conflicts(m) == {}
+    m.remount()
+    assert names(m) == sorted(everything)
+
+
 @pytest.mark.parametrize('count, lacking, adopted', [
     (8, 8, True), (9, 9, False), (20, 10, True), (20, 11, False), (100, 50, True), (100, 51, False)])
 def test_how_much_may_be_deleted_at_once(mount, count, lacking, adopted):
