@@ -91,7 +91,10 @@ static int is_as_left(struct merge *merge, struct slice name, struct hash128 our
 	if (!ret)
 		ret = eav_get(&reader, name, &record);
 	eav_read_end(&reader);
-	return ret ? 0 : record.base_exists && hash128_equal(record.base, ours);
+	if (ret && ret != -ENOENT)
+		return 0;
+	/* of what it never had, or has no more, memory.edn had nothing */
+	return hash128_equal(ours, !ret && record.base_exists ? record.base : IDENTITY_ABSENT);
 }
 
 /* What was changed here and changed back is as good as untouched: only his change is left. */
