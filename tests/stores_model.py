@@ -262,9 +262,11 @@ class Model:
             self.common = dict(self.now)
         elif was == 'datalevin-only':
             theirs, self.frozen = self.frozen, None
+            # what the other's last file had before may be an old copy, or a change back to it
+            self.own = {entity: (self.own.get(entity, set()) | {self.base.get(entity)}) -
+                        {self.common.get(entity)}
+                        for entity in {*self.own, *self.base, *self.common}}
             self.base = self.common
-            self.own = {entity: values - {self.common.get(entity)}
-                        for entity, values in self.own.items()}
             self.merge(theirs, shown)
 
 
