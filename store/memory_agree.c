@@ -329,6 +329,23 @@ static bool agrees_with_edn(const struct memory *m, const struct eav_record *the
 	       (!theirs->deleted && theirs->base_exists && hash128_equal(ours, theirs->base));
 }
 
+/* The same text is the same value, without looking into it. record NULL: the EAV store has none. */
+static int identify(struct doc *doc, const struct eav_record *record, struct hash128 *ours)
+{
+	struct slice text = doc->item.text;
+	int ret;
+
+	if (record && !record->deleted && !record->collection &&
+		hash128_equal(hash128(text.ptr, text.len), record->text_hash)) {
+		*ours = record->identity;
+		return 0;
+	}
+	ret = doc_identity(doc);
+	if (!ret)
+		*ours = doc->record.identity;
+	return ret;
+}
+
 static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name)
 {
 	struct memory *m = chunk->m;
@@ -336,7 +353,7 @@ static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slic
 	struct doc doc = DOC_INIT;
 	struct hash128 ours;
 	struct entity_id id;
-	bool found = false, damaged = false;
+	bool found = false, damaged = false, wanted = false;
 	int ret;
 
 	/* what is pending is newer than either store, and is written behind this */
@@ -346,31 +363,24 @@ static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slic
 	if (!ret) {
 		ret = eav_get(reader, name, &record);
 		found = !ret;
-		/* what is served goes there */
-		damaged = ret == -EIO;
+		damaged = ret == -EIO; /* what is served goes there */
 		if (ret == -ENOENT || ret == -EIO)
 			ret = 0;
+		/* what was never there is read from memory.edn until it is migrated or saved */
+		wanted = found || damaged || chunk->agree->migrate || chunk->agree->check ||
+			 doc.record.sequence > m->eav.watermark;
 	}
-	if (!ret && doc.item.text.ptr) {
-		struct hash128 text = hash128(doc.item.text.ptr, doc.item.text.len);
-
-		/* the same text is the same value, without looking into it */
-		if (found && !record.deleted && !record.collection &&
-			hash128_equal(text, record.text_hash))
-			ours = record.identity;
-		else
-			ret = doc_identity(&doc);
-		if (!ret && hash128_equal(ours, IDENTITY_ABSENT))
-			ours = doc.record.identity;
-	}
-	/* what was never there is read from memory.edn until it is migrated or saved */
-	if (!ret && (found || damaged || chunk->agree->migrate || chunk->agree->check) &&
-		(damaged || !hash128_equal(ours, identity_of(&record, found))))
+	if (!ret && doc.item.text.ptr)
+		ret = identify(&doc, found ? &record : NULL, &ours);
+	if (ret || !wanted)
+		goto out;
+	if (damaged || !hash128_equal(ours, identity_of(&record, found)))
 		ret = settle_one(chunk, name, id, &doc, ours, &record, found);
-	else if (!ret && found && !chunk->agree->check &&
+	else if (found && !chunk->agree->check &&
 		 (!agrees_with_edn(m, &record, ours) ||
 			 (doc.item.text.ptr && !is_as_saved(&doc.record, &record))))
 		ret = put_ours(chunk, name, id, &doc, ours);
+out:
 	doc_release(&doc);
 	return ret;
 }

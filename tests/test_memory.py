@@ -916,3 +916,52 @@ def test_saved_while_the_eav_store_fails(memory):
     m.crash()
     assert m.read('a.json') == b'"in memory.edn"'
     assert m.read('b.json') == b'3'
+
+
+def source(m, path):
+    return m.call('describe', path)[2]
+
+
+def wait_for_source(m, path, wanted):
+    def there():
+        m.read(path)
+        return source(m, path) == wanted
+    wait_until(there, f'{path} comes from {wanted}')
+
+
+def test_what_was_damaged_in_the_eav_store_is_written_again(memory):
+    m = memory('{}')
+    m.put('a.json', b'"MARK"')
+    m.put('b.json', b'2')
+    m.call('sync')
+    assert source(m, 'a.json') == 'eav'
+    m.call('close')
+    m.end()
+    data = (m.store / 'data.mdb').read_bytes()
+    assert b'"MARK"' in data
+    (m.store / 'data.mdb').write_bytes(data.replace(b'"MARK"', b'"MaRK"'))
+    m.start()
+    assert m.read('a.json') == b'"MARK"'
+    wait_for_source(m, 'a.json', 'eav')
+    assert m.read('a.json') == b'"MARK"'
+    m.call('switch', 'datalevin-only')
+    m.reopen()
+    assert m.read('a.json') == b'"MARK"'
+
+
+def test_made_while_the_eav_store_fails(memory):
+    """It gets there when the store is back, without another save."""
+    m = memory('{:never-saved 1}', delay_ms=1)
+    m.put('many.json', json.dumps({'many': list(range(20_000))}).encode())
+    m.call('sync')
+    assert (m.store / 'saved' / 'data.mdb').stat().st_size < 500_000
+    assert (m.store / 'data.mdb').stat().st_size > 1_000_000
+    m.call('limit', 1_000_000)
+    made = json.dumps({'made': list(range(5_000))}).encode()
+    m.put('made.json', made)
+    m.call('sync')  # memory.edn has it
+    assert source(m, 'made.json') == 'edn'
+    m.call('limit', None)
+    wait_for_source(m, 'made.json', 'eav')
+    assert m.read('made.json') == made
+    assert source(m, 'never-saved.json') == 'edn'
