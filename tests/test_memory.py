@@ -965,3 +965,27 @@ def test_made_while_the_eav_store_fails(memory):
     wait_for_source(m, 'made.json', 'eav')
     assert m.read('made.json') == made
     assert source(m, 'never-saved.json') == 'edn'
+
+
+def test_killed_behind_what_was_written_to_a_replaced_file(memory):
+    """It was merged, and memory.edn could not be rewritten: nothing else has it but the store."""
+    big = '"%s"' % ('x' * 400_000)
+    m = memory('{:kept 1 :gone 1 :ours 1 :big %s}' % big, delay_ms=1)
+    m.call('switch', 'edn-only')
+    with open(m.edn, 'r+') as rival:
+        m.put('ours.json', b'2')
+        m.call('sync')
+        m.call('limit', 300_000)
+        rival.truncate()
+        rival.write('{:kept "his" :ours 1 :new 3 :big %s}' % big)
+        rival.flush()
+        wait_until(lambda: 'new.json' in m.names(), 'the merge')
+        with refusal(errno.EFBIG):
+            m.call('sync')
+    m.crash()
+    assert m.names() == ['big.json', 'kept.json', 'new.json', 'ours.json']
+    assert m.read('kept.json') == b'"his"\n'
+    assert m.read('ours.json') == b'2'
+    m.call('sync')
+    m.crash()
+    assert m.names() == ['big.json', 'kept.json', 'new.json', 'ours.json']
