@@ -2,6 +2,7 @@
 #include "memory_rewrite.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 
 int memory_note_file(struct memory *m, const char *name, struct hash128 hash, uint64_t sequence,
@@ -20,7 +21,8 @@ int memory_note_file(struct memory *m, const char *name, struct hash128 hash, ui
 		note.seconds = st.st_mtim.tv_sec;
 		note.nanoseconds = st.st_mtim.tv_nsec;
 	}
-	m->work.file = note;
+	if (!strcmp(name, "file"))
+		m->work.file = note;
 	return saved_write(m->saved, NULL, 0, notes, 2, err);
 }
 

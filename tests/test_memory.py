@@ -989,3 +989,21 @@ def test_killed_behind_what_was_written_to_a_replaced_file(memory):
     m.call('sync')
     m.crash()
     assert m.names() == ['big.json', 'kept.json', 'new.json', 'ours.json']
+
+
+def test_touched_after_a_rewrite_that_failed(memory):
+    """What could not be written is not what memory.edn is."""
+    m = memory('{:a 1 :big "%s"}' % ('x' * 400_000), delay_ms=1)
+    m.call('sync')
+    m.call('limit', 300_000)
+    m.put('a.json', b'2')
+    with refusal(errno.EFBIG):
+        m.call('sync')
+    os.utime(m.edn)
+    with refusal(errno.EFBIG):
+        m.call('sync')
+    assert m.health().outside == 0
+    m.call('limit', None)
+    m.call('sync')
+    assert m.edn.read_text().startswith('{:a 2 ')
+    assert m.health().outside == 0
