@@ -20,7 +20,7 @@ struct opening {
 	bool has_wanted;
 	enum mode wanted;
 	bool force;
-	bool eav_current; /* saved says so */
+	bool eav_current; /* saved says so, and goes no further */
 };
 
 /* The switches that saved has not heard of yet. */
@@ -157,12 +157,10 @@ static int load_values(struct memory *m, const struct opening *o, struct err *er
 	return ret ? ret : memory_load_tree(m, err);
 }
 
-static int replay(struct memory *m, bool eav_current, struct err *err)
+static int replay(struct memory *m, struct err *err)
 {
 	uint64_t watermark = m->flush.watermark;
 
-	if (m->eav.store && eav_current && m->eav.watermark < watermark)
-		watermark = m->eav.watermark;
 	if (m->dir.dir_fd < 0)
 		return 0;
 	if (m->options.read_only)
@@ -212,9 +210,11 @@ int memory_open_stores(struct memory *m, struct err *err)
 		ret = open_eav(m, &o, err);
 	if (!ret)
 		ret = load_values(m, &o, err);
+	/* of what it lacks the journal may know no more; records that saved has tell of the past */
+	o.eav_current &= m->eav.watermark >= m->flush.watermark;
 	foreign = m->foreign;
 	if (!ret)
-		ret = replay(m, o.eav_current, err);
+		ret = replay(m, err);
 	if (!ret && m->foreign && !read_only)
 		ret = memory_merge(m, NULL, err);
 	return ret ? ret : settle_eav(m, (o.eav_current && !foreign) || !m->edn_active, err);

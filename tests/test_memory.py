@@ -1007,3 +1007,29 @@ def test_touched_after_a_rewrite_that_failed(memory):
     m.call('sync')
     assert m.edn.read_text().startswith('{:a 2 ')
     assert m.health().outside == 0
+
+
+def test_older_copy_of_the_eav_store(memory):
+    """saved knows that it goes further: the copy is compared with memory.edn, not believed."""
+    m = memory('{}')
+    m.put('a.json', b'1')
+    m.put('gone.json', b'1')
+    m.call('close')
+    m.end()
+    older = (m.store / 'data.mdb').read_bytes()
+    m.start()
+    m.put('a.json', b'2')
+    m.put('b.json', b'3')
+    m.call('delete', 'gone.json')
+    m.call('sync')
+    m.reopen()
+    m.put('c.json', b'4')
+    m.call('close')
+    m.end()
+    (m.store / 'data.mdb').write_bytes(older)
+    m.start()
+    assert m.read('a.json') == b'2'
+    m.call('switch', 'datalevin-only')
+    m.reopen()
+    assert m.names() == ['a.json', 'b.json', 'c.json']
+    assert m.read('a.json') == b'2'
