@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_eav.h"
+#include "memory_names.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,12 +15,6 @@
  */
 enum { CHUNK_ENTITIES = 2000, CHUNK_BYTES = 8 << 20 };
 
-struct names {
-	struct buf text;
-	size_t *at; /* offsets of length and name; sorted at the end */
-	size_t count, cap;
-};
-
 struct chunk {
 	struct memory *m;
 	struct agree *agree;
@@ -32,124 +26,6 @@ struct chunk {
 	uint64_t sequence;  /* the memory's, when they were compared */
 	struct buf adopted; /* changes of what the EAV store is ahead with */
 };
-
-/* ---- names ---- */
-
-static int add_name(struct names *names, struct slice name)
-{
-	if (names->count == names->cap) {
-		size_t cap = names->cap ? names->cap * 2 : 1024;
-		size_t *at = reallocarray(names->at, cap, sizeof(*at));
-
-		if (!at)
-			return -ENOMEM;
-		names->at = at;
-		names->cap = cap;
-	}
-	names->at[names->count++] = names->text.len;
-	buf_add(&names->text, &name.len, sizeof(name.len));
-	buf_add_slice(&names->text, name);
-	return buf_error(&names->text);
-}
-
-static struct slice name_at(const struct names *names, size_t i)
-{
-	const char *from = names->text.ptr + names->at[i];
-	size_t len;
-
-	memcpy(&len, from, sizeof(len));
-	return slice_of(from + sizeof(len), len);
-}
-
-static int compare_names(const void *a, const void *b, void *text)
-{
-	struct names names = {.text = *(const struct buf *)text,
-		.at = (size_t[2]){*(const size_t *)a, *(const size_t *)b}};
-	struct slice x = name_at(&names, 0);
-	struct slice y = name_at(&names, 1);
-	int order = memcmp(x.ptr, y.ptr, x.len < y.len ? x.len : y.len);
-
-	return order ? order : (x.len > y.len) - (x.len < y.len);
-}
-
-static void sort_names(struct names *names)
-{
-	size_t kept = 0;
-
-	if (names->count)
-		qsort_r(names->at, names->count, sizeof(*names->at), compare_names, &names->text);
-	for (size_t i = 0; i < names->count; i++) {
-		if (!kept || !slice_equal(name_at(names, i), name_at(names, kept - 1)))
-			names->at[kept++] = names->at[i];
-	}
-	names->count = kept;
-}
-
-struct gather {
-	struct memory *m;
-	struct names *names;
-	struct slice key;
-};
-
-static int gather_one(struct gather *gather, struct entity_id id)
-{
-	struct buf name = BUF_INIT;
-	int ret;
-
-	entity_id_name(&name, id);
-	ret = buf_error(&name);
-	if (!ret && !table_get(&gather->m->ghosts, buf_slice(&name)))
-		ret = add_name(gather->names, buf_slice(&name));
-	buf_release(&name);
-	return ret;
-}
-
-static int gather_member(void *context, struct slice member, const struct ednfile_item *item)
-{
-	struct gather *gather = context;
-
-	(void)item;
-	return gather_one(gather, (struct entity_id){gather->key, member});
-}
-
-static int gather_key(void *context, struct slice key, const struct ednfile_item *item)
-{
-	struct gather *gather = context;
-	int ret = gather_one(gather, (struct entity_id){.key = key});
-
-	(void)item;
-	gather->key = key;
-	if (ret || !ednfile_is_collection(gather->m->file, key))
-		return ret;
-	return ednfile_each_member(gather->m->file, key, gather_member, gather);
-}
-
-static int gather_eav(void *context, struct slice name, const struct eav_record *record)
-{
-	struct gather *gather = context;
-
-	/* a header that is damaged: whether it is one of ours the file says */
-	return record ? add_name(gather->names, name) : 0;
-}
-
-static int gather_names(struct memory *m, struct names *names)
-{
-	struct gather gather = {.m = m, .names = names};
-	struct eav_reader reader;
-	int ret;
-
-	pthread_rwlock_rdlock(&m->lock);
-	ret = ednfile_each(m->file, gather_key, &gather);
-	if (!ret)
-		ret = eav_read_begin(m->eav.store, &reader);
-	if (!ret) {
-		ret = eav_each(&reader, slice_of("", 0), gather_eav, &gather);
-		eav_read_end(&reader);
-	}
-	pthread_rwlock_unlock(&m->lock);
-	sort_names(names);
-	return ret;
-}
 
 /* ---- one entity ---- */
 
@@ -397,7 +273,7 @@ static int compare_chunk(struct chunk *chunk, const struct names *names, size_t 
 	chunk->sequence = m->sequence;
 	chunk->to = chunk->from;
 	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES)
-		ret = agree_one(chunk, &reader, name_at(names, chunk->to++));
+		ret = agree_one(chunk, &reader, names_at(names, chunk->to++));
 	eav_read_end(&reader);
 	return ret;
 }
@@ -487,14 +363,13 @@ int memory_agree(struct memory *m, struct agree *agree, struct err *err)
 	if (!ret && !stat.entities && !agree->migrate && !agree->check)
 		return 0;
 	if (!ret)
-		ret = gather_names(m, &names);
+		ret = names_gather(&names, m);
 	while (!ret && at < names.count) {
 		ret = agree_chunk(m, agree, &names, &at, err);
 		if (!ret && is_closing(m))
 			ret = -ECANCELED;
 	}
-	buf_release(&names.text);
-	free(names.at);
+	names_release(&names);
 	return ret && err && !err->code
 		       ? err_set(err, ret, "cannot bring the EAV store up: %s", strerror(-ret))
 		       : ret;

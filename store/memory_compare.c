@@ -78,21 +78,17 @@ static int has_standing_member(struct merge *merge, struct entity_id id)
  * While memory.edn is left alone it stays what it was when both stores were last equal, whoever wrote it:
  * the EAV store's header remembers. The mode is still that when it is being left.
  */
-static int is_as_left(struct merge *merge, struct slice name, struct hash128 ours)
+static bool is_as_left(struct memory *m, struct slice name, struct hash128 ours)
 {
-	struct memory *m = merge->m;
 	struct eav_record record;
 	struct eav_reader reader;
-	int ret;
+	int ret = eav_read_begin(m->eav.store, &reader);
 
-	if (mode_row((enum mode)atomic_load(&m->mode))->writes_edn || !m->eav.store)
-		return 0;
-	ret = eav_read_begin(m->eav.store, &reader);
 	if (!ret)
 		ret = eav_get(&reader, name, &record);
 	eav_read_end(&reader);
 	if (ret && ret != -ENOENT)
-		return 0;
+		return false;
 	/* of what it never had, or has no more, memory.edn had nothing */
 	return hash128_equal(ours, !ret && record.base_exists ? record.base : IDENTITY_ABSENT);
 }
@@ -101,13 +97,16 @@ static int is_as_left(struct merge *merge, struct slice name, struct hash128 our
 static int judge_conflict(struct merge *merge, struct entity_id id, struct slice name,
 	const struct saved_base *base)
 {
+	struct memory *m = merge->m;
+	bool left_alone = !mode_row((enum mode)atomic_load(&m->mode))->writes_edn && m->eav.store;
 	struct hash128 ours;
-	int ret = identity_in(merge->m->file, id, &ours);
+	bool untouched;
+	int ret = identity_in(m->file, id, &ours);
 
 	if (ret)
 		return ret;
-	return hash128_equal(ours, base->value) || is_as_left(merge, name, ours) ? VERDICT_ADOPT
-										 : VERDICT_CONFLICT;
+	untouched = left_alone ? is_as_left(m, name, ours) : hash128_equal(ours, base->value);
+	return untouched ? VERDICT_ADOPT : VERDICT_CONFLICT;
 }
 
 /* Of a difference; the base of id, if it has one, goes to base. Negative errno or enum verdict. */
