@@ -260,7 +260,7 @@ static int encode_directories(struct move *move)
 		c.saved.has_mtime = true;
 		c.saved.mtime = node->dir->has_mtime ? node->dir->mtime : m->first_seen;
 		c.saved.ino = memory_directory_ino(m, node);
-		ret = memory_encode(move->m, &move->payload, &c);
+		ret = ret ? ret : memory_encode(move->m, &move->payload, &c);
 	}
 	return ret;
 }

@@ -126,7 +126,7 @@ static void encode(char *to, const struct saved_item *item, bool hashed)
 	}
 	memcpy(to, r->base.own, r->base.own_count * sizeof(struct hash128));
 	to += r->base.own_count * sizeof(struct hash128);
-	if (value.len)
+	if (value.ptr && value.len)
 		memcpy(to, value.ptr, value.len);
 }
 

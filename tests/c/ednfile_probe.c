@@ -125,7 +125,8 @@ static int do_begin(struct probe *probe)
 static int do_write(struct probe *probe)
 {
 	struct ednfile_replaced replaced;
-	int ret = ednfile_rewrite_write(probe->file, probe->snapshot, false, &replaced, &probe->err);
+	int ret =
+		ednfile_rewrite_write(probe->file, probe->snapshot, false, &replaced, &probe->err);
 
 	if (replaced.fd >= 0)
 		close(replaced.fd);
