@@ -121,7 +121,9 @@ static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs
 	ret = buf_error(&name);
 	if (!ret)
 		ret = memory_base(merge->m, buf_slice(&name), base);
-	if (!ret) {
+	if (merge->own) {
+		ret = ret && ret != -ENOENT ? ret : VERDICT_STALE;
+	} else if (!ret) {
 		ret = (int)memory_judge_theirs(base, theirs);
 		if (ret == VERDICT_CONFLICT)
 			ret = judge_conflict(merge, id, buf_slice(&name), base);
@@ -233,7 +235,7 @@ static int merge_entity(struct merge *merge, struct entity_id id, bool collectio
 		merge->member_adopted |= id.member.ptr != NULL;
 		return adopt(merge, id, collection, text);
 	}
-	merge->stale += ret == VERDICT_STALE;
+	merge->stale += ret == VERDICT_STALE && !merge->own;
 	merge->conflicts += ret == VERDICT_CONFLICT;
 	if (ret == VERDICT_CONFLICT && !collection) {
 		ret = merge_keep_theirs(merge, id, text);
@@ -319,8 +321,8 @@ static int count_lack(struct merge *merge, struct entity_id id, bool collection)
 	struct saved_base base;
 	int ret = judge(merge, id, IDENTITY_ABSENT, &base);
 
-	if (ret < 0)
-		return ret;
+	if (ret < 0 || merge->own)
+		return ret < 0 ? ret : 0;
 	/* what was made here since is none of his */
 	if (ret == VERDICT_STALE && base.epoch && !base.value.high && !base.value.low)
 		merge->ours -= !collection;
@@ -349,7 +351,7 @@ static int merge_lack(struct merge *merge, struct entity_id id, bool collection)
 	/* where theirs has something else there, that was judged already */
 	if (!absent)
 		return 0;
-	merge->stale += ret == VERDICT_STALE;
+	merge->stale += ret == VERDICT_STALE && !merge->own;
 	merge->conflicts += ret == VERDICT_CONFLICT;
 	return stand(merge, id, &base, theirs);
 }

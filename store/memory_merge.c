@@ -176,11 +176,9 @@ static int replace_broken(struct memory *m, struct err *err)
 }
 
 /* Touched, or its mode changed, or written again with the very bytes that we had left. */
-static bool is_our_own(struct memory *m, const struct merge *merge, struct hash128 hash)
+static bool is_our_own(struct memory *m, const struct merge *merge)
 {
-	const struct hash128 *ours = &m->work.file.hash;
-
-	if (!hash128_equal(hash, *ours))
+	if (!merge->own || m->foreign)
 		return false;
 	pthread_rwlock_wrlock(&m->lock);
 	ednfile_take_identity(m->file, merge->theirs);
@@ -200,7 +198,12 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 		return replace_broken(m, err);
 	if (!ret) {
 		hash = ednfile_loaded_hash(merge.theirs);
-		if (!from && !m->foreign && is_our_own(m, &merge, hash))
+		/*
+		 * While it was left alone more may have been changed here than a base remembers: where nobody
+		 * wrote there, nothing has to be judged.
+		 */
+		merge.own = !from && hash128_equal(hash, m->work.file.hash);
+		if (is_our_own(m, &merge))
 			goto out;
 		ret = ednfile_each(merge.theirs, held_add_entry, &merge.held);
 	}

@@ -173,4 +173,6 @@ class Writers:
                 found.pop(path, None)
             elif path not in expected and path in found and found[path] == b'':
                 del found[path]  # created, and not saved
-        assert found == expected
+        assert found == expected, {path: (found.get(path), expected.get(path))
+                                   for path in found.keys() | expected.keys()
+                                   if found.get(path) != expected.get(path)}

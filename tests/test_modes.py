@@ -226,6 +226,28 @@ def test_written_by_others_meanwhile(mount, new, down):
     assert {path: int(file.content) for path, file in look(m).items() if path.endswith('.json')} == shown
 
 
+@pytest.mark.parametrize('new', MODES[:3])
+def test_changed_often_meanwhile(mount, new):
+    """More often than is remembered, at last to what it was when the other writer wrote."""
+    m = begin(mount, 'dual-write', '{:a 1 :b 1}')
+    (m.mnt / 'a.json').write_text('2')
+    (m.mnt / 'b.json').write_text('2')
+    (m.mnt / 'c.json').write_text('2')
+    (m.mnt / 'd.json').write_text('2')
+    m.sync()
+    switch(m, 'datalevin-only')
+    for number in range(3, 30):
+        for name in 'abcd':
+            (m.mnt / f'{name}.json').write_text(str(number))
+    (m.mnt / 'a.json').write_text('1')
+    (m.mnt / 'c.json').unlink()
+    seen = look(m)
+    switch(m, new)
+    assert look(m) == seen and not conflicts(m)
+    m.sync()
+    assert in_edn(m) == in_mount(m)
+
+
 def test_others_delete_memory_edn_meanwhile(mount):
     """A file that is missing lacks everything: it is not taken for a deletion of all."""
     m = begin(mount, 'datalevin-only', '{%s}' % ' '.join(f':k{n} {n}' for n in range(20)))
