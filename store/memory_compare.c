@@ -78,7 +78,7 @@ static int has_standing_member(struct merge *merge, struct entity_id id)
  * While memory.edn is left alone it stays what it was when both stores were last equal, whoever wrote it:
  * the EAV store's header remembers. The mode is still that when it is being left.
  */
-static bool is_as_left(struct memory *m, struct slice name, struct hash128 ours)
+static bool is_as_left(struct memory *m, struct slice name, struct hash128 value)
 {
 	struct eav_record record;
 	struct eav_reader reader;
@@ -90,12 +90,12 @@ static bool is_as_left(struct memory *m, struct slice name, struct hash128 ours)
 	if (ret && ret != -ENOENT)
 		return false;
 	/* of what it never had, or has no more, memory.edn had nothing */
-	return hash128_equal(ours, !ret && record.base_exists ? record.base : IDENTITY_ABSENT);
+	return hash128_equal(value, !ret && record.base_exists ? record.base : IDENTITY_ABSENT);
 }
 
 /* What was changed here and changed back is as good as untouched: only his change is left. */
 static int judge_conflict(struct merge *merge, struct entity_id id, struct slice name,
-	const struct saved_base *base)
+	const struct saved_base *base, struct hash128 theirs)
 {
 	struct memory *m = merge->m;
 	bool left_alone = !mode_row((enum mode)atomic_load(&m->mode))->writes_edn && m->eav.store;
@@ -105,6 +105,9 @@ static int judge_conflict(struct merge *merge, struct entity_id id, struct slice
 
 	if (ret)
 		return ret;
+	/* what stood here then may be forgotten for all that stood here since */
+	if (left_alone && is_as_left(m, name, theirs))
+		return VERDICT_STALE;
 	untouched = left_alone ? is_as_left(m, name, ours) : hash128_equal(ours, base->value);
 	return untouched ? VERDICT_ADOPT : VERDICT_CONFLICT;
 }
@@ -126,7 +129,7 @@ static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs
 	} else if (!ret) {
 		ret = (int)memory_judge_theirs(base, theirs);
 		if (ret == VERDICT_CONFLICT)
-			ret = judge_conflict(merge, id, buf_slice(&name), base);
+			ret = judge_conflict(merge, id, buf_slice(&name), base, theirs);
 	} else if (ret == -ENOENT) {
 		ret = has_standing_member(merge, id);
 		ret = ret < 0 ? ret : ret ? VERDICT_STALE : VERDICT_ADOPT;

@@ -227,7 +227,8 @@ def test_written_by_others_meanwhile(mount, new, down):
 
 
 @pytest.mark.parametrize('new', MODES[:3])
-def test_changed_often_meanwhile(mount, new):
+@pytest.mark.parametrize('others', [False, True])
+def test_changed_often_meanwhile(mount, new, others):
     """More often than is remembered, at last to what it was when the other writer wrote."""
     m = begin(mount, 'dual-write', '{:a 1 :b 1}')
     (m.mnt / 'a.json').write_text('2')
@@ -242,7 +243,12 @@ def test_changed_often_meanwhile(mount, new):
     (m.mnt / 'a.json').write_text('1')
     (m.mnt / 'c.json').unlink()
     seen = look(m)
+    if others:
+        write_in_place(m.edn, m.edn_text().rstrip().removesuffix('}') + ' :e 1}')
     switch(m, new)
+    if others:
+        assert (m.mnt / 'e.json').read_text() == '1\n'
+        (m.mnt / 'e.json').unlink()
     assert look(m) == seen and not conflicts(m)
     m.sync()
     assert in_edn(m) == in_mount(m)
