@@ -254,6 +254,8 @@ static int encode_directories(struct move *move)
 		if (!node->dir)
 			continue;
 		ret = set_paths(move, node);
+		if (ret)
+			break;
 		c.id.key = buf_slice(&move->new_path);
 		c.has_mode = node->dir->has_mode;
 		c.saved.mode = node->dir->mode;
