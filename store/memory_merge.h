@@ -25,10 +25,10 @@ struct merge {
 	struct buf payload;      /* all other changes */
 	struct slice collection; /* whose members are walked */
 	bool member_adopted;     /* one of them was */
-	bool own;                /* theirs is as it was left here: whatever differs in it is stale */
-	struct table standing;   /* names of ours that stand -> itself */
-	size_t ours, missing;    /* entities of the last file, and how many of these theirs lacks */
-	bool keep_absent;        /* the writer started empty: what it lacks is no deletion */
+	bool own;              /* theirs is as it was left here: whatever differs in it is stale */
+	struct table standing; /* names of ours that stand -> itself */
+	size_t ours, missing;  /* entities of the last file, and how many of these theirs lacks */
+	bool keep_absent;      /* the writer started empty: what it lacks is no deletion */
 	uint64_t stale, conflicts;
 	uint64_t next_ino, version;
 	uint64_t sequence, first_ino; /* of ours when it was compared */
