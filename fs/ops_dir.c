@@ -310,6 +310,7 @@ static int unlink_document(struct fs *fs, struct node *parent, const char *name,
 {
 	struct document_change change = {.kill = true};
 	struct document *document;
+	struct settling settling;
 	struct err reason = {0};
 	int ret;
 	int removed;
@@ -321,11 +322,15 @@ static int unlink_document(struct fs *fs, struct node *parent, const char *name,
 		return -ENOMEM;
 	ret = document_begin(fs, document);
 	if (!ret) {
+		settle_begin_leaving(fs, path, &settling);
 		ret = memory_delete(fs->memory, path, &reason);
 		removed =
 			scratch_unlink(&fs->trees[TREE_SCRATCH], path, false); /* an empty draft */
 		if (ret == -ENOENT && (!removed || document->created))
 			ret = 0;
+		if (!ret)
+			settle_left(fs, &settling);
+		settle_release(fs, &settling);
 		change.changed = !ret;
 		document_end(fs, document, &change);
 	}
@@ -364,25 +369,18 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct buf path = BUF_INIT;
 	struct scratch *tree;
 	struct slice rel;
-	struct settling settling;
 	int ret;
 
 	pthread_rwlock_rdlock(&fs->moves);
 	ret = fs_path(fs, directory, name, &path);
-
 	if (!ret && view_is_read_only(buf_slice(&path)))
 		ret = -EROFS;
 	else if (!ret && view_is_reserved(buf_slice(&path)))
 		ret = -EPERM;
 	else if (!ret && view_is_scratch(fs, buf_slice(&path), &tree, &rel))
 		ret = unlink_scratch(fs, directory, name, buf_slice(&path));
-	else if (!ret) {
-		settle_begin_leaving(fs, buf_slice(&path), &settling);
+	else if (!ret)
 		ret = unlink_document(fs, directory, name, buf_slice(&path));
-		if (!ret)
-			settle_left(fs, &settling);
-		settle_release(fs, &settling);
-	}
 	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);
 	fuse_reply_err(req, -ret);

@@ -60,13 +60,15 @@ static int renew(struct env *env, MDB_txn **txn)
  * A thread that reads already must not queue behind a writer that waits for it: it takes the lock once,
  * however many of its reads overlap.
  */
-static void enter(struct env *env)
+static int enter(struct env *env)
 {
 	uintptr_t depth = (uintptr_t)pthread_getspecific(env->depth);
 
+	if (pthread_setspecific(env->depth, (void *)(depth + 1)))
+		return -ENOMEM;
 	if (!depth)
 		pthread_rwlock_rdlock(&env->map_lock);
-	pthread_setspecific(env->depth, (void *)(depth + 1));
+	return 0;
 }
 
 static void leave(struct env *env)
@@ -86,7 +88,9 @@ int env_read_begin(struct env *env, MDB_txn **txn)
 	*txn = NULL;
 	if (!env->mdb)
 		return 0;
-	enter(env);
+	ret = enter(env);
+	if (ret)
+		return ret;
 	ret = renew(env, &renewed);
 	if (ret) {
 		leave(env);

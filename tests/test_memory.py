@@ -845,7 +845,14 @@ def test_many_threads_see_whole_documents(memory):
 def test_outside_changes_amid_many_threads(memory):
     """The merge compares while others write; what they write meanwhile stands."""
     m = memory('{:presence/s {"a" [0 0]} :outside 0 :still {:a 1}}', delay_ms=0)
-    storm = threading.Thread(target=m.call, args=('storm', 500))
+    failed = []
+
+    def rage():
+        try:
+            m.call('storm', 500)
+        except Refused as error:
+            failed.append(error)
+    storm = threading.Thread(target=rage)
     storm.start()
     number = 0
     while storm.is_alive() or number < 5:
@@ -856,6 +863,7 @@ def test_outside_changes_amid_many_threads(memory):
         other.write_text(text)
         other.rename(m.edn)
     storm.join()
+    assert not failed
     m.call('sync')
     assert m.health().outside > 0 and m.health().edn_error == 0
     assert m.read('outside.json') == b'%d\n' % number
