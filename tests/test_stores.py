@@ -194,7 +194,10 @@ class Stores(RuleBasedStateMachine):
             self.model.frozen = dict(self.held)
             return
         self.model.merge(self.held, self.shown, bool(down))
-        # A directory that it emptied may go or stay.
+        self.let_directories_go()
+
+    def let_directories_go(self):
+        """One that the other emptied may go or stay."""
         gone = {path for path in self.model.directories if not (self.m.mnt / path).exists()}
         assert not any(self.model.below(path) - gone for path in gone)
         assert not any((path, None) in self.model.now for path in gone)
@@ -226,6 +229,7 @@ class Stores(RuleBasedStateMachine):
         assert got in expected
         if not got:
             self.model.entered(mode, self.shown)
+            self.let_directories_go()
         assert (self.m.mnt / '.mode').read_text() == self.model.mode + '\n'
 
     # ---- comparing ----
