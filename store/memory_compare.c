@@ -9,18 +9,6 @@ enum { FEW_ENTITIES = 8 };
 
 /* ---- judging ---- */
 
-static int identity_of(struct slice text, struct hash128 *identity)
-{
-	struct arena arena = ARENA_INIT;
-	struct edn value;
-	int ret = edn_read(&arena, text, EDN_LOAD_DEPTH, &value, NULL, NULL);
-
-	if (!ret)
-		*identity = edn_identity(&value);
-	arena_release(&arena);
-	return ret;
-}
-
 /* What theirs has at id, whatever its kind. */
 static int identity_in(const struct ednfile *file, struct entity_id id, struct hash128 *identity)
 {
@@ -34,7 +22,7 @@ static int identity_in(const struct ednfile *file, struct entity_id id, struct h
 	}
 	ret = memory_entity_text(file, id, false, &text);
 	if (!ret)
-		ret = identity_of(text, identity);
+		ret = memory_text_identity(text, identity);
 	return ret == -ENOENT ? 0 : ret;
 }
 

@@ -118,18 +118,6 @@ void doc_release(struct doc *doc)
 
 /* ---- loading ---- */
 
-static int identity_of_text(struct slice text, struct hash128 *identity)
-{
-	struct arena arena = ARENA_INIT;
-	struct edn value;
-	int ret = edn_read(&arena, text, EDN_LOAD_DEPTH, &value, NULL, NULL);
-
-	if (!ret)
-		*identity = edn_identity(&value);
-	arena_release(&arena);
-	return ret;
-}
-
 static bool has_identity(const struct saved_record *record)
 {
 	return record->identity.high || record->identity.low;
@@ -145,7 +133,7 @@ static int record_is_current(struct slice text, const struct saved_record *recor
 		return 1;
 	if (!has_identity(record))
 		return 0;
-	ret = identity_of_text(text, &identity);
+	ret = memory_text_identity(text, &identity);
 	return ret == -ENOMEM ? ret : !ret && hash128_equal(identity, record->identity);
 }
 
@@ -268,7 +256,7 @@ int doc_identity(struct doc *doc)
 	struct slice text = doc->item.text;
 
 	doc->record.text_hash = hash128(text.ptr, text.len);
-	return has_identity(&doc->record) ? 0 : identity_of_text(text, &doc->record.identity);
+	return has_identity(&doc->record) ? 0 : memory_text_identity(text, &doc->record.identity);
 }
 
 /* ---- showing ---- */

@@ -57,3 +57,15 @@ int memory_identical(struct table *verdicts, struct slice a, struct slice b, boo
 		table_put(verdicts, slice_of(texts, sizeof(texts)), (void *)&VERDICTS[*same], NULL);
 	return ret;
 }
+
+int memory_text_identity(struct slice text, struct hash128 *identity)
+{
+	struct arena arena = ARENA_INIT;
+	struct edn value;
+	int ret = edn_read(&arena, text, EDN_LOAD_DEPTH, &value, NULL, NULL);
+
+	if (!ret)
+		*identity = edn_identity(&value);
+	arena_release(&arena);
+	return ret;
+}

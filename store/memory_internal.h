@@ -279,6 +279,8 @@ int memory_entity_text(const struct ednfile *file, struct entity_id id, bool col
  * verdicts, by the texts' hashes.
  */
 int memory_identical(struct table *verdicts, struct slice a, struct slice b, bool *same);
+/* edn_identity of the value that the text is. -EBADMSG, -ENOMEM. */
+int memory_text_identity(struct slice text, struct hash128 *identity);
 
 /* ---- memory_base.c ---- */
 
