@@ -66,6 +66,7 @@ class Model:
         self.own = {}            # entity -> values that we gave it since base
         self.conflicts = {}      # path -> value
         self.frozen = None       # memory.edn while it is left alone
+        self.is_theirs = False   # ... and was written by the other one since
         self.mode = mode
         self.in_eav = set()
         self.maybe_in_eav = set()  # taken over while nobody was there to see the change
@@ -240,7 +241,9 @@ class Model:
         left = self.now.keys() - self.in_eav
         if not left:
             return True
-        return None if left <= self.maybe_in_eav or all(member is None and key in COLLECTIONS for key, member in left) else False
+        sure = {(key, member) for key, member in left - self.maybe_in_eav
+                if member is not None or key not in COLLECTIONS}
+        return False if sure else None
 
     def switch(self, mode, forced, shown):
         """The errnos that are right; the caller says by entered() that the mode is the new one."""
@@ -258,10 +261,12 @@ class Model:
             self.in_eav = set(self.now)
             self.maybe_in_eav = set()
         if mode == 'datalevin-only':
-            self.frozen = dict(self.now)
+            self.frozen, self.is_theirs = dict(self.now), False
             self.common = dict(self.now)
         elif was == 'datalevin-only':
             theirs, self.frozen = self.frozen, None
+            if not self.is_theirs:
+                return
             # what the other's last file had before may be an old copy, or a change back to it
             self.own = {entity: (self.own.get(entity, set()) | {self.base.get(entity)}) -
                         {self.common.get(entity)}

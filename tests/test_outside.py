@@ -7,12 +7,11 @@ theirs the one in its new file; absence is a value of each.
 import collections
 import json
 import os
-import time
 
 import pytest
 
 import edn_reader
-from outside import conflicts, put_back, read, soon
+from outside import conflicts, put_back, read
 from rival import write_in_place
 
 ABSENT = None
@@ -304,6 +303,34 @@ def test_what_was_changed_and_changed_back_is_his(mount, rival, kind, base):
     assert conflicts(m) == {}
 
 
+@pytest.mark.parametrize('last', [2, 3])
+def test_a_time_without_memory_edn_is_no_write_of_his(mount, rival, last):
+    """What stands in memory.edn when it is looked at again was left there by us; his copy is older."""
+    m = mount('{%s :row/x %s}' % (FILLER, edn_value(1)))
+    rival.open(m.edn)
+    Document.ours(m, 'x', 2)
+    (m.mnt / '.mode').write_text('force datalevin-only')
+    Document.ours(m, 'x', last)
+    (m.mnt / '.mode').write_text('datalevin-first')
+    rival.put(':other', '1')
+    rival.save_now()
+    m.sync()
+    assert Document.shown(m, 'x') == Document.saved(rival.read(m.edn), 'x') == last
+    assert read(m.mnt / 'other.json') == '1\n'
+    assert conflicts(m) == {}
+
+
+def test_what_was_saved_for_both_stores_is_in_both(mount):
+    """Also when one of them is left alone right after."""
+    m = mount('{:a 1}', 'edn_delay=60000')
+    (m.mnt / 'a.json').write_text('2')
+    (m.mnt / '.mode').write_text('force datalevin-only')
+    assert m.edn_text() == '{:a 2}'
+    (m.mnt / 'a.json').write_text('3')
+    m.sync()
+    assert m.edn_text() == '{:a 2}'
+
+
 def test_the_same_value_of_another_type_is_a_change(mount):
     """1 is not 1.0, a list no vector; the order of maps and sets and NaN's odd equality are no change."""
     m = mount('{:a 1 :b [1] :c "x" :same {:s #{1 2} :n ##NaN} :t 1N}')
@@ -333,76 +360,3 @@ def test_a_key_that_becomes_a_collection_and_back(mount, rival):
     # Its x is gone, and our y stands where its nil would be.
     assert os.listdir(m.mnt / 'presence/r') == ['y.json']
     assert rival.read(m.edn)['kw', 'presence/r'] == edn_reader.read('{"y" 2}')
-
-
-# ---- noticed without being asked ----
-
-@pytest.fixture
-def open_fd(mount):  # closed before the mount that it is in ends
-    opened = []
-
-    def open_one(path):
-        opened.append(os.open(path, os.O_RDONLY))
-        return opened[-1]
-    yield open_one
-    for fd in opened:
-        os.close(fd)
-
-
-def test_changes_are_seen_without_a_write(mount, rival, open_fd):
-    m = mount('{:changed 1 :gone 1 :presence/s {"changed" 1 "gone" 1} :presence/t {"only" 1}}')
-    rival.open(m.edn)
-    news = [m.mnt / 'new.json', m.mnt / 'deep/er/new.json', m.mnt / 'presence/s/new.json',
-            m.mnt / 'presence/new/x.json']
-    changed = [m.mnt / 'changed.json', m.mnt / 'presence/s/changed.json']
-    gone = [m.mnt / 'gone.json', m.mnt / 'presence/s/gone.json', m.mnt / 'presence/t/only.json',
-            m.mnt / 'presence/t']
-    assert [read(path) for path in news] == [None] * 4  # the kernel remembers that, too
-    assert [read(path) for path in changed] == ['1\n'] * 2
-    assert all(path.exists() for path in gone)
-    held = [open_fd(path) for path in changed]
-    directory = open_fd(m.mnt / 'presence/s')
-    for key in (':changed', ':new', ':deep/er/new'):
-        rival.put(key, '22')
-    for member in ('"changed"', '"new"'):
-        rival.put_member(':presence/s', member, '22')
-    rival.put_member(':presence/new', '"x"', '22')
-    rival.remove(':gone')
-    rival.remove_member(':presence/s', '"gone"')
-    rival.remove(':presence/t')
-    soon(lambda: [read(path) for path in news + changed] == ['22\n'] * 6, 'the new values')
-    soon(lambda: not any(path.exists() for path in gone), 'what was deleted to be gone')
-    assert sorted(os.listdir(directory)) == ['changed.json', 'new.json']
-    assert [os.pread(fd, 10, 0) for fd in held] == [b'1\n'] * 2  # never a mix
-
-
-def test_each_change_is_seen_soon(mount, rival):
-    """Many one after the other, each through caches that were warm; the time from write to sight."""
-    m = mount('{:n 0 %s}' % FILLER)
-    rival.open(m.edn)
-    took = []
-    for n in range(1, 10):
-        assert read(m.mnt / 'n.json') == f'{n - 1}\n'
-        assert read(m.mnt / f'new{n}.json') is None
-        rival.put(':n', str(n))
-        rival.put(f':new{n}', '1')
-        rival.save_now()
-        start = time.monotonic()
-        soon(lambda n=n: read(m.mnt / 'n.json') == f'{n}\n', 'the change')
-        took.append(time.monotonic() - start)
-        assert read(m.mnt / f'new{n}.json') == '1\n'
-    assert sorted(took)[len(took) // 2] < 1
-
-
-def test_stale_copies_are_put_back_without_being_asked(mount, rival):
-    m = mount('{:a 1 :b 1}', 'edn_delay=10')
-    rival.open(m.edn)
-    (m.mnt / 'a.json').write_text('2')
-    m.sync()
-    for n in range(5):
-        rival.put(':b', str(n))
-        rival.save_now()
-        soon(lambda n=n: edn_reader.memory(m.edn_text() or '{}') ==
-             {('kw', 'a'): ('int', 2), ('kw', 'b'): ('int', n)}, 'our value to be back')
-    assert read(m.mnt / 'a.json') == '2'
-    assert conflicts(m) == {}

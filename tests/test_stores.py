@@ -181,23 +181,24 @@ class Stores(RuleBasedStateMachine):
     @rule(changes=some_changes, down=st.sampled_from(['', '', '', 'unmount', 'kill']))
     def rival_saves(self, changes, down):
         """All that it holds, in place, however old; while the daemon is there or is not."""
-        if self.model.frozen is not None:  # what is stale then depends on which base is meant
-            self.boot_rival()
         self.change_held(changes)
         if down:
             getattr(self.m, down)()
+        before = self.m.edn.read_text()
         write_in_place(self.m.edn, print_edn(self.held))
         if down:
             self.m.mount()
         self.m.sync()
+        if before == print_edn(self.held):
+            return  # nobody can tell
         if self.model.frozen is not None:
-            self.model.frozen = dict(self.held)
+            self.model.frozen, self.model.is_theirs = dict(self.held), True
             return
         self.model.merge(self.held, self.shown, bool(down))
-        self.let_directories_go()
+        self.forget_directories()
 
-    def let_directories_go(self):
-        """One that the other emptied may go or stay."""
+    def forget_directories(self):
+        """One that the other writer emptied may go or stay."""
         gone = {path for path in self.model.directories if not (self.m.mnt / path).exists()}
         assert not any(self.model.below(path) - gone for path in gone)
         assert not any((path, None) in self.model.now for path in gone)
@@ -228,8 +229,10 @@ class Stores(RuleBasedStateMachine):
         got = outcome((self.m.mnt / '.mode').write_text, word + '\n')
         assert got in expected
         if not got:
+            left = self.model.mode == 'datalevin-only' != mode
             self.model.entered(mode, self.shown)
-            self.let_directories_go()
+            if left:
+                self.forget_directories()
         assert (self.m.mnt / '.mode').read_text() == self.model.mode + '\n'
 
     # ---- comparing ----

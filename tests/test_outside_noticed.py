@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""What others write to memory.edn is noticed without being asked, through every cache."""
+import os
+import time
+
+import pytest
+
+import edn_reader
+from outside import conflicts, keys, read, soon
+
+
+@pytest.fixture
+def open_fd(mount):  # closed before the mount that it is in ends
+    opened = []
+
+    def open_one(path):
+        opened.append(os.open(path, os.O_RDONLY))
+        return opened[-1]
+    yield open_one
+    for fd in opened:
+        os.close(fd)
+
+
+def test_changes_are_seen_without_a_write(mount, rival, open_fd):
+    m = mount('{:changed 1 :gone 1 :presence/s {"changed" 1 "gone" 1} :presence/t {"only" 1}}')
+    rival.open(m.edn)
+    news = [m.mnt / 'new.json', m.mnt / 'deep/er/new.json', m.mnt / 'presence/s/new.json',
+            m.mnt / 'presence/new/x.json']
+    changed = [m.mnt / 'changed.json', m.mnt / 'presence/s/changed.json']
+    gone = [m.mnt / 'gone.json', m.mnt / 'presence/s/gone.json', m.mnt / 'presence/t/only.json',
+            m.mnt / 'presence/t']
+    assert [read(path) for path in news] == [None] * 4  # the kernel remembers that, too
+    assert [read(path) for path in changed] == ['1\n'] * 2
+    assert all(path.exists() for path in gone)
+    held = [open_fd(path) for path in changed]
+    directory = open_fd(m.mnt / 'presence/s')
+    for key in (':changed', ':new', ':deep/er/new'):
+        rival.put(key, '22')
+    for member in ('"changed"', '"new"'):
+        rival.put_member(':presence/s', member, '22')
+    rival.put_member(':presence/new', '"x"', '22')
+    rival.remove(':gone')
+    rival.remove_member(':presence/s', '"gone"')
+    rival.remove(':presence/t')
+    soon(lambda: [read(path) for path in news + changed] == ['22\n'] * 6, 'the new values')
+    soon(lambda: not any(path.exists() for path in gone), 'what was deleted to be gone')
+    assert sorted(os.listdir(directory)) == ['changed.json', 'new.json']
+    assert [os.pread(fd, 10, 0) for fd in held] == [b'1\n'] * 2  # never a mix
+
+
+def test_each_change_is_seen_soon(mount, rival):
+    """Many one after the other, each through caches that were warm; the time from write to sight."""
+    m = mount('{:n 0 %s}' % keys(100))
+    rival.open(m.edn)
+    took = []
+    for n in range(1, 10):
+        assert read(m.mnt / 'n.json') == f'{n - 1}\n'
+        assert read(m.mnt / f'new{n}.json') is None
+        rival.put(':n', str(n))
+        rival.put(f':new{n}', '1')
+        rival.save_now()
+        start = time.monotonic()
+        soon(lambda n=n: read(m.mnt / 'n.json') == f'{n}\n', 'the change')
+        took.append(time.monotonic() - start)
+        assert read(m.mnt / f'new{n}.json') == '1\n'
+    assert sorted(took)[len(took) // 2] < 1
+
+
+def test_stale_copies_are_put_back_without_being_asked(mount, rival):
+    m = mount('{:a 1 :b 1}', 'edn_delay=10')
+    rival.open(m.edn)
+    (m.mnt / 'a.json').write_text('2')
+    m.sync()
+    for n in range(5):
+        rival.put(':b', str(n))
+        rival.save_now()
+        soon(lambda n=n: edn_reader.memory(m.edn_text() or '{}') ==
+             {('kw', 'a'): ('int', 2), ('kw', 'b'): ('int', n)}, 'our value to be back')
+    assert read(m.mnt / 'a.json') == '2'
+    assert conflicts(m) == {}
