@@ -13,13 +13,18 @@
 
 enum { PATH_ROOM = 64 };
 
-/* By the control file, which its owner may write, or else as root by a forced unmount of what is busy. */
-static void abort_connection(const char *control, const char *mountpoint)
+/*
+ * By the control file, which its owner may write, or else as root by a forced unmount of what is busy. The file was
+ * opened while the connection was there: its name, a device's number, may be that of a new mount by now.
+ */
+static void abort_connection(int control, const char *mountpoint)
 {
-	int fd = open(control, O_WRONLY);
+	int fd;
 
-	if (fd >= 0 && write(fd, "1", 1) == 1)
+	if (control >= 0) {
+		(void)!write(control, "1", 1);
 		return;
+	}
 	/* Busy because of this descriptor: the mount stays, so that nothing is written below it. */
 	fd = open(mountpoint, O_PATH | O_DIRECTORY);
 	if (fd >= 0)
@@ -30,19 +35,20 @@ static void abort_connection(const char *control, const char *mountpoint)
 static void guard(pid_t daemon, const char *control, const char *mountpoint)
 {
 	sigset_t all;
-	int got;
+	int fd, got;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	(void)prctl(PR_SET_PDEATHSIG, SIGUSR1);
 	(void)prctl(PR_SET_NAME, "ourofs-guardian");
 	(void)close_range(0, ~0U, 0);
+	fd = open(control, O_WRONLY);
 	/* It may have died before we asked to be told. */
 	got = !chdir("/") && getppid() != daemon ? SIGUSR1 : 0;
 	while (got != SIGTERM && got != SIGUSR1)
 		got = sigwaitinfo(&all, NULL);
 	if (got == SIGUSR1)
-		abort_connection(control, mountpoint);
+		abort_connection(fd, mountpoint);
 	_exit(0);
 }
 
