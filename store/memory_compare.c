@@ -137,7 +137,9 @@ static int stand(struct merge *merge, struct entity_id id, const struct saved_ba
 	c.saved.base = *base;
 	c.saved.base.epoch = merge->m->epoch + 1;
 	c.saved.base.value = theirs;
-	change_encode(&merge->payload, &c);
+	/* a file of ours is nobody's news: the bases stay */
+	if (!merge->own)
+		change_encode(&merge->payload, &c);
 	entity_id_name(&name, id);
 	ret = buf_error(&name);
 	if (!ret)
@@ -365,7 +367,8 @@ int merge_compare(struct merge *merge)
 	buf_reset(&merge->payload);
 	table_release(&merge->standing, NULL);
 	epoch.saved.base.epoch = m->epoch + 1;
-	change_encode(&merge->lacks, &epoch);
+	if (!merge->own)
+		change_encode(&merge->lacks, &epoch);
 	ret = walk_ours(merge, count_lack);
 	merge->keep_absent = merge->missing > FEW_ENTITIES && merge->missing * 2 > merge->ours;
 	if (!ret)

@@ -104,7 +104,8 @@ static int merge_locked(struct merge *merge, const char *from, struct err *err)
 	if (ret)
 		return ret;
 	m->file = merge->theirs;
-	ret = memory_commit_payload(m, JOURNAL_ADOPTION, &merge->lacks, memory_now(), err);
+	if (merge->lacks.len)
+		ret = memory_commit_payload(m, JOURNAL_ADOPTION, &merge->lacks, memory_now(), err);
 	merge->adopted = m->sequence;
 	if (ret && !m->broken) {
 		m->file = before;
@@ -213,11 +214,12 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 	if (!ret)
 		ret = merge_told(&merge, from, err);
 	if (!ret) {
-		count_outside(&merge);
+		if (!merge.own)
+			count_outside(&merge);
 		pace_signal(&m->work.pace, false); /* what stands is to be put back */
 		m->foreign = false;
 		/* it holds what was committed before, but for what stands: that was stated anew */
-		if (!from)
+		if (!from && !merge.own)
 			ret = memory_note_file(m, "file", hash, merge.adopted - 1, err);
 	}
 out:
