@@ -32,29 +32,44 @@ static void abort_connection(int control, const char *mountpoint)
 }
 
 /* A fork of a program with threads: nothing but system calls from here on. */
-static void guard(pid_t daemon, const char *control, const char *mountpoint)
+static void guard(pid_t daemon, int control, const char *mountpoint)
 {
 	sigset_t all;
-	int fd, got;
+	int got;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	(void)prctl(PR_SET_PDEATHSIG, SIGUSR1);
 	(void)prctl(PR_SET_NAME, "ourofs-guardian");
-	(void)close_range(0, ~0U, 0);
-	fd = open(control, O_WRONLY);
+	control = control >= 0 ? dup2(control, 0) : -1;
+	(void)close_range(control + 1, ~0U, 0);
 	/* It may have died before we asked to be told. */
 	got = !chdir("/") && getppid() != daemon ? SIGUSR1 : 0;
 	while (got != SIGTERM && got != SIGUSR1)
 		got = sigwaitinfo(&all, NULL);
 	if (got == SIGUSR1)
-		abort_connection(fd, mountpoint);
+		abort_connection(control, mountpoint);
 	_exit(0);
+}
+
+/*
+ * Until it has closed what it inherited: till then the store's lock is its lock, too, and a mount right after the
+ * daemon's death would find the store in use.
+ */
+static void wait_for_end(const int *pipe)
+{
+	char byte;
+
+	close(pipe[1]);
+	while (read(pipe[0], &byte, 1) < 0 && errno == EINTR)
+		;
+	close(pipe[0]);
 }
 
 void guardian_start(struct guardian *guardian, const char *mountpoint)
 {
-	char control[PATH_ROOM];
+	char path[PATH_ROOM];
+	int control, ready[2];
 	pid_t daemon = getpid();
 	struct statx st;
 
@@ -64,12 +79,18 @@ void guardian_start(struct guardian *guardian, const char *mountpoint)
 	/* The device's number alone, for which nobody has to answer: we do not serve yet. */
 	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, 0, &st))
 		return;
-	snprintf(control, sizeof(control), "/sys/fs/fuse/connections/%u/abort", st.stx_dev_minor);
+	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", st.stx_dev_minor);
+	if (pipe2(ready, O_CLOEXEC))
+		return;
+	control = open(path, O_WRONLY | O_CLOEXEC);
 	guardian->pid = fork();
 	if (guardian->pid == 0)
 		guard(daemon, control, mountpoint);
 	if (guardian->pid < 0)
 		guardian->pid = 0;
+	wait_for_end(ready);
+	if (control >= 0)
+		close(control);
 }
 
 void guardian_stop(struct guardian *guardian)
