@@ -80,4 +80,5 @@ class Watch:
     def __exit__(self, *_):
         self.stop.set()
         self.thread.join()
-        assert not self.wrong and self.rounds
+        assert not self.wrong, self.wrong
+        assert self.rounds
