@@ -50,13 +50,11 @@ static int add_item(struct chunk *chunk, const struct eav_item *item)
 }
 
 /* What is served goes to the EAV store. */
-static int put_ours(struct chunk *chunk, struct slice name, struct entity_id id, struct doc *doc,
-	struct hash128 ours)
+static int put_ours(struct chunk *chunk, struct slice name, struct doc *doc, struct hash128 ours)
 {
 	struct eav_item item = {.name = name};
 	int ret = 0;
 
-	(void)id;
 	if (hash128_equal(ours, IDENTITY_COLLECTION)) {
 		ret = memory_eav_collection(&chunk->arena, name, chunk->m->sequence, &item);
 	} else if (!hash128_equal(ours, IDENTITY_ABSENT)) {
@@ -164,7 +162,7 @@ static int settle_one(struct chunk *chunk, struct slice name, struct entity_id i
 		if (!record->deleted && !record->collection)
 			ret = keep_theirs(chunk, id, record);
 	}
-	return ret ? ret : put_ours(chunk, name, id, doc, ours);
+	return ret ? ret : put_ours(chunk, name, doc, ours);
 }
 
 /* The identity of what is served at id; a document is loaded, from memory.edn. */
@@ -255,7 +253,7 @@ static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slic
 	else if (found && !chunk->agree->check &&
 		 (!agrees_with_edn(m, &record, ours) ||
 			 (doc.item.text.ptr && !is_as_saved(&doc.record, &record))))
-		ret = put_ours(chunk, name, id, &doc, ours);
+		ret = put_ours(chunk, name, &doc, ours);
 out:
 	doc_release(&doc);
 	return ret;

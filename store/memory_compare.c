@@ -5,8 +5,6 @@
 
 /* Entity by entity: theirs against ours, then what theirs lacks. The rule is in memory_merge.h. */
 
-enum { FEW_ENTITIES = 8 };
-
 /* ---- judging ---- */
 
 /* What theirs has at id, whatever its kind. */
@@ -370,7 +368,7 @@ int merge_compare(struct merge *merge)
 	if (!merge->own)
 		change_encode(&merge->lacks, &epoch);
 	ret = walk_ours(merge, count_lack);
-	merge->keep_absent = merge->missing > FEW_ENTITIES && merge->missing * 2 > merge->ours;
+	merge->keep_absent = memory_lacks_most(merge->missing, merge->ours);
 	if (!ret)
 		ret = ednfile_each(merge->theirs, merge_key, merge);
 	return ret ? ret : walk_ours(merge, merge_lack);

@@ -297,6 +297,13 @@ enum verdict {
 /* Of a value that is not ours. base NULL: there is none. */
 enum verdict memory_judge_theirs(const struct saved_base *base, struct hash128 theirs);
 
+/* A file that lacks so many of what there was comes from a writer that started empty. */
+enum { FEW_ENTITIES = 8 };
+static inline bool memory_lacks_most(size_t lacking, size_t of)
+{
+	return lacking > FEW_ENTITIES && lacking * 2 > of;
+}
+
 /* ---- memory_flush.c, memory_worker.c, memory_merge.c, memory_conflict.c ---- */
 
 int memory_flush_start(struct memory *m, struct err *err);

@@ -15,8 +15,6 @@
  * knows, comes from one that started empty: all of it is brought back, and the merge that follows sees what
  * theirs lacks.
  */
-enum { FEW_ENTITIES = 8 };
-
 struct restore {
 	struct memory *m;
 	size_t known, lacking; /* documents whose value the EAV store, or saved, has */
@@ -174,7 +172,7 @@ static int restore_lacking(void *context, struct slice name, const struct eav_re
 
 static bool is_most(const struct restore *restore)
 {
-	return restore->lacking > FEW_ENTITIES && restore->lacking * 2 > restore->known;
+	return memory_lacks_most(restore->lacking, restore->known);
 }
 
 static int restore_from_eav(struct restore *restore)
