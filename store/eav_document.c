@@ -119,7 +119,8 @@ static char *add(char *to, const void *bytes, size_t len)
 	return to + len;
 }
 
-int eav_document_put(struct eav *eav, MDB_txn *txn, const struct eav_item *item, uint64_t entity)
+int eav_document_put(struct eav *eav, MDB_txn *txn, const struct eav_item *item, uint64_t entity,
+	unsigned flags)
 {
 	const struct eav_record *r = item->record;
 	struct slice name = item->name;
@@ -138,7 +139,9 @@ int eav_document_put(struct eav *eav, MDB_txn *txn, const struct eav_item *item,
 		return -EOVERFLOW;
 	h = header_of(r, entity, name.len);
 	val = (MDB_val){sizeof(h) + name.len + r->type.len + r->bytes.len, NULL};
-	ret = mdb_put(txn, eav->env.tables[EAV_DOCUMENTS], &k, &val, MDB_RESERVE);
+	ret = mdb_put(txn, eav->env.tables[EAV_DOCUMENTS], &k, &val, MDB_RESERVE | flags);
+	if (ret == MDB_KEYEXIST) /* it is not the last after all */
+		ret = mdb_put(txn, eav->env.tables[EAV_DOCUMENTS], &k, &val, MDB_RESERVE);
 	if (ret)
 		return ret;
 	at = add(val.mv_data, &h, sizeof(h));

@@ -64,7 +64,9 @@ uint64_t eav_number_of(const char *bytes);
 /* Does val have what its key's checksum says, up to the bytes? 0 or -EIO. name is empty if val has lost it. */
 int eav_document_decode(MDB_val key, MDB_val val, struct slice *name, struct eav_record *record);
 int eav_document_verify_bytes(MDB_val val, const struct eav_record *record);
-int eav_document_put(struct eav *eav, MDB_txn *txn, const struct eav_item *item, uint64_t entity);
+/* flags: MDB_APPEND where the name's key is, most likely, behind all that are there, else 0. */
+int eav_document_put(struct eav *eav, MDB_txn *txn, const struct eav_item *item, uint64_t entity,
+	unsigned flags);
 
 /* ---- values: eav_value.c ---- */
 
@@ -95,6 +97,24 @@ struct eav_datoms {
 /* The datoms of a value, by key, each once; of none (NULL) and of what is no map: none. 0 or -ENOMEM. */
 int eav_datoms_of(struct eav_datoms *datoms, const struct edn *value);
 void eav_datoms_release(struct eav_datoms *datoms);
+
+/* ---- what a transaction changes in "ave": eav_index.c ---- */
+
+/*
+ * Gathered first and written in the order of its keys: in that of the entities each would be on another page.
+ * Zeroed to begin with.
+ */
+struct eav_index {
+	struct buf bytes;
+	struct eav_index_row *rows;
+	size_t count, cap;
+};
+int eav_index_put(struct eav_index *index, struct slice part, uint64_t entity, struct slice beside);
+int eav_index_remove(struct eav_index *index, struct slice part, uint64_t entity);
+/* The last word on each key. 0, -ENOMEM, or LMDB's code. */
+int eav_index_write(struct eav_index *index, MDB_txn *txn, MDB_dbi ave);
+void eav_index_reset(struct eav_index *index);
+void eav_index_release(struct eav_index *index);
 
 /* ---- scanning in the order of whole names and datoms: eav_scan.c ---- */
 

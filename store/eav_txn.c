@@ -23,6 +23,10 @@ struct batch {
 	uint64_t removed;
 	struct eav_datoms datoms; /* of the item in hand */
 	struct buf gone;          /* parts of keys to remove, each behind its length, a u16 */
+	MDB_cursor *eav_cursor;
+	bool appends;         /* the entity in hand is new: its keys are the last of "eav" */
+	struct eav_key last;  /* of "documents", before this */
+	struct eav_index ave; /* of all items */
 };
 
 static MDB_dbi table(const struct batch *b, unsigned name)
@@ -36,6 +40,17 @@ static int put(struct batch *b, unsigned to, const struct eav_key *key, struct s
 	MDB_val v = eav_val(value);
 
 	return mdb_put(b->txn, table(b, to), &k, &v, 0);
+}
+
+/* Through a cursor, which stays where the next key is. What is appended fills its pages. */
+static int put_eav(struct batch *b, const struct eav_key *key, struct slice value)
+{
+	MDB_val k = eav_key_val(key);
+	MDB_val v = eav_val(value);
+	int ret = mdb_cursor_put(b->eav_cursor, &k, &v, b->appends ? MDB_APPEND : 0);
+
+	/* a row of a number that was not given yet: damage, but no reason to lose this one */
+	return ret == MDB_KEYEXIST ? mdb_cursor_put(b->eav_cursor, &k, &v, 0) : ret;
 }
 
 /* What is not there is not there: a damaged index mends as it is written. */
@@ -132,9 +147,8 @@ static int remove_datom(struct batch *b, uint64_t entity, struct slice part)
 	ret = del(b, EAV_EAV, &key);
 	if (ret)
 		return ret;
-	eav_key_ave(&key, part, entity);
 	b->removed++;
-	return del(b, EAV_AVE, &key);
+	return eav_index_remove(&b->ave, part, entity);
 }
 
 static int put_datom(struct batch *b, uint64_t entity, size_t i)
@@ -143,12 +157,21 @@ static int put_datom(struct batch *b, uint64_t entity, size_t i)
 	int ret;
 
 	eav_key_eav(&key, entity, new_part(b, i));
-	ret = put(b, EAV_EAV, &key, new_beside(b, i));
+	ret = put_eav(b, &key, new_beside(b, i));
 	if (ret)
 		return ret;
-	eav_key_ave(&key, new_part(b, i), entity);
 	b->added++;
-	return put(b, EAV_AVE, &key, new_beside(b, i));
+	return eav_index_put(&b->ave, new_part(b, i), entity, new_beside(b, i));
+}
+
+/* A new entity has no datoms to compare with. */
+static int add_datoms(struct batch *b, uint64_t entity, const struct edn *value)
+{
+	int ret = eav_datoms_of(&b->datoms, value);
+
+	for (size_t i = 0; i < b->datoms.count && !ret; i++)
+		ret = put_datom(b, entity, i);
+	return ret;
 }
 
 /* Brings the entity's datoms to those of value (NULL: none). */
@@ -249,7 +272,20 @@ static int new_entity(struct batch *b, const struct eav_key *key, uint64_t *enti
 
 	*entity = b->next_entity++;
 	eav_key_number(&number, *entity);
-	return put(b, EAV_EAV, &number, slice_of(key->bytes, key->len));
+	return put_eav(b, &number, slice_of(key->bytes, key->len));
+}
+
+/* As items come in order, so is all that this batch has written. Of cut names, one could come twice. */
+static bool is_behind_all(const struct batch *b, const struct eav_key *key)
+{
+	return b->appends && key->len < EAV_KEY_MAX &&
+	       slice_compare(slice_of(key->bytes, key->len), slice_of(b->last.bytes, b->last.len)) >
+		       0;
+}
+
+static bool has_datoms(const struct eav_item *item)
+{
+	return !item->record->collection && !item->record->deleted;
 }
 
 static int write_item(struct batch *b, const struct eav_item *item)
@@ -264,15 +300,19 @@ static int write_item(struct batch *b, const struct eav_item *item)
 		return ret;
 	if (!item->record)
 		return remove_entity(b, entity, &key);
-	if (!entity)
+	b->appends = !entity;
+	if (!entity) {
 		ret = new_entity(b, &key, &entity);
-	if (ret)
-		return ret;
-	if (item->record->collection || item->record->deleted)
+		if (!ret && has_datoms(item))
+			ret = add_datoms(b, entity, item->value);
+	} else if (!has_datoms(item)) {
 		ret = write_datoms(b, entity, NULL);
-	else if (item->value)
+	} else if (item->value) {
 		ret = write_datoms(b, entity, item->value);
-	return ret ? ret : eav_document_put(b->eav, b->txn, item, entity);
+	}
+	return ret ? ret
+		   : eav_document_put(b->eav, b->txn, item, entity,
+			     is_behind_all(b, &key) ? MDB_APPEND : 0);
 }
 
 /* ---- all of them ---- */
@@ -302,6 +342,23 @@ static int load_next_entity(struct batch *b)
 	return ret == MDB_NOTFOUND ? 0 : ret;
 }
 
+static int load_last(struct batch *b)
+{
+	MDB_cursor *cursor;
+	MDB_val key;
+	MDB_val val;
+	int ret = mdb_cursor_open(b->txn, table(b, EAV_DOCUMENTS), &cursor);
+
+	if (ret)
+		return ret;
+	ret = mdb_cursor_get(cursor, &key, &val, MDB_LAST);
+	b->last.len = ret || key.mv_size > sizeof(b->last.bytes) ? 0 : key.mv_size;
+	if (b->last.len)
+		memcpy(b->last.bytes, key.mv_data, b->last.len);
+	mdb_cursor_close(cursor);
+	return ret == MDB_NOTFOUND ? 0 : ret;
+}
+
 static int write_notes(struct batch *b)
 {
 	struct eav_key key = note_key(NEXT_ENTITY);
@@ -323,9 +380,19 @@ static int write_all(void *context, MDB_txn *txn)
 	b->txn = txn;
 	b->added = 0;
 	b->removed = 0;
+	eav_index_reset(&b->ave);
 	ret = load_next_entity(b);
+	if (!ret)
+		ret = load_last(b);
+	if (!ret)
+		ret = mdb_cursor_open(txn, table(b, EAV_EAV), &b->eav_cursor);
+	if (ret)
+		return ret;
 	for (size_t i = 0; i < b->count && !ret; i++)
 		ret = write_item(b, b->items[i]);
+	mdb_cursor_close(b->eav_cursor);
+	if (!ret)
+		ret = eav_index_write(&b->ave, txn, table(b, EAV_AVE));
 	return ret ? ret : write_notes(b);
 }
 
@@ -358,6 +425,7 @@ int eav_write(struct eav *eav, const struct eav_item *items, size_t count,
 		__atomic_fetch_add(&eav->datoms_removed, b.removed, __ATOMIC_RELAXED);
 	}
 	eav_datoms_release(&b.datoms);
+	eav_index_release(&b.ave);
 	buf_release(&b.gone);
 	free(b.items);
 	return ret;
