@@ -9,11 +9,11 @@
 #include "json.h"
 
 /*
- * The two stores, entity by entity, in name order: all names are gathered first, then taken in chunks, each
- * compared under the lock and written without it. What is saved meanwhile comes to the EAV store behind
- * the chunk, as the same thread writes it.
+ * The two stores, entity by entity, in name order: all names are gathered first, then taken in chunks. Each
+ * is compared, under the lock in short pieces, and written without it, while another thread compares the next
+ * one. What is saved meanwhile comes to the EAV store behind the chunks, as the thread that writes them writes that.
  */
-enum { CHUNK_ENTITIES = 2000, CHUNK_BYTES = 8 << 20 };
+enum { CHUNK_ENTITIES = 16384, CHUNK_BYTES = 32 << 20, PIECE_ENTITIES = 256 };
 
 struct chunk {
 	struct memory *m;
@@ -261,31 +261,39 @@ out:
 
 /* ---- chunks ---- */
 
-/* Under memory.lock, from chunk->from on. */
-static int compare_chunk(struct chunk *chunk, const struct names *names, size_t end)
+/* Under memory.lock, from chunk->to on. */
+static int compare_piece(struct chunk *chunk, const struct names *names, size_t end)
 {
-	struct memory *m = chunk->m;
 	struct eav_reader reader;
-	int ret = eav_read_begin(m->eav.store, &reader);
+	int ret = eav_read_begin(chunk->m->eav.store, &reader);
 
-	chunk->sequence = m->sequence;
-	chunk->to = chunk->from;
 	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES)
 		ret = agree_one(chunk, &reader, names_at(names, chunk->to++));
 	eav_read_end(&reader);
 	return ret;
 }
 
-static int take_chunk(struct chunk *chunk, const struct names *names)
+static size_t at_most(size_t n, size_t most)
+{
+	return n < most ? n : most;
+}
+
+/* Nobody who saves waits for more than a piece. */
+static int compare_chunk(struct chunk *chunk, const struct names *names)
 {
 	struct memory *m = chunk->m;
-	size_t left = names->count - chunk->from;
-	int ret;
+	size_t end = chunk->from + at_most(names->count - chunk->from, CHUNK_ENTITIES);
+	int ret = 0;
 
-	pthread_rwlock_rdlock(&m->lock);
-	ret = compare_chunk(chunk, names,
-		chunk->from + (left < CHUNK_ENTITIES ? left : CHUNK_ENTITIES));
-	pthread_rwlock_unlock(&m->lock);
+	chunk->to = chunk->from;
+	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES) {
+		pthread_rwlock_rdlock(&m->lock);
+		if (chunk->to == chunk->from)
+			chunk->sequence = m->sequence;
+		ret = compare_piece(chunk, names,
+			chunk->to + at_most(end - chunk->to, PIECE_ENTITIES));
+		pthread_rwlock_unlock(&m->lock);
+	}
 	return ret;
 }
 
@@ -296,9 +304,12 @@ static int adopt_locked(struct chunk *chunk, const struct names *names, struct e
 	int ret = 0;
 
 	if (m->sequence != chunk->sequence) {
+		size_t end = chunk->to;
+
 		chunk->count = chunk->bytes = 0;
+		chunk->to = chunk->from;
 		buf_reset(&chunk->adopted);
-		ret = compare_chunk(chunk, names, chunk->to);
+		ret = compare_piece(chunk, names, end);
 	}
 	if (ret || !chunk->adopted.len)
 		return ret;
@@ -322,22 +333,60 @@ static int adopt_chunk(struct chunk *chunk, const struct names *names, struct er
 	return ret;
 }
 
-static int agree_chunk(struct memory *m, struct agree *agree, const struct names *names, size_t *at,
-	struct err *err)
+struct comparing {
+	struct chunk chunk;
+	const struct names *names;
+	pthread_t thread;
+	int ret;
+};
+
+static void *compare(void *context)
 {
-	struct chunk chunk = {.m = m, .agree = agree, .from = *at};
+	struct comparing *next = context;
+	struct chunk *chunk = &next->chunk;
+
+	chunk->items = arena_alloc(&chunk->arena, CHUNK_ENTITIES * sizeof(*chunk->items));
+	next->ret = chunk->items ? compare_chunk(chunk, next->names) : -ENOMEM;
+	return NULL;
+}
+
+static int write_chunk(struct chunk *chunk, const struct names *names, struct err *err)
+{
+	int ret = 0;
+
+	if (chunk->count)
+		ret = eav_write(chunk->m->eav.store, chunk->items, chunk->count, NULL, 0, err);
+	if (!ret && chunk->adopted.len)
+		ret = adopt_chunk(chunk, names, err);
+	return ret;
+}
+
+static void release_chunk(struct chunk *chunk)
+{
+	buf_release(&chunk->adopted);
+	arena_release(&chunk->arena);
+}
+
+/* Writes one while the next is compared, which is next's in the end. */
+static int agree_chunk(struct comparing *next, const struct names *names, struct err *err)
+{
+	struct chunk chunk = next->chunk;
+	bool more = chunk.to < names->count;
 	int ret;
 
-	chunk.items = arena_alloc(&chunk.arena, CHUNK_ENTITIES * sizeof(*chunk.items));
-	ret = chunk.items ? take_chunk(&chunk, names) : -ENOMEM;
-	*at = chunk.to;
-	if (!ret && chunk.count)
-		ret = eav_write(m->eav.store, chunk.items, chunk.count, NULL, 0, err);
-	if (!ret && chunk.adopted.len)
-		ret = adopt_chunk(&chunk, names, err);
-	buf_release(&chunk.adopted);
-	arena_release(&chunk.arena);
-	return ret;
+	*next = (struct comparing){
+		.chunk = {.m = chunk.m, .agree = chunk.agree, .from = chunk.to}, .names = names};
+	next->chunk.to = chunk.to;
+	ret = more ? -pthread_create(&next->thread, NULL, compare, next) : 0;
+	if (ret) {
+		release_chunk(&chunk);
+		return ret;
+	}
+	ret = write_chunk(&chunk, names, err);
+	release_chunk(&chunk);
+	if (more)
+		pthread_join(next->thread, NULL);
+	return ret ? ret : next->ret;
 }
 
 static bool is_closing(struct memory *m)
@@ -353,8 +402,8 @@ static bool is_closing(struct memory *m)
 int memory_agree(struct memory *m, struct agree *agree, struct err *err)
 {
 	struct names names = {0};
+	struct comparing next = {.chunk = {.m = m, .agree = agree}, .names = &names};
 	struct eav_stat stat;
-	size_t at = 0;
 	int ret = eav_stat(m->eav.store, &stat);
 
 	/* nothing there, and nothing to bring */
@@ -362,11 +411,16 @@ int memory_agree(struct memory *m, struct agree *agree, struct err *err)
 		return 0;
 	if (!ret)
 		ret = names_gather(&names, m);
-	while (!ret && at < names.count) {
-		ret = agree_chunk(m, agree, &names, &at, err);
+	if (!ret && names.count) {
+		compare(&next);
+		ret = next.ret;
+	}
+	while (!ret && next.chunk.from < names.count) {
+		ret = agree_chunk(&next, &names, err);
 		if (!ret && is_closing(m))
 			ret = -ECANCELED;
 	}
+	release_chunk(&next.chunk);
 	names_release(&names);
 	return ret && err && !err->code
 		       ? err_set(err, ret, "cannot bring the EAV store up: %s", strerror(-ret))
