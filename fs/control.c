@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "control_migrate.h"
 #include "health.h"
 
 /* ---- readers ---- */
@@ -85,6 +86,11 @@ static const struct control CONTROLS[] = {
 		health_print, NULL, false},
 	{".errors", "the last refused saves and background errors, one a line", read_errors, NULL,
 		false},
+	{".migrate",
+		"JSON: how far the migration to the EAV store is; write all, sessions, projects, "
+		"learnings\n"
+		"               or a key to begin one; pause, resume, stop",
+		migrate_print, migrate_write, true},
 	{".sync", "what is pending; write anything to bring the stores up to now, on disk",
 		read_sync, write_sync, true},
 	{".help", "this text", read_help, NULL, false},

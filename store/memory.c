@@ -23,7 +23,7 @@ static int init(struct memory *m, const struct memory_options *options)
 	pace_init(&m->work.pace, options->edn_delay_ms);
 	m->edn_path = strdup(options->edn_path);
 	m->store_path = strdup(options->store_dir);
-	return m->edn_path && m->store_path ? 0 : -ENOMEM;
+	return m->edn_path && m->store_path ? memory_migration_new(m) : -ENOMEM;
 }
 
 static void release(struct memory *m)
@@ -40,6 +40,8 @@ static void release(struct memory *m)
 	table_release(&m->held, NULL);
 	/* last: until here the store is ours */
 	store_dir_close(&m->dir);
+	memory_migration_free(m);
+	table_release(&m->flush.recent, free);
 	free(m->edn_path);
 	free(m->store_path);
 	pace_release(&m->work.pace);
@@ -60,8 +62,11 @@ static int start(struct memory *m, struct err *err)
 
 static int stop(struct memory *m, struct err *err)
 {
-	int ret = memory_worker_stop(m, err);
-	int flushed = pace_stop(&m->flush.pace, ret ? NULL : err);
+	int ret, flushed;
+
+	memory_migration_stop(m);
+	ret = memory_worker_stop(m, err);
+	flushed = pace_stop(&m->flush.pace, ret ? NULL : err);
 
 	return ret ? ret : flushed;
 }
@@ -82,6 +87,8 @@ int memory_open(struct memory **memory, const struct memory_options *options, st
 		ret = start(m, err);
 	if (!ret)
 		ret = memory_open_mode(m, err);
+	if (!ret && !options->read_only)
+		ret = memory_migration_start(m, err);
 	if (ret) {
 		stop(m, NULL);
 		release(m);

@@ -135,6 +135,40 @@ int memory_sync(struct memory *memory, struct err *err);
  */
 int memory_switch(struct memory *memory, struct slice word, struct err *err);
 
+/*
+ * Migration in the background: what memory.edn holds is brought to the EAV store, sessions first, then
+ * projects, learnings, the rest. The word: "all", "sessions", "projects", "learnings", or one key as EDN, which
+ * begin one; "pause", "resume", "stop". Returns at once. What is under way goes on over a kill and a remount.
+ * -EINVAL: no such word or key, or nothing to pause. -EBUSY: one is under way; or the mode writes no EAV
+ * store. -EROFS.
+ */
+int memory_migrate(struct memory *memory, struct slice word, struct err *err);
+
+enum { MIGRATION_WHAT_MAX = 508, MIGRATION_TYPES_MAX = 64, MIGRATION_FAILURES_MAX = 100 };
+
+struct memory_migration {
+	const char *state;             /* idle, running, paused, done, failed, stopped */
+	char what[MIGRATION_WHAT_MAX]; /* of the last that began */
+	/* entities; done includes skipped, those that were there already */
+	size_t total, done, failed, skipped;
+	double rate_per_s;
+	double left_s;                  /* negative: not known */
+	struct timespec started, ended; /* wall clock; 0: not yet */
+	size_t type_count;
+	struct memory_migration_type {
+		const char *type;
+		size_t total, done, failed;
+	} types[MIGRATION_TYPES_MAX];
+	size_t failure_count; /* at most MIGRATION_FAILURES_MAX are named */
+	struct memory_migration_failure {
+		char key[200];
+		char error[100];
+	} failures[MIGRATION_FAILURES_MAX];
+	char error[200]; /* why it failed, or was stopped */
+};
+/* One consistent moment of it. It is some 40 KB: not for a small stack. */
+void memory_migration(struct memory *memory, struct memory_migration *migration);
+
 struct memory_type_count {
 	const char *type;
 	size_t entities;

@@ -1,33 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_names.h"
+#include "memory_agree.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "json.h"
-
-/*
- * The two stores, entity by entity, in name order: all names are gathered first, then taken in chunks. Each
- * is compared, under the lock in short pieces, and written without it, while another thread compares the next
- * one. What is saved meanwhile comes to the EAV store behind the chunks, as the thread that writes them writes that.
- */
-enum { CHUNK_ENTITIES = 16384, CHUNK_BYTES = 32 << 20, PIECE_ENTITIES = 256 };
-
-struct chunk {
-	struct memory *m;
-	struct agree *agree;
-	struct arena arena;
-	struct eav_item *items;
-	size_t count;
-	size_t bytes;
-	size_t from, to;    /* of the names */
-	uint64_t sequence;  /* the memory's, when they were compared */
-	struct buf adopted; /* changes of what the EAV store is ahead with */
-};
-
-/* ---- one entity ---- */
 
 static struct hash128 identity_of(const struct eav_record *record, bool found)
 {
@@ -220,7 +198,7 @@ static int identify(struct doc *doc, const struct eav_record *record, struct has
 	return ret;
 }
 
-static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name)
+int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name)
 {
 	struct memory *m = chunk->m;
 	struct eav_record record = {0};
@@ -257,172 +235,4 @@ static int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slic
 out:
 	doc_release(&doc);
 	return ret;
-}
-
-/* ---- chunks ---- */
-
-/* Under memory.lock, from chunk->to on. */
-static int compare_piece(struct chunk *chunk, const struct names *names, size_t end)
-{
-	struct eav_reader reader;
-	int ret = eav_read_begin(chunk->m->eav.store, &reader);
-
-	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES)
-		ret = agree_one(chunk, &reader, names_at(names, chunk->to++));
-	eav_read_end(&reader);
-	return ret;
-}
-
-static size_t at_most(size_t n, size_t most)
-{
-	return n < most ? n : most;
-}
-
-/* Nobody who saves waits for more than a piece. */
-static int compare_chunk(struct chunk *chunk, const struct names *names)
-{
-	struct memory *m = chunk->m;
-	size_t end = chunk->from + at_most(names->count - chunk->from, CHUNK_ENTITIES);
-	int ret = 0;
-
-	chunk->to = chunk->from;
-	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES) {
-		pthread_rwlock_rdlock(&m->lock);
-		if (chunk->to == chunk->from)
-			chunk->sequence = m->sequence;
-		ret = compare_piece(chunk, names,
-			chunk->to + at_most(end - chunk->to, PIECE_ENTITIES));
-		pthread_rwlock_unlock(&m->lock);
-	}
-	return ret;
-}
-
-/* What was saved since it was compared is not to be overwritten: then it is compared again. */
-static int adopt_locked(struct chunk *chunk, const struct names *names, struct err *err)
-{
-	struct memory *m = chunk->m;
-	int ret = 0;
-
-	if (m->sequence != chunk->sequence) {
-		size_t end = chunk->to;
-
-		chunk->count = chunk->bytes = 0;
-		chunk->to = chunk->from;
-		buf_reset(&chunk->adopted);
-		ret = compare_piece(chunk, names, end);
-	}
-	if (ret || !chunk->adopted.len)
-		return ret;
-	return memory_commit_payload(m, JOURNAL_ADOPTION, &chunk->adopted, memory_now(), err);
-}
-
-static int adopt_chunk(struct chunk *chunk, const struct names *names, struct err *err)
-{
-	struct memory *m = chunk->m;
-	int ret;
-
-	pthread_mutex_lock(&m->adoption_lock);
-	if (m->adoption)
-		m->adoption(m->adoption_context, MEMORY_ADOPTION_BEGINS);
-	pthread_rwlock_wrlock(&m->lock);
-	ret = adopt_locked(chunk, names, err);
-	pthread_rwlock_unlock(&m->lock);
-	if (m->adoption)
-		m->adoption(m->adoption_context, MEMORY_ADOPTION_ENDS);
-	pthread_mutex_unlock(&m->adoption_lock);
-	return ret;
-}
-
-struct comparing {
-	struct chunk chunk;
-	const struct names *names;
-	pthread_t thread;
-	int ret;
-};
-
-static void *compare(void *context)
-{
-	struct comparing *next = context;
-	struct chunk *chunk = &next->chunk;
-
-	chunk->items = arena_alloc(&chunk->arena, CHUNK_ENTITIES * sizeof(*chunk->items));
-	next->ret = chunk->items ? compare_chunk(chunk, next->names) : -ENOMEM;
-	return NULL;
-}
-
-static int write_chunk(struct chunk *chunk, const struct names *names, struct err *err)
-{
-	int ret = 0;
-
-	if (chunk->count)
-		ret = eav_write(chunk->m->eav.store, chunk->items, chunk->count, NULL, 0, err);
-	if (!ret && chunk->adopted.len)
-		ret = adopt_chunk(chunk, names, err);
-	return ret;
-}
-
-static void release_chunk(struct chunk *chunk)
-{
-	buf_release(&chunk->adopted);
-	arena_release(&chunk->arena);
-}
-
-/* Writes one while the next is compared, which is next's in the end. */
-static int agree_chunk(struct comparing *next, const struct names *names, struct err *err)
-{
-	struct chunk chunk = next->chunk;
-	bool more = chunk.to < names->count;
-	int ret;
-
-	*next = (struct comparing){
-		.chunk = {.m = chunk.m, .agree = chunk.agree, .from = chunk.to}, .names = names};
-	next->chunk.to = chunk.to;
-	ret = more ? -pthread_create(&next->thread, NULL, compare, next) : 0;
-	if (ret) {
-		release_chunk(&chunk);
-		return ret;
-	}
-	ret = write_chunk(&chunk, names, err);
-	release_chunk(&chunk);
-	if (more)
-		pthread_join(next->thread, NULL);
-	return ret ? ret : next->ret;
-}
-
-static bool is_closing(struct memory *m)
-{
-	bool closing;
-
-	pthread_mutex_lock(&m->flush.pace.mutex);
-	closing = m->flush.pace.closing;
-	pthread_mutex_unlock(&m->flush.pace.mutex);
-	return closing;
-}
-
-int memory_agree(struct memory *m, struct agree *agree, struct err *err)
-{
-	struct names names = {0};
-	struct comparing next = {.chunk = {.m = m, .agree = agree}, .names = &names};
-	struct eav_stat stat;
-	int ret = eav_stat(m->eav.store, &stat);
-
-	/* nothing there, and nothing to bring */
-	if (!ret && !stat.entities && !agree->migrate && !agree->check)
-		return 0;
-	if (!ret)
-		ret = names_gather(&names, m);
-	if (!ret && names.count) {
-		compare(&next);
-		ret = next.ret;
-	}
-	while (!ret && next.chunk.from < names.count) {
-		ret = agree_chunk(&next, &names, err);
-		if (!ret && is_closing(m))
-			ret = -ECANCELED;
-	}
-	release_chunk(&next.chunk);
-	names_release(&names);
-	return ret && err && !err->code
-		       ? err_set(err, ret, "cannot bring the EAV store up: %s", strerror(-ret))
-		       : ret;
 }

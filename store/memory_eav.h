@@ -38,11 +38,12 @@ int memory_eav_item(struct memory *m, struct arena *arena, struct slice name,
 int memory_eav_collection(struct arena *arena, struct slice name, uint64_t sequence,
 	struct eav_item *item);
 
-/* ---- all of them: memory_agree.c ---- */
+/* ---- all of them: memory_walk.c, memory_agree.c ---- */
 
 struct agree {
-	bool migrate; /* what the EAV store never had is written there, too */
-	bool check;   /* changes nothing, counts what it lacks or holds otherwise */
+	bool migrate;  /* what the EAV store never had is written there, too */
+	bool check;    /* changes nothing, counts what it lacks or holds otherwise */
+	bool tolerant; /* an entity that can't be brought there does not end it */
 	size_t differ;
 	char first[200]; /* one of these */
 };

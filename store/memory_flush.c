@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_eav.h"
+#include "memory_agree.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -63,6 +64,32 @@ static bool is_eav_at(struct memory *m, uint64_t sequence)
 	return state == EAV_CLOSED || state == EAV_FAILED || m->eav.watermark == sequence;
 }
 
+/* What a migration has in hand of these is older now. */
+static int note_recent(struct memory *m, const struct batch *b)
+{
+	if (!atomic_load(&m->flush.notes)) {
+		table_release(&m->flush.recent, free);
+		return 0;
+	}
+	for (size_t i = 0; i < b->pending_count; i++) {
+		uint64_t *sequence = table_get(&m->flush.recent, b->items[i].name);
+		int ret = 0;
+
+		if (!sequence) {
+			sequence = malloc(sizeof(*sequence));
+			ret = sequence ? table_put(&m->flush.recent, b->items[i].name, sequence,
+						 NULL)
+				       : -ENOMEM;
+		}
+		if (ret) {
+			free(sequence);
+			return ret;
+		}
+		*sequence = b->sequence;
+	}
+	return 0;
+}
+
 static int write_batch(struct memory *m, struct batch *b, struct err *err)
 {
 	struct err sync_err = {0};
@@ -75,7 +102,9 @@ static int write_batch(struct memory *m, struct batch *b, struct err *err)
 	 * told to those who asked for a sync, and goes away when these have it all.
 	 */
 	journal_sync(m->journal, b->sequence, &sync_err);
-	ret = write_eav(m, b, err);
+	ret = note_recent(m, b);
+	if (!ret)
+		ret = write_eav(m, b, err);
 	if (!ret)
 		ret = save(m, b, err);
 	pthread_rwlock_wrlock(&m->lock);
@@ -175,6 +204,9 @@ static void run_job(struct memory *m, const struct err *err)
 		break;
 	case JOB_CHECK:
 		job->ret = check(m, job);
+		break;
+	case JOB_CHUNK:
+		job->ret = chunk_write(job->chunk, job->names, &job->err);
 		break;
 	case JOB_CLOSE:
 		job->ret = close_eav(m, &job->err);

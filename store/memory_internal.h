@@ -39,10 +39,12 @@ struct pending {
 	char bytes[];
 };
 
-/* What the flush thread does for a switch of the mode. */
+/* What the flush thread does for a switch of the mode, or a migration: one at a time, see memory.switching. */
 struct flush_job {
-	enum { JOB_BRING_UP, JOB_CHECK, JOB_CLOSE } kind;
+	enum { JOB_BRING_UP, JOB_CHECK, JOB_CHUNK, JOB_CLOSE } kind;
 	bool migrate;
+	struct chunk *chunk; /* of JOB_CHUNK, with what it was made of */
+	const struct names *names;
 	int ret;
 	struct err err;
 	size_t differ; /* of JOB_CHECK: entities, and one of them */
@@ -54,6 +56,9 @@ struct flush {
 	struct pace pace;
 	uint64_t watermark;    /* the thread's own: what saved holds */
 	struct flush_job *job; /* guarded by pace.mutex */
+	atomic_bool notes;     /* a migration runs: what is flushed is noted in recent */
+	struct table
+		recent; /* the thread's own: name -> the sequence number (u64) it was flushed up to */
 };
 
 enum eav_state { EAV_CLOSED, EAV_BEHIND, EAV_READY, EAV_FAILED };
@@ -142,12 +147,13 @@ struct memory {
 	memory_adoption_fn *adoption;  /* guarded by adoption_lock */
 	void *adoption_context;
 
-	pthread_mutex_t switching; /* the mode, one at a time; outermost */
+	pthread_mutex_t switching; /* a job of the flush thread, one at a time; outermost */
 	struct eav_side eav;
 	bool foreign; /* at open, then the worker's: memory.edn is not the file that was left here */
 	bool file_noted; /* at open: saved's note of it is true to the stat */
 	struct flush flush;
 	struct work work;
+	struct migration *migration;
 };
 
 /* The flush thread waits so long, unless so much is pending. */
@@ -178,6 +184,8 @@ int doc_load(struct memory *m, struct doc *doc);
 /* The same, but never from the EAV store. */
 int doc_load_edn(struct memory *m, struct doc *doc);
 void doc_release(struct doc *doc);
+/* The entity's type, of a doc whose id and item are known: memory_read.c. */
+const char *memory_type_of(struct memory *m, const struct doc *doc);
 /* What memory_read returns, appended. */
 int doc_bytes(struct memory *m, struct doc *doc, struct buf *out);
 int doc_size(struct memory *m, struct doc *doc, uint64_t *size);
@@ -320,6 +328,17 @@ int memory_set_aside(struct memory *m, const struct buf *copy, struct err *err);
 
 const char *memory_mode_name(struct memory *m);
 int memory_set_mode(struct memory *m, enum mode mode, bool force, struct err *err);
+
+/* Runs it on the flush thread, behind what is pending. With memory.switching held. */
+int memory_run_job(struct memory *m, struct flush_job *job, struct err *err);
+
+/* ---- memory_migrate.c ---- */
+
+int memory_migration_new(struct memory *m);
+/* Goes on with what a mount before this one has begun. */
+int memory_migration_start(struct memory *m, struct err *err);
+void memory_migration_stop(struct memory *m); /* it goes on at the next mount */
+void memory_migration_free(struct memory *m);
 
 /* ---- memory_rewrite.c ---- */
 

@@ -19,8 +19,7 @@ const char *memory_mode_name(struct memory *m)
 	return mode_row((enum mode)atomic_load(&m->mode))->name;
 }
 
-/* Runs it on the flush thread, behind what is pending. */
-static int run_job(struct memory *m, struct flush_job *job, struct err *err)
+int memory_run_job(struct memory *m, struct flush_job *job, struct err *err)
 {
 	struct err pace_err = {0};
 
@@ -43,13 +42,13 @@ static int bring_eav_up(struct memory *m, bool migrate, struct err *err)
 {
 	struct flush_job job = {.kind = JOB_BRING_UP, .migrate = migrate};
 
-	return run_job(m, &job, err);
+	return memory_run_job(m, &job, err);
 }
 
 static int check_agreement(struct memory *m, struct err *err)
 {
 	struct flush_job job = {.kind = JOB_CHECK};
-	int ret = run_job(m, &job, err);
+	int ret = memory_run_job(m, &job, err);
 
 	if (ret)
 		return err_set(err, -EBUSY, "the EAV store can't take over: %.150s",
@@ -161,7 +160,7 @@ int memory_set_mode(struct memory *m, enum mode mode, bool force, struct err *er
 			bring_eav_up(m, false, &later);
 		/* opened for nothing, or needed no more */
 		if ((ret && !from->writes_eav) || (!ret && !to->writes_eav))
-			run_job(m, &close, NULL);
+			memory_run_job(m, &close, NULL);
 	}
 	pthread_mutex_unlock(&m->switching);
 	return ret;

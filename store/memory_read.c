@@ -149,7 +149,7 @@ int memory_list(struct memory *m, struct slice directory, memory_list_fn *fn, vo
 
 /* ---- describing ---- */
 
-static const char *type_of(struct memory *m, struct doc *doc)
+const char *memory_type_of(struct memory *m, const struct doc *doc)
 {
 	struct arena arena = ARENA_INIT;
 	const struct schema_row *row = schema_match(m->options.schema, memory_keyword(doc->id.key));
@@ -211,7 +211,7 @@ static int describe(struct memory *m, struct slice path, struct buf *key, const 
 		buf_add_slice(key, doc.id.key);
 	}
 	if (!ret)
-		*type = type_of(m, &doc);
+		*type = memory_type_of(m, &doc);
 	doc_release(&doc);
 	return ret ? ret : buf_error(key);
 }
@@ -264,7 +264,7 @@ size_t memory_count_types(struct memory *m, struct memory_type_count *rows, size
 			continue;
 		if (doc_id(m, node, &doc) == 0 &&
 			ednfile_get(m->file, doc.id.key, doc.id.member, &doc.item) == 0)
-			count_one(&counts, type_of(m, &doc));
+			count_one(&counts, memory_type_of(m, &doc));
 		doc_release(&doc);
 	}
 	pthread_rwlock_unlock(&m->lock);

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "control_migrate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <cjson/cJSON.h>
+
+static void add_time(cJSON *to, const char *name, struct timespec time)
+{
+	char text[32];
+	struct tm tm;
+
+	if (!time.tv_sec) {
+		cJSON_AddNullToObject(to, name);
+		return;
+	}
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&time.tv_sec, &tm));
+	cJSON_AddStringToObject(to, name, text);
+}
+
+static void add_text(cJSON *to, const char *name, const char *text)
+{
+	if (*text)
+		cJSON_AddStringToObject(to, name, text);
+	else
+		cJSON_AddNullToObject(to, name);
+}
+
+static void add_counts(cJSON *to, size_t total, size_t done, size_t failed)
+{
+	cJSON_AddNumberToObject(to, "total", (double)total);
+	cJSON_AddNumberToObject(to, "done", (double)done);
+	cJSON_AddNumberToObject(to, "failed", (double)failed);
+}
+
+static void add_types(cJSON *root, const struct memory_migration *migration)
+{
+	cJSON *types = cJSON_AddObjectToObject(root, "types");
+
+	for (size_t i = 0; i < migration->type_count; i++) {
+		const struct memory_migration_type *type = &migration->types[i];
+
+		add_counts(cJSON_AddObjectToObject(types, type->type), type->total, type->done,
+			type->failed);
+	}
+}
+
+static void add_failures(cJSON *root, const struct memory_migration *migration)
+{
+	cJSON *failures = cJSON_AddArrayToObject(root, "failures");
+
+	for (size_t i = 0; i < migration->failure_count; i++) {
+		cJSON *one = cJSON_CreateObject();
+
+		cJSON_AddStringToObject(one, "key", migration->failures[i].key);
+		cJSON_AddStringToObject(one, "error", migration->failures[i].error);
+		cJSON_AddItemToArray(failures, one);
+	}
+}
+
+static cJSON *make(const struct memory_migration *migration)
+{
+	cJSON *root = cJSON_CreateObject();
+
+	if (!root)
+		return NULL;
+	cJSON_AddStringToObject(root, "state", migration->state);
+	add_text(root, "what", migration->what);
+	add_counts(root, migration->total, migration->done, migration->failed);
+	cJSON_AddNumberToObject(root, "skipped", (double)migration->skipped);
+	cJSON_AddNumberToObject(root, "rate", (double)(long)migration->rate_per_s);
+	if (migration->left_s < 0)
+		cJSON_AddNullToObject(root, "left_s");
+	else
+		cJSON_AddNumberToObject(root, "left_s", (double)(long)(migration->left_s + 0.5));
+	add_time(root, "started", migration->started);
+	add_time(root, "ended", migration->ended);
+	add_types(root, migration);
+	add_failures(root, migration);
+	add_text(root, "error", migration->error);
+	return root;
+}
+
+int migrate_print(struct fs *fs, struct buf *out)
+{
+	struct memory_migration *migration = malloc(sizeof(*migration));
+	cJSON *root = NULL;
+	char *text = NULL;
+
+	if (migration) {
+		memory_migration(fs->memory, migration);
+		root = make(migration);
+	}
+	if (root)
+		text = cJSON_Print(root);
+	cJSON_Delete(root);
+	free(migration);
+	if (!text)
+		return -ENOMEM;
+	buf_add_format(out, "%s\n", text);
+	cJSON_free(text);
+	return buf_error(out);
+}
+
+int migrate_write(struct fs *fs, struct slice text)
+{
+	struct err reason = {0};
+	char described[256];
+	int ret = memory_migrate(fs->memory, text, &reason);
+
+	if (ret)
+		refusals_log(fs->refusals, SLICE_LITERAL(".migrate"),
+			err_describe(&reason, described, sizeof(described)));
+	return ret;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_MEMORY_AGREE_H
+#define OUROFS_MEMORY_AGREE_H
+
+#include "memory_names.h"
+
+/*
+ * How the two stores are brought to agree, entity by entity (memory_agree.c), in chunks of a list of names
+ * (memory_walk.c). Each chunk is compared, under memory.lock in short pieces, and written without it, while
+ * another thread compares the next one.
+ *
+ *	struct walk walk = {.m = m, .agree = &agree, .names = &names, .chunk_entities = 4096};
+ *	ret = walk_begin(&walk, 0);
+ *	while (!ret && walk_more(&walk))
+ *		ret = walk_step(&walk, write, context, &err);	// write: on the flush thread, chunk_write
+ *	walk_end(&walk);
+ *
+ * What is saved between the two comes to the EAV store through the flush thread as ever. Where that does not
+ * wait for the walk, it notes what it has written (memory_flush.c), and chunk_write leaves that as it is.
+ */
+
+/* An entity that could not be brought there. */
+struct agree_failure {
+	struct agree_failure *next;
+	struct slice name; /* entity_id_name */
+	int ret;
+};
+
+struct chunk {
+	struct memory *m;
+	struct agree *agree;
+	struct arena arena;
+	struct eav_item *items;
+	size_t count;
+	size_t bytes;
+	size_t from, to;                /* of the names */
+	uint64_t sequence;              /* the memory's, when the first of them was compared */
+	struct buf adopted;             /* changes of what the EAV store is ahead with */
+	struct agree_failure *failures; /* of a tolerant agree */
+};
+
+/*
+ * Under memory.lock: finds out what is to be done for one name, which goes to items, or adopted. An error of
+ * this entity alone: damage, -ENOMEM.
+ */
+int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name);
+
+struct walk {
+	struct memory *m;
+	struct agree *agree;
+	const struct names *names;
+	size_t chunk_entities;
+	/* the walk's own */
+	struct chunk chunk; /* the one that is compared, from walk_begin on */
+	int ret;            /* of that */
+};
+
+int walk_begin(struct walk *walk, size_t from);
+bool walk_more(const struct walk *walk);
+/* write takes one chunk to the EAV store, which is then done and released. */
+typedef int walk_write_fn(void *context, struct chunk *chunk, struct err *err);
+int walk_step(struct walk *walk, walk_write_fn *write, void *context, struct err *err);
+void walk_end(struct walk *walk);
+
+/* The flush thread's, or where that does not run. */
+int chunk_write(struct chunk *chunk, const struct names *names, struct err *err);
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_migrate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "edn.h"
+
+/* ---- words ---- */
+
+static const struct {
+	const char *word;
+	int what;
+} WORDS[] = {
+	{"all", WANTED_ALL},
+	{"sessions", WANTED_SESSIONS},
+	{"projects", WANTED_PROJECTS},
+	{"learnings", WANTED_LEARNINGS},
+};
+
+int wanted_read(struct wanted *wanted, struct slice word, struct err *err)
+{
+	struct arena arena = ARENA_INIT;
+	struct edn key;
+	int ret;
+
+	*wanted = (struct wanted){.what = WANTED_KEY};
+	for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++) {
+		if (slice_equal(word, slice_str(WORDS[i].word))) {
+			wanted->what = WORDS[i].what;
+			return 0;
+		}
+	}
+	ret = edn_read(&arena, word, EDN_LOAD_DEPTH, &key, NULL, NULL);
+	/* a bare word is a symbol: rather a slip of the pen than a key */
+	if (ret || key.type == EDN_SYMBOL)
+		ret = err_set(err, -EINVAL,
+			"no such thing to migrate (all, sessions, projects, learnings, or a key "
+			"as :config; pause, resume, stop)");
+	if (!ret) {
+		edn_print_canonical(&wanted->key, &key);
+		ret = buf_error(&wanted->key);
+	}
+	arena_release(&arena);
+	return ret;
+}
+
+/* ---- classes, in the order of their urgency ---- */
+
+static const struct {
+	const char *type;
+	int what;
+} CLASSES[] = {
+	{"session", WANTED_SESSIONS},
+	{"presence", WANTED_SESSIONS},
+	{"builder-session", WANTED_SESSIONS},
+	{"session-snapshot", WANTED_SESSIONS},
+	{"comment", WANTED_SESSIONS},
+	{"version", WANTED_SESSIONS},
+	{"operations", WANTED_SESSIONS},
+	{"project", WANTED_PROJECTS},
+	{"learning", WANTED_LEARNINGS},
+	{"learning-index", WANTED_LEARNINGS},
+	{"tag", WANTED_LEARNINGS},
+	{"wal", WANTED_LEARNINGS},
+	{"review", WANTED_LEARNINGS},
+};
+
+/* WANTED_ALL is the rest's. */
+static int class_of(const char *type)
+{
+	for (size_t i = 0; i < sizeof(CLASSES) / sizeof(CLASSES[0]); i++)
+		if (strcmp(type, CLASSES[i].type) == 0)
+			return CLASSES[i].what;
+	return WANTED_ALL;
+}
+
+static const char *type_of_key(struct memory *m, struct slice key)
+{
+	const struct schema_row *row = schema_match(m->options.schema, memory_keyword(key));
+
+	return row ? row->type : "cache";
+}
+
+/* NULL: nothing is served there. Under memory.lock. */
+static const char *type_of_id(struct memory *m, struct entity_id id)
+{
+	struct tree_node *node = memory_find_node(m, id, false);
+	struct doc doc = DOC_INIT;
+	const char *type = NULL;
+
+	if (!node) {
+		node = id.member.ptr ? NULL : memory_find_node(m, id, true);
+		return node && node->dir->keyed ? type_of_key(m, id.key) : NULL;
+	}
+	if (doc_id(m, node, &doc) == 0 &&
+		ednfile_get(m->file, doc.id.key, doc.id.member, &doc.item) == 0)
+		type = memory_type_of(m, &doc);
+	doc_release(&doc);
+	/* what can't be read will be among the failures */
+	return type ? type : type_of_key(m, id.key);
+}
+
+/* ---- the plan ---- */
+
+/* Which of the plan's types; those past the last row share it. */
+static unsigned char type_row(struct plan *plan, const char *type)
+{
+	size_t i = 0;
+
+	while (i < plan->type_count && strcmp(plan->type_names[i], type) != 0)
+		i++;
+	if (i == MIGRATION_TYPES_MAX)
+		i--;
+	if (i == plan->type_count)
+		plan->type_names[plan->type_count++] = type;
+	plan->type_counts[i]++;
+	return (unsigned char)i;
+}
+
+enum { CLASS_NONE = 255, PIECE = 512 };
+
+static int class_of_name(struct memory *m, const struct wanted *wanted, struct slice name,
+	const char **type)
+{
+	struct entity_id id;
+	int what;
+
+	if (!entity_id_of_name(name, &id))
+		return CLASS_NONE;
+	if (wanted->what == WANTED_KEY && !slice_equal(id.key, buf_slice(&wanted->key)))
+		return CLASS_NONE;
+	*type = type_of_id(m, id);
+	if (!*type)
+		return CLASS_NONE;
+	what = class_of(*type);
+	return wanted->what >= WANTED_ALL || what == (int)wanted->what ? what : CLASS_NONE;
+}
+
+/* Fills classes and plan->types. */
+static void classify(struct plan *plan, struct memory *m, const struct wanted *wanted,
+	unsigned char *classes)
+{
+	size_t count = plan->names.count;
+
+	for (size_t from = 0; from < count; from += PIECE) {
+		pthread_rwlock_rdlock(&m->lock);
+		for (size_t i = from; i < count && i < from + PIECE; i++) {
+			const char *type = NULL;
+
+			classes[i] = (unsigned char)class_of_name(m, wanted,
+				names_at(&plan->names, i), &type);
+			if (classes[i] != CLASS_NONE)
+				plan->types[i] = type_row(plan, type);
+		}
+		pthread_rwlock_unlock(&m->lock);
+	}
+}
+
+/* By class, within one in the order of names. */
+static int order(struct plan *plan, const unsigned char *classes)
+{
+	struct names *names = &plan->names;
+	size_t *at = calloc(names->count + 1, sizeof(*at));
+	unsigned char *types = calloc(names->count + 1, 1);
+	size_t kept = 0;
+
+	if (!at || !types) {
+		free(at);
+		free(types);
+		return -ENOMEM;
+	}
+	for (int class = WANTED_SESSIONS; class <= WANTED_ALL; class ++) {
+		for (size_t i = 0; i < names->count; i++) {
+			if (classes[i] != class)
+				continue;
+			at[kept] = names->at[i];
+			types[kept++] = plan->types[i];
+		}
+	}
+	free(names->at);
+	free(plan->types);
+	names->at = at;
+	names->count = kept;
+	plan->types = types;
+	return 0;
+}
+
+int plan_make(struct plan *plan, struct memory *m, const struct wanted *wanted)
+{
+	unsigned char *classes = NULL;
+	int ret;
+
+	*plan = (struct plan){0};
+	ret = names_gather(&plan->names, m);
+	if (!ret) {
+		classes = malloc(plan->names.count + 1);
+		plan->types = calloc(plan->names.count + 1, 1);
+		ret = classes && plan->types ? 0 : -ENOMEM;
+	}
+	if (!ret) {
+		classify(plan, m, wanted, classes);
+		ret = order(plan, classes);
+	}
+	free(classes);
+	if (ret)
+		plan_release(plan);
+	return ret;
+}
+
+void plan_release(struct plan *plan)
+{
+	names_release(&plan->names);
+	free(plan->types);
+	*plan = (struct plan){0};
+}

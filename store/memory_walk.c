@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_agree.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { CHUNK_ENTITIES = 16384, CHUNK_BYTES = 32 << 20, PIECE_ENTITIES = 256 };
+
+/* ---- comparing ---- */
+
+static int note_failure(struct chunk *chunk, struct slice name, int ret)
+{
+	struct agree_failure *failure = arena_alloc(&chunk->arena, sizeof(*failure));
+	char *copy = arena_copy(&chunk->arena, name.ptr, name.len);
+
+	if (!failure || !copy)
+		return -ENOMEM;
+	*failure = (struct agree_failure){chunk->failures, slice_of(copy, name.len), ret};
+	chunk->failures = failure;
+	return 0;
+}
+
+static bool is_open(struct memory *m)
+{
+	int state = atomic_load(&m->eav.state);
+
+	return m->eav.store && (state == EAV_BEHIND || state == EAV_READY);
+}
+
+/* Under memory.lock, from chunk->to on. */
+static int compare_piece(struct chunk *chunk, const struct names *names, size_t end)
+{
+	struct eav_reader reader;
+	int ret = is_open(chunk->m) ? eav_read_begin(chunk->m->eav.store, &reader) : -ENODEV;
+
+	if (ret)
+		return ret;
+	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES) {
+		struct slice name = names_at(names, chunk->to++);
+
+		ret = agree_one(chunk, &reader, name);
+		if (ret && chunk->agree->tolerant)
+			ret = note_failure(chunk, name, ret);
+	}
+	eav_read_end(&reader);
+	return ret;
+}
+
+static size_t at_most(size_t n, size_t most)
+{
+	return n < most ? n : most;
+}
+
+/* Nobody who saves waits for more than a piece. */
+static int compare_chunk(struct chunk *chunk, const struct names *names, size_t entities)
+{
+	struct memory *m = chunk->m;
+	size_t end = chunk->from + at_most(names->count - chunk->from, entities);
+	int ret = 0;
+
+	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES) {
+		pthread_rwlock_rdlock(&m->lock);
+		if (chunk->to == chunk->from)
+			chunk->sequence = m->sequence;
+		ret = compare_piece(chunk, names,
+			chunk->to + at_most(end - chunk->to, PIECE_ENTITIES));
+		pthread_rwlock_unlock(&m->lock);
+	}
+	return ret;
+}
+
+static void *compare(void *context)
+{
+	struct walk *walk = context;
+	struct chunk *chunk = &walk->chunk;
+
+	chunk->items = arena_alloc(&chunk->arena, walk->chunk_entities * sizeof(*chunk->items));
+	walk->ret =
+		chunk->items ? compare_chunk(chunk, walk->names, walk->chunk_entities) : -ENOMEM;
+	return NULL;
+}
+
+/* ---- writing ---- */
+
+/* What was saved since it was compared is not to be overwritten: then it is compared again. */
+static int adopt_locked(struct chunk *chunk, const struct names *names, struct err *err)
+{
+	struct memory *m = chunk->m;
+	int ret = 0;
+
+	if (m->sequence != chunk->sequence) {
+		size_t end = chunk->to;
+
+		chunk->count = chunk->bytes = 0;
+		chunk->to = chunk->from;
+		chunk->failures = NULL;
+		buf_reset(&chunk->adopted);
+		ret = compare_piece(chunk, names, end);
+	}
+	if (ret || !chunk->adopted.len)
+		return ret;
+	return memory_commit_payload(m, JOURNAL_ADOPTION, &chunk->adopted, memory_now(), err);
+}
+
+static int adopt_chunk(struct chunk *chunk, const struct names *names, struct err *err)
+{
+	struct memory *m = chunk->m;
+	int ret;
+
+	pthread_mutex_lock(&m->adoption_lock);
+	if (m->adoption)
+		m->adoption(m->adoption_context, MEMORY_ADOPTION_BEGINS);
+	pthread_rwlock_wrlock(&m->lock);
+	ret = adopt_locked(chunk, names, err);
+	pthread_rwlock_unlock(&m->lock);
+	if (m->adoption)
+		m->adoption(m->adoption_context, MEMORY_ADOPTION_ENDS);
+	pthread_mutex_unlock(&m->adoption_lock);
+	return ret;
+}
+
+/* Of what was flushed since the chunk was compared, the EAV store has the newer value. */
+static void drop_flushed(struct chunk *chunk)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < chunk->count; i++) {
+		const uint64_t *sequence = table_get(&chunk->m->flush.recent, chunk->items[i].name);
+
+		if (!sequence || *sequence <= chunk->sequence)
+			chunk->items[kept++] = chunk->items[i];
+	}
+	chunk->count = kept;
+}
+
+/* The disk's trouble, not an entity's. */
+static bool is_of_the_store(int ret)
+{
+	return ret == -ENOSPC || ret == -EDQUOT || ret == -EIO || ret == -EROFS || ret == -ENOMEM;
+}
+
+/* All could not be written together: which one is it? */
+static int write_each(struct chunk *chunk, struct err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < chunk->count && !ret; i++) {
+		ret = eav_write(chunk->m->eav.store, &chunk->items[i], 1, NULL, 0, err);
+		if (ret && !is_of_the_store(ret))
+			ret = note_failure(chunk, chunk->items[i].name, ret);
+	}
+	return ret;
+}
+
+int chunk_write(struct chunk *chunk, const struct names *names, struct err *err)
+{
+	int ret = 0;
+
+	if (!is_open(chunk->m))
+		return -ENODEV;
+	drop_flushed(chunk);
+	if (chunk->count)
+		ret = eav_write(chunk->m->eav.store, chunk->items, chunk->count, NULL, 0, err);
+	if (ret && chunk->agree->tolerant && !is_of_the_store(ret)) {
+		*err = (struct err){0};
+		ret = write_each(chunk, err);
+	}
+	if (!ret && chunk->adopted.len)
+		ret = adopt_chunk(chunk, names, err);
+	return ret;
+}
+
+/* ---- the walk ---- */
+
+static void release_chunk(struct chunk *chunk)
+{
+	buf_release(&chunk->adopted);
+	arena_release(&chunk->arena);
+}
+
+static void next_chunk(struct walk *walk, size_t from)
+{
+	walk->chunk = (struct chunk){.m = walk->m, .agree = walk->agree, .from = from, .to = from};
+	walk->ret = 0;
+}
+
+int walk_begin(struct walk *walk, size_t from)
+{
+	next_chunk(walk, from);
+	if (walk_more(walk))
+		compare(walk);
+	return walk->ret;
+}
+
+bool walk_more(const struct walk *walk)
+{
+	return walk->chunk.from < walk->names->count;
+}
+
+int walk_step(struct walk *walk, walk_write_fn *write, void *context, struct err *err)
+{
+	struct chunk chunk = walk->chunk;
+	pthread_t thread;
+	bool more;
+	int ret = 0;
+
+	next_chunk(walk, chunk.to);
+	more = walk_more(walk);
+	if (more)
+		ret = -pthread_create(&thread, NULL, compare, walk);
+	if (!ret) {
+		ret = write(context, &chunk, err);
+		if (more)
+			pthread_join(thread, NULL);
+	}
+	release_chunk(&chunk);
+	return ret ? ret : walk->ret;
+}
+
+void walk_end(struct walk *walk)
+{
+	release_chunk(&walk->chunk);
+	walk->chunk = (struct chunk){0};
+}
+
+/* ---- all of it at once ---- */
+
+static bool is_closing(struct memory *m)
+{
+	bool closing;
+
+	pthread_mutex_lock(&m->flush.pace.mutex);
+	closing = m->flush.pace.closing;
+	pthread_mutex_unlock(&m->flush.pace.mutex);
+	return closing;
+}
+
+static int write_here(void *context, struct chunk *chunk, struct err *err)
+{
+	return chunk_write(chunk, context, err);
+}
+
+int memory_agree(struct memory *m, struct agree *agree, struct err *err)
+{
+	struct names names = {0};
+	struct walk walk = {
+		.m = m, .agree = agree, .names = &names, .chunk_entities = CHUNK_ENTITIES};
+	struct eav_stat stat;
+	int ret = eav_stat(m->eav.store, &stat);
+
+	/* nothing there, and nothing to bring */
+	if (!ret && !stat.entities && !agree->migrate && !agree->check)
+		return 0;
+	if (!ret)
+		ret = names_gather(&names, m);
+	if (!ret)
+		ret = walk_begin(&walk, 0);
+	while (!ret && walk_more(&walk)) {
+		ret = walk_step(&walk, write_here, &names, err);
+		if (!ret && is_closing(m))
+			ret = -ECANCELED;
+	}
+	walk_end(&walk);
+	names_release(&names);
+	return ret && err && !err->code
+		       ? err_set(err, ret, "cannot bring the EAV store up: %s", strerror(-ret))
+		       : ret;
+}
