@@ -317,7 +317,8 @@ static int check_wanted(struct memory *m, struct slice word, struct err *err)
 	if (!ret && word.len >= sizeof(((struct note *)0)->what))
 		ret = err_set(err, -EINVAL, "the key is too long");
 	if (!ret && wanted.what == WANTED_KEY && !has_key(m, buf_slice(&wanted.key)))
-		ret = err_set(err, -EINVAL, "there is no key %.150s", wanted.key.ptr);
+		ret = err_set(err, -EINVAL, "there is no key %.*s",
+			wanted.key.len < 150 ? (int)wanted.key.len : 150, wanted.key.ptr);
 	if (!ret && !mode_row((enum mode)atomic_load(&m->mode))->writes_eav)
 		ret = err_set(err, -EBUSY,
 			"the mode is %s, which writes no EAV store: switch to dual-write or "

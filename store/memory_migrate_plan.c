@@ -23,6 +23,7 @@ int wanted_read(struct wanted *wanted, struct slice word, struct err *err)
 {
 	struct arena arena = ARENA_INIT;
 	struct edn key;
+	size_t end;
 	int ret;
 
 	*wanted = (struct wanted){.what = WANTED_KEY};
@@ -32,9 +33,9 @@ int wanted_read(struct wanted *wanted, struct slice word, struct err *err)
 			return 0;
 		}
 	}
-	ret = edn_read(&arena, word, EDN_LOAD_DEPTH, &key, NULL, NULL);
+	ret = edn_read(&arena, word, EDN_LOAD_DEPTH, &key, &end, NULL);
 	/* a bare word is a symbol: rather a slip of the pen than a key */
-	if (ret || key.type == EDN_SYMBOL)
+	if (ret || end != word.len || key.type == EDN_SYMBOL)
 		ret = err_set(err, -EINVAL,
 			"no such thing to migrate (all, sessions, projects, learnings, or a key "
 			"as :config; pause, resume, stop)");
