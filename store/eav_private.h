@@ -7,6 +7,8 @@
 
 enum { EAV_NOTES, EAV_DOCUMENTS, EAV_EAV, EAV_AVE, EAV_TABLES }; /* of env.tables */
 
+#define EAV_NEXT_ENTITY "next_entity" /* a note: u64, the next number to be given */
+
 struct eav {
 	struct env env;
 	/* of what was committed; written inside env_write, read anywhere, atomically */
@@ -123,6 +125,8 @@ struct eav_row {
 	uint64_t number;    /* of indexes */
 	MDB_val key, val;
 };
+/* Of an index: number and whole from key and val. 0, -EIO, or -ENOENT for the row of a number by itself. */
+int eav_row_decode(unsigned table, struct eav_row *row);
 /* A non-zero return stops the scan, which returns it. */
 typedef int eav_row_fn(void *context, const struct eav_row *row);
 

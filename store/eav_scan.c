@@ -15,8 +15,7 @@ struct run {
 	size_t count, cap;
 };
 
-/* 0, -EIO, or -ENOENT for what is no row. */
-static int index_row(unsigned table, struct eav_row *row)
+int eav_row_decode(unsigned table, struct eav_row *row)
 {
 	struct slice key = eav_slice(row->key);
 	char again[EAV_KEY_MAX];
@@ -114,7 +113,7 @@ static int take_key(struct run *run, MDB_val key, MDB_val val)
 	if (run->scan->table == EAV_DOCUMENTS)
 		document_row(&row);
 	else
-		ret = index_row(run->scan->table, &row);
+		ret = eav_row_decode(run->scan->table, &row);
 	if (ret)
 		return ret == -ENOENT ? 0 : ret;
 	return take(run, &row);

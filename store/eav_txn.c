@@ -7,8 +7,6 @@
 
 enum { SORT_FROM = 16 }; /* items: fewer are not worth the sorting */
 
-static const char NEXT_ENTITY[] = "next_entity";
-
 /* One eav_write. */
 struct batch {
 	struct eav *eav;
@@ -328,7 +326,7 @@ static struct eav_key note_key(const char *name)
 
 static int load_next_entity(struct batch *b)
 {
-	struct eav_key key = note_key(NEXT_ENTITY);
+	struct eav_key key = note_key(EAV_NEXT_ENTITY);
 	MDB_val k = eav_key_val(&key);
 	MDB_val val;
 	int ret = mdb_get(b->txn, table(b, EAV_NOTES), &k, &val);
@@ -361,7 +359,7 @@ static int load_last(struct batch *b)
 
 static int write_notes(struct batch *b)
 {
-	struct eav_key key = note_key(NEXT_ENTITY);
+	struct eav_key key = note_key(EAV_NEXT_ENTITY);
 	struct slice next = slice_of(&b->next_entity, sizeof(b->next_entity));
 	int ret = b->next_entity == b->first_new ? 0 : put(b, EAV_NOTES, &key, next);
 
