@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "control_migrate.h"
+#include "control_validate.h"
 #include "health.h"
 
 /* ---- readers ---- */
@@ -91,6 +92,10 @@ static const struct control CONTROLS[] = {
 		"learnings\n"
 		"               or a key to begin one; pause, resume, stop",
 		migrate_print, migrate_write, true},
+	{".validate",
+		"JSON: what the last comparison of both stores found; write run to compare, or "
+		"stop",
+		control_read_validate, control_write_validate, false},
 	{".sync", "what is pending; write anything to bring the stores up to now, on disk",
 		read_sync, write_sync, true},
 	{".help", "this text", read_help, NULL, false},

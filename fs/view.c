@@ -101,7 +101,6 @@ bool view_is_reserved(struct slice path)
 		".metrics",
 		".events",
 		".migrate",
-		".validate",
 	};
 	const char *slash = path.len ? memchr(path.ptr, '/', path.len) : NULL;
 	struct slice first = slash ? slice_of(path.ptr, (size_t)(slash - path.ptr)) : path;

@@ -8,7 +8,7 @@
 
 enum { STAGE_DOCUMENTS, STAGE_EAV, STAGE_AVE, STAGE_NOTES, STAGES };
 /* Of one slice: rows, where so many bytes of a value count as a row, too. */
-enum { SLICE_WORK = 2000, ROW_BYTES = 4096 };
+enum { SLICE_WORK = 500, ROW_BYTES = 4096 };
 enum { OWNER_NONE, OWNER_DAMAGED, OWNER_KNOWN };
 
 int eav_check_tell(struct eav_check *check, enum eav_problem_kind kind, struct slice name,

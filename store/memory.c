@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "validator.h"
+
 static int init(struct memory *m, const struct memory_options *options)
 {
 	pthread_rwlockattr_t attributes;
@@ -23,11 +25,13 @@ static int init(struct memory *m, const struct memory_options *options)
 	pace_init(&m->work.pace, options->edn_delay_ms);
 	m->edn_path = strdup(options->edn_path);
 	m->store_path = strdup(options->store_dir);
-	return m->edn_path && m->store_path ? memory_migration_new(m) : -ENOMEM;
+	m->validator = validator_new(m);
+	return m->edn_path && m->store_path && m->validator ? memory_migration_new(m) : -ENOMEM;
 }
 
 static void release(struct memory *m)
 {
+	validator_free(m->validator);
 	journal_close(m->journal);
 	eav_close(m->eav.store);
 	saved_close(m->saved);
@@ -62,12 +66,13 @@ static int start(struct memory *m, struct err *err)
 
 static int stop(struct memory *m, struct err *err)
 {
-	int ret, flushed;
+	int flushed;
+	int ret;
 
 	memory_migration_stop(m);
+	validator_stop(m->validator);
 	ret = memory_worker_stop(m, err);
 	flushed = pace_stop(&m->flush.pace, ret ? NULL : err);
-
 	return ret ? ret : flushed;
 }
 

@@ -110,6 +110,8 @@ struct work {
 	bool set_aside;    /* the other writer's file was broken, or lacked most */
 };
 
+struct validator;
+
 struct memory {
 	struct memory_options options;
 	char *edn_path;
@@ -154,6 +156,7 @@ struct memory {
 	struct flush flush;
 	struct work work;
 	struct migration *migration;
+	struct validator *validator;
 };
 
 /* The flush thread waits so long, unless so much is pending. */

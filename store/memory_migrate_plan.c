@@ -194,7 +194,7 @@ int plan_make(struct plan *plan, struct memory *m, const struct wanted *wanted)
 	int ret;
 
 	*plan = (struct plan){0};
-	ret = names_gather(&plan->names, m);
+	ret = names_gather(&plan->names, m, NULL);
 	if (!ret) {
 		classes = malloc(plan->names.count + 1);
 		plan->types = calloc(plan->names.count + 1, 1);

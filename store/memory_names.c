@@ -55,20 +55,28 @@ static void sort_names(struct names *names)
 	names->count = kept;
 }
 
+enum { SLICE_NAMES = 4096 };
+
 struct gather {
 	struct memory *m;
+	const struct ednfile *edn;
 	struct names *names;
 	struct slice key;
+	struct buf last; /* of the EAV store's names: where the slice before ended */
+	size_t left;     /* in this slice */
 };
 
 static int gather_one(struct gather *gather, struct entity_id id)
 {
 	struct buf name = BUF_INIT;
+	bool ghost;
 	int ret;
 
 	entity_id_name(&name, id);
 	ret = buf_error(&name);
-	if (!ret && !table_get(&gather->m->ghosts, buf_slice(&name)))
+	ghost = !ret && gather->edn == gather->m->file &&
+		table_get(&gather->m->ghosts, buf_slice(&name));
+	if (!ret && !ghost)
 		ret = add_name(gather->names, buf_slice(&name));
 	buf_release(&name);
 	return ret;
@@ -89,35 +97,81 @@ static int gather_key(void *context, struct slice key, const struct ednfile_item
 
 	(void)item;
 	gather->key = key;
-	if (ret || !ednfile_is_collection(gather->m->file, key))
+	if (ret || !ednfile_is_collection(gather->edn, key))
 		return ret;
-	return ednfile_each_member(gather->m->file, key, gather_member, gather);
+	return ednfile_each_member(gather->edn, key, gather_member, gather);
+}
+
+/* What is pending may be in neither yet. */
+static int gather_pending(struct gather *gather)
+{
+	struct slice name;
+	void *value;
+	size_t at = 0;
+	int ret = 0;
+
+	while (!ret && table_next(&gather->m->overlay, &at, &name, &value))
+		ret = add_name(gather->names, name);
+	return ret;
 }
 
 static int gather_eav(void *context, struct slice name, const struct eav_record *record)
 {
 	struct gather *gather = context;
+	int ret;
 
 	/* a header that is damaged: whether it is one of ours the file says */
-	return record ? add_name(gather->names, name) : 0;
+	if (!record || slice_equal(name, buf_slice(&gather->last)))
+		return 0;
+	ret = add_name(gather->names, name);
+	if (ret || --gather->left)
+		return ret;
+	buf_reset(&gather->last);
+	buf_add_slice(&gather->last, name);
+	return buf_error(&gather->last) ? -ENOMEM : 1;
 }
 
-int names_gather(struct names *names, struct memory *m)
+/* 1: there are more. Under memory.lock. */
+static int gather_slice(struct gather *gather)
+{
+	struct memory *m = gather->m;
+	struct buf from = BUF_INIT;
+	struct eav_reader reader;
+	int ret = m->eav.store ? eav_read_begin(m->eav.store, &reader) : -ENODEV;
+
+	if (ret)
+		return ret;
+	gather->left = SLICE_NAMES;
+	buf_add_slice(&from, buf_slice(&gather->last));
+	ret = buf_error(&from);
+	if (!ret)
+		ret = eav_each(&reader, buf_slice(&from), gather_eav, gather);
+	eav_read_end(&reader);
+	buf_release(&from);
+	return ret;
+}
+
+int names_gather(struct names *names, struct memory *m, const struct ednfile *edn)
 {
 	struct gather gather = {.m = m, .names = names};
-	struct eav_reader reader;
 	int ret;
 
 	pthread_rwlock_rdlock(&m->lock);
-	ret = ednfile_each(m->file, gather_key, &gather);
+	gather.edn = edn ? edn : m->file;
+	ret = ednfile_each(gather.edn, gather_key, &gather);
 	if (!ret)
-		ret = eav_read_begin(m->eav.store, &reader);
-	if (!ret) {
-		ret = eav_each(&reader, slice_of("", 0), gather_eav, &gather);
-		eav_read_end(&reader);
-	}
+		ret = gather_pending(&gather);
 	pthread_rwlock_unlock(&m->lock);
-	sort_names(names);
+	/* a reader at a time: the map grows only while nobody reads */
+	for (int more = !ret; more > 0;) {
+		pthread_rwlock_rdlock(&m->lock);
+		more = gather_slice(&gather);
+		pthread_rwlock_unlock(&m->lock);
+		ret = more < 0 ? more : 0;
+	}
+	if (!ret)
+		sort_names(names);
+	buf_release(&gather.last);
 	return ret;
 }
 

@@ -11,8 +11,11 @@ struct names {
 	size_t count, cap;
 };
 
-/* Of what is served, deleted or not, and of the EAV store. Takes memory.lock. */
-int names_gather(struct names *names, struct memory *m);
+/*
+ * Of what is served, or of another memory.edn (edn), of the EAV store, and pending; what is deleted may be among them. Takes memory.lock,
+ * more than once. -ENODEV: the EAV store is closed.
+ */
+int names_gather(struct names *names, struct memory *m, const struct ednfile *edn);
 struct slice names_at(const struct names *names, size_t i);
 void names_release(struct names *names);
 

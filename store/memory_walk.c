@@ -252,7 +252,7 @@ int memory_agree(struct memory *m, struct agree *agree, struct err *err)
 	if (!ret && !stat.entities && !agree->migrate && !agree->check)
 		return 0;
 	if (!ret)
-		ret = names_gather(&names, m);
+		ret = names_gather(&names, m, NULL);
 	if (!ret)
 		ret = walk_begin(&walk, 0);
 	while (!ret && walk_more(&walk)) {

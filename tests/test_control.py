@@ -10,7 +10,7 @@ import pytest
 
 from shell import names, sh
 
-CONTROLS = ['.errors', '.health', '.help', '.mode', '.sync']
+CONTROLS = ['.errors', '.health', '.help', '.migrate', '.mode', '.sync', '.validate']
 
 
 @pytest.mark.parametrize('name', CONTROLS)
@@ -38,7 +38,7 @@ def test_not_listed(mount, example):
 def test_listed(mount, example):
     m = mount(example, 'control=listed')
     assert [name for name in names(m.mnt) if name.startswith('.')] == \
-        ['.conflicts', *CONTROLS[:4], '.rejected', '.sync']
+        sorted(['.conflicts', '.rejected', *CONTROLS])
     for entry in os.scandir(m.mnt):
         if entry.name.startswith('.'):
             assert entry.is_dir() == (entry.name in ('.conflicts', '.rejected'))
