@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "control_migrate.h"
 #include "control_validate.h"
@@ -148,6 +149,26 @@ int control_read(struct fs *fs, unsigned control, struct buf *out)
 	return CONTROLS[control].read(fs, out);
 }
 
+/* What names keys, or says what is in them, is for the owner: keys may be tokens. */
+static bool names_no_key(const char *name)
+{
+	static const char *const public[] = {".mode", ".health", ".metrics", ".sync", ".help"};
+
+	for (size_t i = 0; i < sizeof(public) / sizeof(*public); i++)
+		if (strcmp(public[i], name) == 0)
+			return true;
+	return false;
+}
+
+static mode_t control_mode(const struct fs *fs, unsigned control)
+{
+	mode_t mode = names_no_key(CONTROLS[control].name) ? 0444 : 0400;
+
+	if (control_is_writable(control))
+		mode |= 0200;
+	return mode & ~(fs->options->umask & 0777);
+}
+
 int control_stat(struct fs *fs, unsigned control, uint64_t ino, struct stat *st)
 {
 	struct buf text = BUF_INIT;
@@ -155,7 +176,7 @@ int control_stat(struct fs *fs, unsigned control, uint64_t ino, struct stat *st)
 
 	*st = (struct stat){0};
 	st->st_ino = ino;
-	st->st_mode = S_IFREG | (control_is_writable(control) ? 0644 : 0444);
+	st->st_mode = S_IFREG | control_mode(fs, control);
 	st->st_nlink = 1;
 	st->st_uid = fs->options->uid;
 	st->st_gid = fs->options->gid;

@@ -196,6 +196,16 @@ static int set_access(struct options *options, const struct option_row *row, con
 	return 0;
 }
 
+/* mount(8) hands it on for `mount -o remount`, which a filesystem of its own process can't follow. */
+static int refuse_remount(struct options *options, const struct option_row *row, const char *value,
+	struct err *err)
+{
+	(void)options;
+	(void)value;
+	return err_set(err, -EINVAL,
+		"option '%s': unmount and mount again (or `mount -i -o remount,ro`)", row->word);
+}
+
 int option_ignore(struct options *options, const struct option_row *row, const char *value,
 	struct err *err)
 {
@@ -257,6 +267,12 @@ const struct option_row option_rows[] = {
 	{0, "async", .set = option_pass_on},
 	{0, "sync", .set = option_pass_on},
 	{0, "dirsync", .set = option_pass_on},
+	{0, "fsname=", .set = option_pass_on},
+	{0, "context=", .set = option_pass_on},
+	{0, "fscontext=", .set = option_pass_on},
+	{0, "defcontext=", .set = option_pass_on},
+	{0, "rootcontext=", .set = option_pass_on},
+	{0, "remount", .set = refuse_remount},
 	{0, "defaults", .set = option_ignore},
 	{0, "auto", .set = option_ignore},
 	{0, "noauto", .set = option_ignore},
@@ -276,6 +292,14 @@ const struct option_row option_rows[] = {
 	{0, "nostrictatime", .set = option_ignore},
 	{0, "lazytime", .set = option_ignore},
 	{0, "nolazytime", .set = option_ignore},
+	{0, "iversion", .set = option_ignore},
+	{0, "noiversion", .set = option_ignore},
+	{0, "mand", .set = option_ignore},
+	{0, "nomand", .set = option_ignore},
+	{0, "silent", .set = option_ignore},
+	{0, "loud", .set = option_ignore},
+	{0, "symfollow", .set = option_ignore}, /* there are no links */
+	{0, "nosymfollow", .set = option_ignore},
 	{0, "default_permissions", .set = option_ignore}, /* always in force */
 	{0, "comment=", .set = option_ignore},
 	{0, "x-*", .set = option_ignore},

@@ -222,12 +222,16 @@ int memory_open_stores(struct memory *m, struct err *err)
 
 int memory_open_mode(struct memory *m, struct err *err)
 {
-	enum mode mode;
+	enum mode mode, current = (enum mode)atomic_load(&m->mode);
 	bool force;
 
-	if (!m->options.mode || !m->options.mode[0] || m->options.read_only)
+	if (!m->options.mode || !m->options.mode[0])
 		return 0;
-	return mode_of_word(slice_str(m->options.mode), &mode, &force)
-		       ? -EINVAL
-		       : memory_set_mode(m, mode, force || m->options.force, err);
+	if (mode_of_word(slice_str(m->options.mode), &mode, &force))
+		return -EINVAL;
+	if (m->options.read_only && mode != current)
+		return err_set(err, -EROFS,
+			"the mode is %s, and a read-only mount can't switch it to %s",
+			mode_row(current)->name, mode_row(mode)->name);
+	return m->options.read_only ? 0 : memory_set_mode(m, mode, force || m->options.force, err);
 }

@@ -3,9 +3,11 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 
 import pytest
 from conftest import BOUND_S, is_mounted, wait_until
@@ -101,6 +103,7 @@ def test_version(ourofs, args):
     (['-o', 'ro,foo=1'], "unknown option '-o foo=1'"),
     (['-o', 'r'], "unknown option '-o r'"),
     (['-o', 'help'], "unknown option '-o help'"),
+    (['-o', 'remount'], "option 'remount': unmount and mount again"),
     (['-o', 'ro=1'], "option 'ro' takes no value"),
     (['-o', 'uid'], "option 'uid' needs a value"),
     (['-o', 'store='], "option 'store=' needs a value"),
@@ -200,6 +203,45 @@ def test_a_memory_has_one_daemon(ourofs, place):
         refused(ourofs(name, 'other'), str(daemon_of(place / 'memory.eav')))
     assert not is_mounted(place / 'other')
     unmount(place)
+
+
+def test_memories_side_by_side(ourofs, place):
+    names = [f'memory{i}' for i in range(3)]
+    for name in names:
+        (place / f'{name}.edn').write_text(f'{{:name "{name}"}}')
+        (place / name).mkdir()
+        assert ourofs(f'{name}.edn', name).returncode == 0
+    try:
+        assert len({daemon_of(place / f'{name}.eav') for name in names}) == 3
+        for name in names:
+            assert (place / name / 'name.json').read_text() == f'"{name}"\n'
+            (place / name / 'name.json').write_text(f'"new {name}"')
+    finally:
+        for name in names:
+            pid = daemon_of(place / f'{name}.eav')
+            subprocess.run(['fusermount3', '-u', str(place / name)], check=True, timeout=BOUND_S)
+            end_of(pid)
+    assert [(place / f'{name}.edn').read_text() for name in names] == \
+        [f'{{:name "new {name}"}}' for name in names]
+
+
+# ---- the unmount ----
+
+def test_a_mount_in_use_stays_and_a_lazy_unmount_ends_with_its_last_user(ourofs, place):
+    assert ourofs('memory.edn', 'mnt', '-o', 'edn_delay=3600000').returncode == 0
+    pid = daemon_of(place / 'memory.eav')
+    with (place / 'mnt' / 'config.json').open('wb') as file:
+        busy = subprocess.run(['fusermount3', '-u', str(place / 'mnt')], capture_output=True,
+                              text=True, timeout=BOUND_S)
+        assert busy.returncode != 0 and 'busy' in busy.stderr
+        assert is_mounted(place / 'mnt')
+        subprocess.run(['fusermount3', '-u', '-z', str(place / 'mnt')], check=True, timeout=BOUND_S)
+        assert not is_mounted(place / 'mnt')
+        assert os.listdir(place / 'mnt') == []
+        file.write(SAVED)
+        os.kill(pid, 0)
+    end_of(pid)
+    assert (place / 'memory.edn').read_text() == '{:config {:a 2}}'
 
 
 def test_mapping_errors_have_a_place(ourofs, place):
@@ -332,6 +374,54 @@ def test_owner_and_umask(mount):
     assert stat.S_IMODE((m.mnt / 'config.json').stat().st_mode) & 0o440 == 0o440
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason='becomes another user, which only root may')
+def test_other_users_get_as_far_as_permissions_say(binary, example):
+    """And never to what names keys: those may be tokens."""
+    base = pathlib.Path(tempfile.mkdtemp(prefix='ourofs-test-', dir='/var/tmp'))
+    base.chmod(0o755)
+    mnt = base / 'mnt'
+    mnt.mkdir()
+    (base / 'memory.edn').write_text(example)
+    (base / 'memory.edn').chmod(0o644)
+
+    def other(script):
+        return subprocess.run(
+            ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', 'sh', '-c', script],
+            cwd=base, capture_output=True, text=True, timeout=BOUND_S)
+    try:
+        done = subprocess.run([str(binary('ourofs')), str(base / 'memory.edn'), str(mnt),
+                               '-o', 'allow_other'], capture_output=True, timeout=BOUND_S)
+        assert (done.returncode, done.stderr) == (0, b'')
+        subprocess.run(['sh', '-c', 'echo bad > mnt/plots.json'], cwd=base, timeout=BOUND_S)
+        (mnt / 'config.json').chmod(0o600)
+        (mnt / 'drawer').mkdir(mode=0o700)
+        (mnt / 'drawer' / 'a.json').write_text('1')
+        for path in ('plots.json', '.mode', '.health', '.sync', '.help'):
+            assert other(f'cat mnt/{path}').returncode == 0, path
+        for command in ('cat mnt/config.json', 'cat mnt/drawer/a.json', 'cat mnt/.errors',
+                        'ls mnt/.rejected', 'cat mnt/.rejected/plots.json.why', 'ls mnt/.conflicts',
+                        'echo edn-only > mnt/.mode', 'echo > mnt/.sync', 'echo 1 > mnt/plots.json',
+                        'rm -f mnt/plots.json', 'mkdir mnt/new', 'touch mnt/new.json',
+                        'mv mnt/plots.json mnt/p.json', 'chmod 666 mnt/config.json'):
+            done = other(command)
+            assert done.returncode != 0, command
+            assert re.search('Permission denied|Operation not permitted|cannot create', done.stderr)
+        (mnt / 'drawer').chmod(0o755)
+        assert other('cat mnt/drawer/a.json').stdout == '1'
+        assert (mnt / '.mode').read_text() == 'datalevin-first\n'
+    finally:
+        pid = daemon_of(base / 'memory.eav')
+        subprocess.run(['fusermount3', '-u', '-z', str(mnt)], check=True, timeout=BOUND_S)
+        end_of(pid)
+        shutil.rmtree(base)
+
+
+def test_control_files_take_the_umask(mount):
+    m = mount(TEXT, 'umask=0077')
+    for name in ('.mode', '.health', '.errors'):
+        assert stat.S_IMODE((m.mnt / name).stat().st_mode) & 0o077 == 0
+
+
 def test_owner_is_who_mounts(mount):
     st = (mount(TEXT).mnt / 'config.json').stat()
     assert (st.st_uid, st.st_gid) == (os.getuid(), os.getgid())
@@ -343,6 +433,21 @@ def test_read_only(mount):
     with pytest.raises(OSError, match='Read-only file system'):
         (m.mnt / 'config.json').write_bytes(SAVED)
     assert m.edn_text() == TEXT
+
+
+def test_read_only_switches_no_mode(ourofs, place):
+    assert ourofs('memory.edn', 'mnt').returncode == 0
+    unmount(place)
+    refused(ourofs('memory.edn', 'mnt', '-o', 'ro,mode=edn-only'),
+            "the mode is datalevin-first, and a read-only mount can't switch it to edn-only")
+    assert not is_mounted(place / 'mnt')
+    assert ourofs('memory.edn', 'mnt', '-o', 'ro,mode=datalevin-first').returncode == 0
+    for name in ('.mode', '.sync', 'config.json', 'scratch'):
+        with pytest.raises(OSError, match='Read-only file system'):
+            (place / 'mnt' / name).write_bytes(SAVED)
+    assert (place / 'mnt' / '.mode').read_text() == 'datalevin-first\n'
+    assert (place / 'mnt' / '.health').read_text()
+    unmount(place)
 
 
 def test_doc_max(mount):
