@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_open.h"
+#include "memory_event.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@ static int init(struct memory *m, const struct memory_options *options)
 	pthread_mutex_init(&m->adoption_lock, NULL);
 	pthread_mutex_init(&m->switching, NULL);
 	pthread_mutex_init(&m->eav.mutex, NULL);
+	pthread_mutex_init(&m->failing, NULL);
+	pthread_rwlock_init(&m->telling.lock, NULL);
 	pace_init(&m->flush.pace, FLUSH_DELAY_MS);
 	pace_init(&m->work.pace, options->edn_delay_ms);
 	m->edn_path = strdup(options->edn_path);
@@ -53,6 +56,8 @@ static void release(struct memory *m)
 	pthread_mutex_destroy(&m->adoption_lock);
 	pthread_mutex_destroy(&m->switching);
 	pthread_mutex_destroy(&m->eav.mutex);
+	pthread_mutex_destroy(&m->failing);
+	pthread_rwlock_destroy(&m->telling.lock);
 	pthread_rwlock_destroy(&m->lock);
 	free(m);
 }
@@ -124,14 +129,20 @@ int memory_sync(struct memory *m, struct err *err)
 
 int memory_fsync(struct memory *m, struct err *err)
 {
+	struct err reason = {0};
 	uint64_t sequence;
+	int ret;
 
 	if (!m->journal)
 		return 0;
 	pthread_rwlock_rdlock(&m->lock);
 	sequence = m->sequence;
 	pthread_rwlock_unlock(&m->lock);
-	return journal_sync(m->journal, sequence, err);
+	ret = journal_sync(m->journal, sequence, &reason);
+	memory_fails(m, FAILING_JOURNAL, &reason);
+	if (ret && err)
+		*err = reason;
+	return ret;
 }
 
 static void read_eav_health(struct memory *m, struct memory_health *h)

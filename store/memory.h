@@ -123,6 +123,38 @@ enum memory_adoption { MEMORY_ADOPTION_BEGINS, MEMORY_ADOPTION_ENDS };
 typedef void memory_adoption_fn(void *context, enum memory_adoption phase);
 void memory_on_adoption(struct memory *memory, memory_adoption_fn *fn, void *context);
 
+/*
+ * What happens in the memory: memory/save memory/get (a fallback to memory.edn) memory/delete memory/rename
+ * mode-changed migration-started migration-progress migration-paused migration-completed migration-failed
+ * migration-stopped validation-completed outside-change rejected conflict edn-rewritten error store-degraded
+ * store-recovered. Slices last as long as the call, and hold nothing that is in a document.
+ */
+struct memory_event {
+	const char *name;
+	struct slice key;   /* as EDN: ":config", "[:presence/s1 \"alice\"]"; empty: of no entity */
+	const char *store;  /* "edn", "eav", "both", "saved", "journal", "memory" or NULL */
+	int ret;            /* negative errno of what failed, or 0 */
+	uint64_t count;     /* of entities or changes, where there are more */
+	double duration_ms; /* 0: took none */
+	struct slice detail;
+	const char *mode; /* filled in */
+};
+/* Any thread, inside any call; may not call the memory; quick. */
+typedef void memory_event_fn(void *context, const struct memory_event *event);
+/* Right after open; NULL before close: afterwards nobody is being told. */
+void memory_on_event(struct memory *memory, memory_event_fn *fn, void *context);
+
+/* What fails at present. Fills at most `most` rows, returns how many. */
+struct memory_failure {
+	const char *
+		store; /* "edn"; "eav"; "saved", what is kept beside both; "journal"; "memory": see -EIO below */
+	int ret;
+	long long since_s; /* wall clock */
+	char reason[200];
+};
+enum { MEMORY_FAILURES_MAX = 5 };
+size_t memory_failures(struct memory *memory, struct memory_failure *rows, size_t most);
+
 /* The committed changes so far are on disk, safe from power loss. Concurrent callers share a sync. */
 int memory_fsync(struct memory *memory, struct err *err);
 /* Additionally memory.edn holds them all. */

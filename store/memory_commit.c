@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_apply.h"
+#include "memory_event.h"
 
 #include <errno.h>
 #include <string.h>
@@ -54,6 +55,26 @@ static void finish(struct apply *a)
 	}
 }
 
+/* What is wrong with the journal is not what is wrong with one record. */
+static void note_append(struct memory *m, int ret, const struct err *err)
+{
+	struct err reason = {.code = ret};
+
+	if (!ret)
+		memory_fails_no_more(m, FAILING_JOURNAL);
+	else if (ret != -ENOMEM && ret != -EFBIG && ret != -EOVERFLOW)
+		memory_fails(m, FAILING_JOURNAL, err && err->code ? err : &reason);
+}
+
+static void set_broken(struct memory *m)
+{
+	struct err reason = {0};
+
+	m->broken = -EIO;
+	err_set(&reason, -EIO, "a change was cut short: no more are taken, mount again");
+	memory_fails(m, FAILING_APPLY, &reason);
+}
+
 int memory_commit_payload(struct memory *m, enum journal_kind kind, const struct buf *payload,
 	struct timespec now, struct err *err)
 {
@@ -64,8 +85,10 @@ int memory_commit_payload(struct memory *m, enum journal_kind kind, const struct
 	if (ret)
 		return err_set(err, ret, "an earlier change was cut short: mount again");
 	ret = buf_error(payload);
-	if (!ret)
-		ret = journal_append(m->journal, now, kind, buf_slice(payload), &a.sequence, err);
+	if (ret)
+		goto out;
+	ret = journal_append(m->journal, now, kind, buf_slice(payload), &a.sequence, err);
+	note_append(m, ret, err);
 	if (ret)
 		goto out;
 	ret = apply_payload(&a, buf_slice(payload), &applied);
@@ -78,7 +101,7 @@ int memory_commit_payload(struct memory *m, enum journal_kind kind, const struct
 		/* nothing happened */
 	} else {
 		/* the journal has all of it: the next mount applies it whole */
-		m->broken = -EIO;
+		set_broken(m);
 	}
 out:
 	if (ret && err && !err->code)

@@ -197,6 +197,7 @@ static int adopt(struct merge *merge, struct entity_id id, bool collection, stru
 {
 	struct change c = {.kind = CHANGE_COLLECTION, .id = id};
 
+	merge->adoptions++;
 	if (!collection)
 		return adopt_value(merge, id, text);
 	change_encode(&merge->payload, &c);
@@ -337,6 +338,7 @@ static int merge_lack(struct merge *merge, struct entity_id id, bool collection)
 		return ret;
 	if (ret == VERDICT_ADOPT && !(absent && merge->keep_absent)) {
 		change_encode(&merge->lacks, &c);
+		merge->adoptions++;
 		return 0;
 	}
 	/* where theirs has something else there, that was judged already */
@@ -360,7 +362,7 @@ int merge_compare(struct merge *merge)
 	merge->version = m->version;
 	merge->ours = tree_documents(m->tree);
 	merge->missing = 0;
-	merge->stale = merge->conflicts = 0;
+	merge->adoptions = merge->stale = merge->conflicts = 0;
 	buf_reset(&merge->lacks);
 	buf_reset(&merge->payload);
 	table_release(&merge->standing, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_internal.h"
+#include "memory_event.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,6 +48,7 @@ static int write_file(int dir_fd, const char *name, const struct buf *bytes)
 
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text)
 {
+	const struct memory_done done = {.name = "conflict", .path = path};
 	struct arena arena = ARENA_INIT;
 	struct buf bytes = BUF_INIT;
 	struct buf names = BUF_INIT;
@@ -75,6 +76,8 @@ int memory_keep_conflict(struct memory *m, struct slice path, struct slice text)
 		ret = write_file(dir, name, &bytes);
 	if (dir >= 0)
 		close(dir);
+	if (!ret)
+		memory_tell_done(m, &done);
 	buf_release(&names);
 	buf_release(&bytes);
 	arena_release(&arena);

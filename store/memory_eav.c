@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_eav.h"
+#include "memory_event.h"
 
 #include <errno.h>
 
@@ -42,6 +43,7 @@ void memory_eav_fail(struct memory *m, const struct err *err)
 	atomic_store(&m->eav.state, EAV_FAILED);
 	m->eav.reason = *err;
 	pthread_mutex_unlock(&m->eav.mutex);
+	memory_fails(m, FAILING_EAV, err);
 	pace_signal(&m->flush.pace, false);
 }
 

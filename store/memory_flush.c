@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_agree.h"
+#include "memory_event.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -157,6 +158,8 @@ static int bring_up(struct memory *m, bool migrate, struct err *err)
 	if (!ret && !atomic_compare_exchange_strong(&m->eav.state, &behind, EAV_READY) &&
 		behind != EAV_READY)
 		return memory_eav_reason(m, err);
+	if (!ret)
+		memory_fails_no_more(m, FAILING_EAV);
 	if (ret && ret != -ECANCELED)
 		memory_eav_fail(m, err);
 	return ret;
@@ -179,6 +182,7 @@ static int close_eav(struct memory *m, struct err *err)
 	pthread_rwlock_wrlock(&m->lock);
 	memory_eav_close(m);
 	pthread_rwlock_unlock(&m->lock);
+	memory_failing_forget(m, FAILING_EAV);
 	return memory_eav_note(m, false, err);
 }
 
@@ -216,6 +220,14 @@ static void run_job(struct memory *m, const struct err *err)
 
 /* ---- the thread ---- */
 
+/* An EAV store that fails has said so itself. */
+static void tell_failure(struct memory *m, const struct err *err)
+{
+	if (err->code && atomic_load(&m->eav.state) == EAV_FAILED)
+		return;
+	memory_fails(m, FAILING_SAVED, err);
+}
+
 static void *flush(void *context)
 {
 	struct memory *m = context;
@@ -232,6 +244,7 @@ static void *flush(void *context)
 		}
 		err.code = flush_pending(m, &err);
 		run_job(m, &err);
+		tell_failure(m, &err);
 		pace_end(&m->flush.pace, &attempt, &err, 0,
 			atomic_load(&m->eav.state) == EAV_FAILED ? pace_now_ms() + RETRY_MS : 0);
 	}

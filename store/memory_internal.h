@@ -112,6 +112,34 @@ struct work {
 
 struct validator;
 
+/* What can fail, each for itself: see memory_event.h. */
+enum failing {
+	FAILING_EDN,     /* memory.edn can't be read, merged or rewritten */
+	FAILING_EAV,     /* state is EAV_FAILED */
+	FAILING_SAVED,   /* the flush thread can't write saved, or trim the journal */
+	FAILING_JOURNAL, /* changes can't be committed, or not be synced */
+	FAILING_APPLY,   /* memory.broken */
+	FAILING_COUNT,
+};
+
+struct failure {
+	atomic_llong since_s; /* wall clock; 0: it does not */
+	struct err reason;    /* guarded by memory.failing */
+};
+
+/* Who is told what happens. */
+struct telling {
+	atomic_bool heard;
+	pthread_rwlock_t lock; /* for reading while the listener is told; innermost */
+	memory_event_fn *fn;   /* guarded by lock */
+	void *context;
+};
+
+/* Documents that memory_read found, by where they are. */
+struct read_counts {
+	atomic_ulong overlay, eav, edn;
+};
+
 struct memory {
 	struct memory_options options;
 	char *edn_path;
@@ -151,6 +179,10 @@ struct memory {
 
 	pthread_mutex_t switching; /* a job of the flush thread, one at a time; outermost */
 	struct eav_side eav;
+	struct telling telling;
+	struct read_counts read;
+	pthread_mutex_t failing; /* innermost but for telling */
+	struct failure failures[FAILING_COUNT];
 	bool foreign; /* at open, then the worker's: memory.edn is not the file that was left here */
 	bool file_noted; /* at open: saved's note of it is true to the stat */
 	struct flush flush;
@@ -326,6 +358,14 @@ int memory_merge(struct memory *m, const char *from, struct err *err);
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text);
 /* Moves memory.edn to memory.edn.bad-<time>, or writes a copy there and leaves it where it is. */
 int memory_set_aside(struct memory *m, const struct buf *copy, struct err *err);
+
+/* ---- memory_event.c; more is in memory_event.h ---- */
+
+static inline bool memory_is_heard(struct memory *m)
+{
+	return atomic_load_explicit(&m->telling.heard, memory_order_relaxed);
+}
+void memory_tell(struct memory *m, const struct memory_event *event);
 
 /* ---- memory_mode.c ---- */
 

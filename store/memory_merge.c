@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_merge.h"
+#include "memory_event.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* ---- what stands, on top of theirs ---- */
 
@@ -136,6 +138,22 @@ static int merge_told(struct merge *merge, const char *from, struct err *err)
 	return ret;
 }
 
+static void tell_outside(struct memory *m, const struct merge *merge, double start_ms)
+{
+	char text[120];
+	struct memory_event event = {.name = "outside-change",
+		.store = "edn",
+		.count = merge->adoptions,
+		.duration_ms = memory_clock_ms() - start_ms};
+
+	snprintf(text, sizeof(text), "adopted %llu, stale %llu, conflicts %llu%s",
+		(unsigned long long)merge->adoptions, (unsigned long long)merge->stale,
+		(unsigned long long)merge->conflicts,
+		merge->keep_absent ? ", lacked most: set aside" : "");
+	event.detail = slice_str(text);
+	memory_tell(m, &event);
+}
+
 static void count_outside(const struct merge *merge)
 {
 	struct work *work = &merge->m->work;
@@ -162,6 +180,9 @@ static void merge_release(struct merge *merge)
 /* Broken, and no byte of it has changed for a while: the good state goes there. */
 static int replace_broken(struct memory *m, struct err *err)
 {
+	const struct memory_event event = {.name = "outside-change",
+		.store = "edn",
+		.detail = SLICE_LITERAL("broken: set aside")};
 	int ret = memory_set_aside(m, NULL, err);
 
 	pthread_rwlock_wrlock(&m->lock);
@@ -173,6 +194,8 @@ static int replace_broken(struct memory *m, struct err *err)
 	m->work.outside_changes++;
 	m->work.set_aside |= !ret;
 	pthread_mutex_unlock(&m->work.pace.mutex);
+	if (!ret)
+		memory_tell(m, &event);
 	return ret;
 }
 
@@ -192,6 +215,7 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 	struct ednfile_options options = {
 		.max_depth = EDN_LOAD_DEPTH, .schema = m->options.schema, .exactly = from != NULL};
 	struct merge merge = {.m = m};
+	double start_ms = memory_clock_ms();
 	struct hash128 hash = {0};
 	int ret = ednfile_open(&merge.theirs, from ? from : m->edn_path, &options, err);
 
@@ -214,8 +238,10 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 	if (!ret)
 		ret = merge_told(&merge, from, err);
 	if (!ret) {
-		if (!merge.own)
+		if (!merge.own) {
 			count_outside(&merge);
+			tell_outside(m, &merge, start_ms);
+		}
 		pace_signal(&m->work.pace, false); /* what stands is to be put back */
 		m->foreign = false;
 		/* it holds what was committed before, but for what stands: that was stated anew */

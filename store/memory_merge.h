@@ -29,7 +29,7 @@ struct merge {
 	struct table standing; /* names of ours that stand -> itself */
 	size_t ours, missing;  /* entities of the last file, and how many of these theirs lacks */
 	bool keep_absent;      /* the writer started empty: what it lacks is no deletion */
-	uint64_t stale, conflicts;
+	uint64_t adoptions, stale, conflicts;
 	uint64_t next_ino, version;
 	uint64_t sequence, first_ino; /* of ours when it was compared */
 	uint64_t adopted;             /* sequence of the adoption's record */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_eav.h"
+#include "memory_event.h"
 
 #include <errno.h>
 #include <string.h>
@@ -136,12 +137,22 @@ int memory_switch(struct memory *m, struct slice word, struct err *err)
 	return memory_set_mode(m, mode, force, err);
 }
 
+static void tell_changed(struct memory *m, const struct mode_row *from, double start_ms)
+{
+	struct memory_event event = {.name = "mode-changed",
+		.detail = slice_str(from->name),
+		.duration_ms = memory_clock_ms() - start_ms};
+
+	memory_tell(m, &event);
+}
+
 int memory_set_mode(struct memory *m, enum mode mode, bool force, struct err *err)
 {
 	struct flush_job close = {.kind = JOB_CLOSE};
 	struct err later = {0};
 	const struct mode_row *to = mode_row(mode);
 	const struct mode_row *from;
+	double start_ms = memory_clock_ms();
 	int ret = 0;
 
 	if (m->options.read_only)
@@ -152,6 +163,8 @@ int memory_set_mode(struct memory *m, enum mode mode, bool force, struct err *er
 		ret = prepare(m, from, to, force, err);
 		if (!ret)
 			ret = commit_mode(m, mode, err);
+		if (!ret)
+			tell_changed(m, from, start_ms);
 		/*
 		 * What it remembers of where memory.edn had stopped is needed no more. The switch is done: a
 		 * store that fails just now is brought up later.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_internal.h"
+#include "memory_event.h"
 
 #include <errno.h>
 
@@ -148,13 +148,12 @@ static int stat_after(struct memory *m, struct slice path, struct memory_stat *s
 	return ret;
 }
 
-int memory_put(struct memory *m, struct slice path, struct slice json,
-	const struct memory_attributes *attributes, struct memory_stat *st, bool *unchanged,
+static int put(struct memory *m, struct slice path, struct slice json,
+	const struct memory_attributes *attributes, struct memory_stat *st, bool *same,
 	struct err *err)
 {
 	struct save save = {0};
 	struct target t = TARGET_INIT;
-	bool same = false;
 	int ret = check_writable(m, err);
 
 	if (!ret)
@@ -168,19 +167,37 @@ int memory_put(struct memory *m, struct slice path, struct slice json,
 	if (!ret)
 		ret = target_check_free(m, &t, err);
 	if (!ret)
-		ret = commit_save(m, &t, &save, json, attributes, &same, err);
+		ret = commit_save(m, &t, &save, json, attributes, same, err);
 	target_release(&t);
 	if (!ret && st)
 		ret = stat_after(m, path, st);
 	pthread_rwlock_unlock(&m->lock);
-	if (!ret && unchanged)
-		*unchanged = same;
 out:
 	save_release(&save);
 	return ret;
 }
 
-int memory_delete(struct memory *m, struct slice path, struct err *err)
+int memory_put(struct memory *m, struct slice path, struct slice json,
+	const struct memory_attributes *attributes, struct memory_stat *st, bool *unchanged,
+	struct err *err)
+{
+	struct err reason = {0};
+	struct memory_done done = {
+		.name = "memory/save", .path = path, .err = &reason, .start_ms = memory_clock_ms()};
+	bool same = false;
+
+	done.ret = put(m, path, json, attributes, st, &same, &reason);
+	if (!done.ret && unchanged)
+		*unchanged = same;
+	if (same)
+		done.detail = "unchanged";
+	memory_tell_done(m, &done);
+	if (done.ret && err)
+		*err = reason;
+	return done.ret;
+}
+
+static int delete (struct memory *m, struct slice path, struct err *err)
 {
 	struct change c = {.kind = CHANGE_DELETE};
 	struct doc doc = DOC_INIT;
@@ -198,6 +215,16 @@ int memory_delete(struct memory *m, struct slice path, struct err *err)
 	doc_release(&doc);
 	pthread_rwlock_unlock(&m->lock);
 	return ret;
+}
+
+int memory_delete(struct memory *m, struct slice path, struct err *err)
+{
+	struct memory_done done = {
+		.name = "memory/delete", .path = path, .start_ms = memory_clock_ms()};
+
+	done.ret = delete (m, path, err);
+	memory_tell_done(m, &done);
+	return done.ret;
 }
 
 /* ---- attributes ---- */

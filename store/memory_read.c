@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_internal.h"
+#include "memory_event.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -48,12 +48,29 @@ int memory_stat(struct memory *m, struct slice path, struct memory_stat *st)
 	return ret;
 }
 
+/* Was it looked for in the EAV store, and not found there? */
+static bool count_read(struct memory *m, struct doc *doc)
+{
+	bool pending = table_get(&m->overlay, buf_slice(&doc->name));
+
+	atomic_fetch_add_explicit(pending         ? &m->read.overlay
+				  : doc->from_eav ? &m->read.eav
+						  : &m->read.edn,
+		1, memory_order_relaxed);
+	return !pending && !doc->from_eav && mode_row((enum mode)atomic_load(&m->mode))->reads_eav;
+}
+
 int memory_read(struct memory *m, struct slice path, struct memory_stat *st, struct buf *bytes,
 	struct err *err)
 {
+	struct memory_done done = {.name = "memory/get", .path = path, .store = "edn"};
 	struct doc doc = DOC_INIT;
 	size_t before = bytes->len;
+	bool fell_back = false;
 	int ret;
+
+	if (memory_is_heard(m))
+		done.start_ms = memory_clock_ms();
 
 	pthread_rwlock_rdlock(&m->lock);
 	ret = doc_find(m, path, &doc);
@@ -65,11 +82,13 @@ int memory_read(struct memory *m, struct slice path, struct memory_stat *st, str
 		doc_stat(&doc, st);
 		st->size = bytes->len - before;
 	}
+	if (!ret)
+		fell_back = count_read(m, &doc);
 	doc_release(&doc);
 	pthread_rwlock_unlock(&m->lock);
-	if (ret)
-		err_set(err, ret, "%s", strerror(-ret));
-	return ret;
+	if (fell_back)
+		memory_tell_done(m, &done);
+	return ret ? err_set(err, ret, "%s", strerror(-ret)) : 0;
 }
 
 /* ---- listing ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "memory_internal.h"
+#include "memory_event.h"
 
 #include <errno.h>
 
@@ -76,7 +76,7 @@ static int exchange(struct memory *m, struct doc *from, struct target *to, struc
 	return ret ? ret : memory_commit(m, changes, 2, memory_now(), err);
 }
 
-int memory_rename(struct memory *m, struct slice from, struct slice to, unsigned flags,
+static int rename_document(struct memory *m, struct slice from, struct slice to, unsigned flags,
 	struct err *err)
 {
 	struct doc source = DOC_INIT;
@@ -102,6 +102,17 @@ int memory_rename(struct memory *m, struct slice from, struct slice to, unsigned
 	doc_release(&source);
 	pthread_rwlock_unlock(&m->lock);
 	return fail(err, ret);
+}
+
+int memory_rename(struct memory *m, struct slice from, struct slice to, unsigned flags,
+	struct err *err)
+{
+	struct memory_done done = {
+		.name = "memory/rename", .path = from, .to = to, .start_ms = memory_clock_ms()};
+
+	done.ret = rename_document(m, from, to, flags, err);
+	memory_tell_done(m, &done);
+	return done.ret;
 }
 
 /* ---- directories ---- */
@@ -292,7 +303,7 @@ static int check_directories(struct move *move)
 	return ret;
 }
 
-int memory_rename_directory(struct memory *m, struct slice from, struct slice to, struct err *err)
+static int rename_directory(struct memory *m, struct slice from, struct slice to, struct err *err)
 {
 	struct move move = {.m = m, .from = from, .to = to, .err = err};
 	int ret = 0;
@@ -323,7 +334,17 @@ int memory_rename_directory(struct memory *m, struct slice from, struct slice to
 	return fail(err, ret);
 }
 
-int memory_remove_directory(struct memory *m, struct slice path, struct err *err)
+int memory_rename_directory(struct memory *m, struct slice from, struct slice to, struct err *err)
+{
+	struct memory_done done = {
+		.name = "memory/rename", .path = from, .to = to, .start_ms = memory_clock_ms()};
+
+	done.ret = rename_directory(m, from, to, err);
+	memory_tell_done(m, &done);
+	return done.ret;
+}
+
+static int remove_directory(struct memory *m, struct slice path, struct err *err)
 {
 	struct change c = {.kind = CHANGE_UNKEY};
 	struct tree_node *node;
@@ -347,4 +368,14 @@ int memory_remove_directory(struct memory *m, struct slice path, struct err *err
 	}
 	pthread_rwlock_unlock(&m->lock);
 	return fail(err, ret);
+}
+
+int memory_remove_directory(struct memory *m, struct slice path, struct err *err)
+{
+	struct memory_done done = {
+		.name = "memory/delete", .path = path, .start_ms = memory_clock_ms()};
+
+	done.ret = remove_directory(m, path, err);
+	memory_tell_done(m, &done);
+	return done.ret;
 }

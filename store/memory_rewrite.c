@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_rewrite.h"
+#include "memory_event.h"
 
 #include <errno.h>
 #include <string.h>
@@ -29,6 +30,7 @@ int memory_note_file(struct memory *m, const char *name, struct hash128 hash, ui
 struct rewrite {
 	struct ednfile_snapshot *snapshot; /* NULL: there is nothing to write */
 	uint64_t sequence, edn_sequence;
+	uint64_t changes;
 };
 
 static int take(struct memory *m, struct rewrite *r)
@@ -42,7 +44,7 @@ static int take(struct memory *m, struct rewrite *r)
 			ret = ednfile_rewrite_begin(m->file, &r->snapshot);
 	}
 	if (r->snapshot) {
-		m->changes_in_flight = m->changes;
+		r->changes = m->changes_in_flight = m->changes;
 		m->changes = 0;
 	}
 	r->sequence = m->sequence;
@@ -65,15 +67,21 @@ static void finish(struct memory *m, struct rewrite *r, int ret)
 	pthread_rwlock_unlock(&m->lock);
 }
 
-static void count(struct memory *m, int64_t start_ms, int ret)
+static void count(struct memory *m, double start_ms, uint64_t changes, int ret)
 {
 	struct work *w = &m->work;
+	const struct memory_event event = {.name = "edn-rewritten",
+		.store = "edn",
+		.count = changes,
+		.duration_ms = memory_clock_ms() - start_ms};
 
 	pthread_mutex_lock(&w->pace.mutex);
-	w->last_rewrite_ms = (double)(pace_now_ms() - start_ms);
+	w->last_rewrite_ms = event.duration_ms;
 	w->last_rewrite = memory_now();
 	w->rewrites += !ret;
 	pthread_mutex_unlock(&w->pace.mutex);
+	if (!ret)
+		memory_tell(m, &event);
 }
 
 int memory_rewrite(struct memory *m, bool insist, struct err *err)
@@ -82,7 +90,7 @@ int memory_rewrite(struct memory *m, bool insist, struct err *err)
 	struct err sync_err = {0};
 	struct rewrite r = {0};
 	struct hash128 hash;
-	int64_t start_ms = pace_now_ms();
+	double start_ms = memory_clock_ms();
 	int ret = take(m, &r);
 
 	if (ret || !r.snapshot)
@@ -98,6 +106,6 @@ int memory_rewrite(struct memory *m, bool insist, struct err *err)
 		replaced_add(m, &replaced);
 	if (ret == -EAGAIN)
 		return ret;
-	count(m, start_ms, ret);
+	count(m, start_ms, r.changes, ret);
 	return ret ? ret : memory_note_file(m, "file", hash, r.sequence, err);
 }

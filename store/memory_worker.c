@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_rewrite.h"
+#include "memory_event.h"
 
 #include <errno.h>
 #include <string.h>
@@ -82,6 +83,7 @@ static void *work(void *context)
 			err = (struct err){0};
 		else if (!err.code)
 			err_set(&err, ret, "%s", strerror(-ret));
+		memory_fails(m, FAILING_EDN, &err);
 		pace_end(&m->work.pace, &attempt, &err, REST_TIMES, next_look_ms(m));
 	}
 	return NULL;

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_event.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+double memory_clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+/* ---- telling ---- */
+
+void memory_tell(struct memory *m, const struct memory_event *event)
+{
+	struct memory_event told = *event;
+
+	if (!memory_is_heard(m))
+		return;
+	if (!told.mode)
+		told.mode = memory_mode_name(m);
+	pthread_rwlock_rdlock(&m->telling.lock);
+	if (m->telling.fn)
+		m->telling.fn(m->telling.context, &told);
+	pthread_rwlock_unlock(&m->telling.lock);
+}
+
+/* An entity as users write it in EDN. Names that were cut short don't say their key: then the path. */
+static void add_key(struct memory *m, struct slice path, struct buf *out)
+{
+	struct path_place place = PATH_PLACE_INIT;
+
+	if (path_parse(m->options.schema, path, &place, NULL) || !place.key.len) {
+		buf_add_char(out, '/');
+		buf_add_slice(out, path);
+	} else if (place.kind == PATH_MEMBER) {
+		buf_add_char(out, '[');
+		buf_add_slice(out, buf_slice(&place.key));
+		buf_add_char(out, ' ');
+		buf_add_slice(out, buf_slice(&place.member));
+		buf_add_char(out, ']');
+	} else {
+		buf_add_slice(out, buf_slice(&place.key));
+	}
+	path_place_release(&place);
+}
+
+static const char *written_stores(struct memory *m)
+{
+	const struct mode_row *row = mode_row((enum mode)atomic_load(&m->mode));
+
+	return row->writes_edn && row->writes_eav ? "both" : row->writes_edn ? "edn" : "eav";
+}
+
+/* Refused for what it is, not for the state of a disk. */
+static bool is_refusal(int ret)
+{
+	static const int refusals[] = {
+		EBADMSG, EINVAL, EEXIST, EISDIR, ENOTDIR, EFBIG, ENOTEMPTY, EXDEV, EROFS};
+
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(*refusals); i++)
+		if (ret == -refusals[i])
+			return true;
+	return false;
+}
+
+void memory_tell_done(struct memory *m, const struct memory_done *done)
+{
+	struct memory_event event = {.name = done->name, .ret = done->ret, .count = 1};
+	struct buf key = BUF_INIT, detail = BUF_INIT;
+
+	/* an editor asks for much that is not there */
+	if (!memory_is_heard(m) || done->ret == -ENOENT)
+		return;
+	add_key(m, done->path, &key);
+	if (done->to.ptr)
+		add_key(m, done->to, &detail);
+	/* where it is wrong, never what it says: a message may quote the document */
+	else if (done->err && done->err->code && done->err->line)
+		buf_add_format(&detail, "%u:%u", done->err->line, done->err->column);
+	else if (done->detail)
+		buf_add_str(&detail, done->detail);
+	if (done->ret)
+		event.name = is_refusal(done->ret) ? "rejected" : "error";
+	event.store = done->store ? done->store : written_stores(m);
+	event.key = buf_slice(&key);
+	event.detail = buf_slice(&detail);
+	event.duration_ms = memory_clock_ms() - done->start_ms;
+	if (!buf_error(&key) && !buf_error(&detail))
+		memory_tell(m, &event);
+	buf_release(&key);
+	buf_release(&detail);
+}
+
+/* ---- what fails ---- */
+
+static const char *const STORES[FAILING_COUNT] = {
+	[FAILING_EDN] = "edn",
+	[FAILING_EAV] = "eav",
+	[FAILING_SAVED] = "saved",
+	[FAILING_JOURNAL] = "journal",
+	[FAILING_APPLY] = "memory",
+};
+
+static void tell_failing(struct memory *m, enum failing which, const struct err *err)
+{
+	const struct memory_event event = {
+		.name = err->code ? "store-degraded" : "store-recovered",
+		.store = STORES[which],
+		.ret = err->code,
+		.detail = slice_str(err->text),
+	};
+
+	memory_tell(m, &event);
+}
+
+void memory_fails(struct memory *m, enum failing which, const struct err *err)
+{
+	struct failure *failure = &m->failures[which];
+	bool first;
+
+	if (!err->code) {
+		memory_fails_no_more(m, which);
+		return;
+	}
+	pthread_mutex_lock(&m->failing);
+	first = !atomic_load(&failure->since_s);
+	if (first)
+		atomic_store(&failure->since_s, (long long)time(NULL));
+	failure->reason = *err;
+	pthread_mutex_unlock(&m->failing);
+	if (first)
+		tell_failing(m, which, err);
+}
+
+void memory_fails_no_more(struct memory *m, enum failing which)
+{
+	const struct err well = {0};
+
+	if (atomic_load_explicit(&m->failures[which].since_s, memory_order_relaxed) &&
+		atomic_exchange(&m->failures[which].since_s, 0))
+		tell_failing(m, which, &well);
+}
+
+void memory_failing_forget(struct memory *m, enum failing which)
+{
+	atomic_store(&m->failures[which].since_s, 0);
+}
+
+size_t memory_failures(struct memory *m, struct memory_failure *rows, size_t most)
+{
+	size_t count = 0;
+
+	pthread_mutex_lock(&m->failing);
+	for (int i = 0; i < FAILING_COUNT && count < most; i++) {
+		long long since_s = atomic_load(&m->failures[i].since_s);
+
+		if (!since_s)
+			continue;
+		rows[count] = (struct memory_failure){
+			.store = STORES[i], .since_s = since_s, .ret = m->failures[i].reason.code};
+		snprintf(rows[count].reason, sizeof(rows[count].reason), "%s",
+			m->failures[i].reason.text);
+		count++;
+	}
+	pthread_mutex_unlock(&m->failing);
+	return count;
+}
+
+/* ---- who listens ---- */
+
+void memory_on_event(struct memory *m, memory_event_fn *fn, void *context)
+{
+	pthread_rwlock_wrlock(&m->telling.lock);
+	m->telling.fn = fn;
+	m->telling.context = context;
+	atomic_store(&m->telling.heard, fn != NULL);
+	pthread_rwlock_unlock(&m->telling.lock);
+	/* what failed before there was a listener */
+	for (int i = 0; fn && i < FAILING_COUNT; i++) {
+		struct err reason;
+		bool fails;
+
+		pthread_mutex_lock(&m->failing);
+		fails = atomic_load(&m->failures[i].since_s);
+		reason = m->failures[i].reason;
+		pthread_mutex_unlock(&m->failing);
+		if (fails)
+			tell_failing(m, (enum failing)i, &reason);
+	}
+}
