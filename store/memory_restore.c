@@ -118,6 +118,8 @@ static int restore_one(void *context, struct slice name, const struct saved_reco
 		return restore_absence(m, id);
 	if (record->collection)
 		return restore_collection(m, id);
+	if (record->damaged)
+		return -EIO;
 	if (!record->has_bytes && !record->text.ptr)
 		return 0;
 	return memory_restore_value(m, id, record->has_bytes ? record->bytes : slice_of(NULL, 0),

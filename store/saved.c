@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "saved_private.h"
 
+#include "crc32c.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,15 +11,26 @@ enum { KEY_MAX = 511, HASHED_NAME_BYTES = 17 };
 
 /* ---- a record's bytes ---- */
 
-enum { HAS_BYTES = 1, HAS_MTIME = 2, HAS_TEXT = 4, IS_DELETED = 8, IS_COLLECTION = 16 };
+enum {
+	HAS_BYTES = 1,
+	HAS_MTIME = 2,
+	HAS_TEXT = 4,
+	IS_DELETED = 8,
+	IS_COLLECTION = 16,
+	HAS_CHECKS = 32, /* what was written by the first versions has none */
+};
 
-/* Behind it: the whole name, the base's own values, bytes or text. */
+/*
+ * Behind it: the whole name, the base's own values, bytes or text. Two checksums (CRC32C): of bytes or text, and
+ * of the key and all that is before them, this one taken as 0.
+ */
 struct stored {
 	uint64_t name_bytes; /* of the whole name that follows, where the key is its hash; else 0 */
 	uint32_t mode;
 	uint32_t flags;
 	int64_t seconds;
-	uint64_t nanoseconds;
+	uint32_t nanoseconds;
+	uint32_t body_check;
 	uint64_t ino;
 	uint64_t version;
 	struct hash128 text_hash;
@@ -25,8 +38,11 @@ struct stored {
 	uint64_t sequence;
 	uint64_t base_epoch;
 	struct hash128 base;
-	uint64_t own_count;
+	uint32_t own_count;
+	uint32_t head_check;
 };
+
+_Static_assert(sizeof(struct stored) == 120, "no padding in what is written");
 
 struct key {
 	MDB_val val;
@@ -58,48 +74,83 @@ static bool take(struct slice *from, size_t len, struct slice *part)
 	return true;
 }
 
-static int decode(MDB_val key, MDB_val val, struct slice *name, struct saved_record *record)
+/* s.head_check is looked at by nobody. */
+static uint32_t check_of(MDB_val key, struct stored s, const char *behind, size_t len)
 {
-	struct slice rest, own;
+	uint32_t crc = crc32c(0, key.mv_data, key.mv_size);
+
+	s.head_check = 0;
+	crc = crc32c(crc, &s, sizeof(s));
+	return crc32c(crc, behind, len);
+}
+
+static struct saved_record record_of(const struct stored *s)
+{
+	return (struct saved_record){
+		.has_bytes = s->flags & HAS_BYTES,
+		.has_mtime = s->flags & HAS_MTIME,
+		.deleted = s->flags & IS_DELETED,
+		.collection = s->flags & IS_COLLECTION,
+		.mode = s->mode,
+		.mtime = {(time_t)s->seconds, (long)s->nanoseconds},
+		.ino = s->ino,
+		.version = s->version,
+		.text_hash = s->text_hash,
+		.identity = s->identity,
+		.sequence = s->sequence,
+		.base = {.epoch = s->base_epoch, .value = s->base, .own_count = s->own_count},
+	};
+}
+
+/* Cuts what is before bytes or text off rest, and verifies it. */
+static int take_head(MDB_val key, const struct stored *s, struct slice *rest, struct slice *name,
+	struct slice *own)
+{
+	const char *behind = rest->ptr;
+	bool checked = s->flags & HAS_CHECKS;
+
+	*name = slice_of(key.mv_data, key.mv_size);
+	if (s->name_bytes && !take(rest, s->name_bytes, name))
+		return -EIO;
+	if (s->own_count > SAVED_OWN_MAX || !take(rest, s->own_count * sizeof(struct hash128), own))
+		return -EIO;
+	if (!checked) /* without the flag these are what the first versions wrote there */
+		return s->body_check || s->head_check ? -EIO : 0;
+	return check_of(key, *s, behind, (size_t)(rest->ptr - behind)) == s->head_check ? 0 : -EIO;
+}
+
+int saved_decode(MDB_val key, MDB_val val, struct slice *name, struct saved_record *record)
+{
+	struct slice rest, own, whole;
 	struct stored s;
 
+	*name = slice_of(key.mv_data, key.mv_size == HASHED_NAME_BYTES ? 0 : key.mv_size);
 	if (val.mv_size < sizeof(s))
 		return -EIO;
 	memcpy(&s, val.mv_data, sizeof(s));
 	rest = slice_of((char *)val.mv_data + sizeof(s), val.mv_size - sizeof(s));
-	*name = slice_of(key.mv_data, key.mv_size);
-	if (s.name_bytes && !take(&rest, s.name_bytes, name))
+	if (take_head(key, &s, &rest, &whole, &own))
 		return -EIO;
-	*record = (struct saved_record){
-		.has_bytes = s.flags & HAS_BYTES,
-		.has_mtime = s.flags & HAS_MTIME,
-		.deleted = s.flags & IS_DELETED,
-		.collection = s.flags & IS_COLLECTION,
-		.mode = s.mode,
-		.mtime = {(time_t)s.seconds, (long)s.nanoseconds},
-		.ino = s.ino,
-		.version = s.version,
-		.text_hash = s.text_hash,
-		.identity = s.identity,
-		.sequence = s.sequence,
-		.base = {.epoch = s.base_epoch,
-			.value = s.base,
-			.own_count = (unsigned)s.own_count},
-	};
-	if (s.own_count > SAVED_OWN_MAX || !take(&rest, s.own_count * sizeof(struct hash128), &own))
-		return -EIO;
+	*name = whole;
+	*record = record_of(&s);
 	memcpy(record->base.own, own.ptr, own.len);
-	if (s.flags & HAS_TEXT)
+	record->damaged =
+		(s.flags & HAS_CHECKS) && crc32c(0, rest.ptr, rest.len) != s.body_check;
+	if (record->damaged)
+		record->has_bytes = false;
+	else if (s.flags & HAS_TEXT)
 		record->text = rest;
 	else
 		record->bytes = rest;
 	return 0;
 }
 
-static void encode(char *to, const struct saved_item *item, bool hashed)
+static void encode(char *to, MDB_val key, const struct saved_item *item, bool hashed)
 {
 	const struct saved_record *r = item->record;
 	struct slice value = r->has_bytes ? r->bytes : r->text;
+	size_t own_bytes = r->base.own_count * sizeof(struct hash128);
+	char *at = to + sizeof(struct stored);
 	struct stored s;
 
 	memset(&s, 0, sizeof(s));
@@ -107,9 +158,10 @@ static void encode(char *to, const struct saved_item *item, bool hashed)
 	s.mode = r->mode;
 	s.flags = (r->has_bytes ? HAS_BYTES : 0) | (r->has_mtime ? HAS_MTIME : 0) |
 		  (!r->has_bytes && r->text.ptr ? HAS_TEXT : 0) | (r->deleted ? IS_DELETED : 0) |
-		  (r->collection ? IS_COLLECTION : 0);
+		  (r->collection ? IS_COLLECTION : 0) | HAS_CHECKS;
 	s.seconds = r->mtime.tv_sec;
-	s.nanoseconds = (uint64_t)r->mtime.tv_nsec;
+	s.nanoseconds = (uint32_t)r->mtime.tv_nsec;
+	s.body_check = crc32c(0, value.ptr, value.ptr ? value.len : 0);
 	s.ino = r->ino;
 	s.version = r->version;
 	s.text_hash = r->text_hash;
@@ -118,16 +170,16 @@ static void encode(char *to, const struct saved_item *item, bool hashed)
 	s.base_epoch = r->base.epoch;
 	s.base = r->base.value;
 	s.own_count = r->base.own_count;
-	memcpy(to, &s, sizeof(s));
-	to += sizeof(s);
 	if (hashed) {
-		memcpy(to, item->name.ptr, item->name.len);
-		to += item->name.len;
+		memcpy(at, item->name.ptr, item->name.len);
+		at += item->name.len;
 	}
-	memcpy(to, r->base.own, r->base.own_count * sizeof(struct hash128));
-	to += r->base.own_count * sizeof(struct hash128);
+	memcpy(at, r->base.own, own_bytes);
+	at += own_bytes;
 	if (value.ptr && value.len)
-		memcpy(to, value.ptr, value.len);
+		memcpy(at, value.ptr, value.len);
+	s.head_check = check_of(key, s, to + sizeof(s), (size_t)(at - to) - sizeof(s));
+	memcpy(to, &s, sizeof(s));
 }
 
 static size_t encoded_size(const struct saved_item *item, bool hashed)
@@ -153,7 +205,7 @@ static int put_record(struct saved *saved, MDB_txn *txn, const struct saved_item
 	val = (MDB_val){encoded_size(item, hashed), NULL};
 	ret = mdb_put(txn, saved->documents, &key.val, &val, MDB_RESERVE);
 	if (!ret)
-		encode(val.mv_data, item, hashed);
+		encode(val.mv_data, key.val, item, hashed);
 	return ret;
 }
 
@@ -187,7 +239,7 @@ int saved_get(struct saved_reader *reader, struct slice name, struct saved_recor
 	key_of_name(&key, name);
 	ret = mdb_get(reader->txn, reader->saved->documents, &key.val, &val);
 	if (!ret)
-		ret = decode(key.val, val, &whole, record);
+		ret = saved_decode(key.val, val, &whole, record);
 	else
 		ret = env_code(ret);
 	/* another name with the same hash: as good as absent */
@@ -210,7 +262,7 @@ int saved_each(struct saved_reader *reader, char tag, saved_each_fn *fn, void *c
 		return env_code(ret);
 	ret = mdb_cursor_get(cursor, &key, &val, MDB_SET_RANGE);
 	while (!ret && *(char *)key.mv_data == tag) {
-		int stop = decode(key, val, &name, &record);
+		int stop = saved_decode(key, val, &name, &record);
 
 		if (!stop)
 			stop = fn(context, name, &record);

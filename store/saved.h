@@ -55,6 +55,7 @@ struct saved_record {
 	struct saved_base base;
 	struct slice bytes;
 	struct slice text; /* without bytes: the value as EDN; ptr NULL: it is memory.edn's alone */
+	bool damaged;      /* when read: bytes or text were not as they were written, and are left out */
 };
 
 /*
@@ -70,7 +71,7 @@ struct saved_reader {
 };
 int saved_read_begin(struct saved *saved, struct saved_reader *reader);
 void saved_read_end(struct saved_reader *reader);
-/* 0, -ENOENT, -EIO (a damaged record). */
+/* 0, -ENOENT, -EIO (a damaged record; where its bytes are all that is, it only lacks them). */
 int saved_get(struct saved_reader *reader, struct slice name, struct saved_record *record);
 
 /* Every record whose name starts with the byte tag, in no certain order. A negative return stops. */
