@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "env.h"
 
+#include "env_pages.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -103,6 +106,61 @@ static int check_length(const struct env *env, MDB_env *mdb, uint64_t bytes, str
 	return 0;
 }
 
+/* ---- before LMDB sees it ---- */
+
+struct examination {
+	char first[96]; /* what is wrong, with its place */
+};
+
+static void take_fault(void *context, const char *where, const char *what)
+{
+	struct examination *found = context;
+
+	if (!found->first[0])
+		snprintf(found->first, sizeof(found->first), "%s: %s", where, what);
+}
+
+/* What is damaged is ours, as far as can be told. */
+static int examine_pages(const struct env *env, struct env_pages *pages, struct err *err)
+{
+	const struct examination *found = pages->context;
+	bool ours = true;
+	int ret = env_pages_verify(pages, err);
+
+	if (ret || !pages->faults)
+		return ret;
+	if (pages->lists_tables)
+		ret = env_pages_has(pages, ENV_MARK, &ours, err);
+	if (ret)
+		return ret;
+	return ours ? err_set(err, -EIO, "%s: %s (ourofsctl check tells more)", env->name,
+			      found->first)
+		    : refuse(env, err);
+}
+
+/* LMDB trusts what it maps: it would die of a damaged file, or walk in circles. */
+static int examine(const struct env *env, int dir_fd, struct err *err)
+{
+	struct examination found = {.first = ""};
+	struct env_pages pages;
+	struct err reason = {0};
+	int fd = openat(dir_fd, "data.mdb", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int ret;
+
+	if (fd < 0)
+		return env_fail(env, err, errno, "cannot open");
+	ret = env_pages_open(&pages, fd, take_fault, &found, &reason);
+	if (!ret) {
+		ret = examine_pages(env, &pages, err);
+		env_pages_release(&pages);
+	} else {
+		ret = ret == -EINVAL ? refuse(env, err)
+				     : err_set(err, ret, "%s: %s", env->name, reason.text);
+	}
+	close(fd);
+	return ret;
+}
+
 /* Looks at what is there before anything is written: not even LMDB's lock file is made. */
 static int inspect(const struct env *env, const char *path, uint64_t bytes, uint32_t format,
 	struct err *err)
@@ -166,7 +224,9 @@ static int open_at(struct env *env, int dir_fd, const char *path, const struct e
 		return env_fail(env, err, errno, "cannot look at it");
 	if (env->read_only && !st.st_size)
 		return 0;
-	ret = st.st_size ? inspect(env, path, (uint64_t)st.st_size, options->format, err) : 0;
+	ret = st.st_size ? examine(env, dir_fd, err) : 0;
+	if (!ret && st.st_size)
+		ret = inspect(env, path, (uint64_t)st.st_size, options->format, err);
 	if (ret)
 		return ret;
 	env->map_bytes = options->map_first_bytes ? options->map_first_bytes : ENV_MAP_FIRST;
