@@ -183,6 +183,7 @@ struct memory {
 	struct read_counts read;
 	pthread_mutex_t failing; /* innermost but for telling */
 	struct failure failures[FAILING_COUNT];
+	bool recovers; /* at open: the EAV store, used alone, lacks what it held */
 	bool foreign; /* at open, then the worker's: memory.edn is not the file that was left here */
 	bool file_noted; /* at open: saved's note of it is true to the stat */
 	struct flush flush;

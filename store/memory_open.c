@@ -20,7 +20,8 @@ struct opening {
 	bool has_wanted;
 	enum mode wanted;
 	bool force;
-	bool eav_current; /* saved says so, and goes no further */
+	bool eav_current;   /* saved says so, and goes no further */
+	uint64_t watermark; /* saved's */
 };
 
 /* The switches that saved has not heard of yet. */
@@ -41,7 +42,7 @@ static int find_mode(void *context, const struct journal_record *record, struct 
 
 static int read_notes(struct memory *m, struct opening *o, struct err *err)
 {
-	uint64_t mode = MODE_DEFAULT, current = 0, watermark = 0;
+	uint64_t mode = MODE_DEFAULT, current = 0;
 	struct saved_reader reader;
 	int ret = saved_read_begin(m->saved, &reader);
 
@@ -49,14 +50,15 @@ static int read_notes(struct memory *m, struct opening *o, struct err *err)
 		return err_set(err, ret, "cannot read the store: %s", strerror(-ret));
 	o->is_new = saved_note_get(&reader, "mode", &mode, sizeof(mode)) != 0;
 	saved_note_get(&reader, "eav", &current, sizeof(current));
-	saved_note_get(&reader, "watermark", &watermark, sizeof(watermark));
+	saved_note_get(&reader, "watermark", &o->watermark, sizeof(o->watermark));
 	saved_read_end(&reader);
 	if (mode > MODE_DATALEVIN_ONLY)
 		return err_set(err, -EINVAL, "the store has a mode that this ourofs does not know");
 	o->stored = (enum mode)mode;
 	o->eav_current = current;
-	return m->dir.dir_fd < 0 ? 0
-				 : journal_replay_only(m->dir.dir_fd, watermark, find_mode, o, err);
+	return m->dir.dir_fd < 0
+		       ? 0
+		       : journal_replay_only(m->dir.dir_fd, o->watermark, find_mode, o, err);
 }
 
 static int choose_mode(struct memory *m, struct opening *o, struct err *err)
@@ -79,6 +81,20 @@ static int choose_mode(struct memory *m, struct opening *o, struct err *err)
 	return 0;
 }
 
+/*
+ * Where it is used alone it is never behind what is saved: it is written first. Then it was made anew, of what
+ * could be read of it, or of nothing. memory.edn as it was left, and what is saved, hold what it lacks; the
+ * mode is entered once more, by which all of that comes there.
+ */
+static int recover_eav(struct memory *m)
+{
+	memory_eav_close(m);
+	m->recovers = true;
+	m->edn_active = true;
+	atomic_store(&m->mode, MODE_EDN_ONLY);
+	return 0;
+}
+
 /* A broken EAV store is left alone by who wants to do without it. */
 static int open_eav(struct memory *m, struct opening *o, struct err *err)
 {
@@ -89,6 +105,8 @@ static int open_eav(struct memory *m, struct opening *o, struct err *err)
 	if (!mode_row(o->stored)->writes_eav || (to_edn && m->edn_active) || m->dir.dir_fd < 0)
 		return 0;
 	ret = memory_eav_open(m, &reason);
+	if (!ret && !m->edn_active && m->eav.watermark < o->watermark)
+		return recover_eav(m);
 	if (!ret || m->edn_active)
 		return 0;
 	if (!to_edn)
@@ -220,18 +238,30 @@ int memory_open_stores(struct memory *m, struct err *err)
 	return ret ? ret : settle_eav(m, (o.eav_current && !foreign) || !m->edn_active, err);
 }
 
+/* The journal may have said otherwise than what was found there. */
+static int recover(struct memory *m, struct err *err)
+{
+	int ret = memory_set_mode(m, MODE_EDN_ONLY, true, err);
+
+	return ret ? ret : memory_set_mode(m, MODE_DATALEVIN_ONLY, true, err);
+}
+
 int memory_open_mode(struct memory *m, struct err *err)
 {
-	enum mode mode, current = (enum mode)atomic_load(&m->mode);
+	const char *word = m->options.mode;
+	bool read_only = m->options.read_only;
+	enum mode mode, current;
 	bool force;
+	int ret = m->recovers && !read_only ? recover(m, err) : 0;
 
-	if (!m->options.mode || !m->options.mode[0])
-		return 0;
-	if (mode_of_word(slice_str(m->options.mode), &mode, &force))
+	if (ret || !word || !word[0])
+		return ret;
+	current = (enum mode)atomic_load(&m->mode);
+	if (mode_of_word(slice_str(word), &mode, &force))
 		return -EINVAL;
-	if (m->options.read_only && mode != current)
+	if (read_only && mode != current)
 		return err_set(err, -EROFS,
 			"the mode is %s, and a read-only mount can't switch it to %s",
 			mode_row(current)->name, mode_row(mode)->name);
-	return m->options.read_only ? 0 : memory_set_mode(m, mode, force || m->options.force, err);
+	return read_only ? 0 : memory_set_mode(m, mode, force || m->options.force, err);
 }
