@@ -31,7 +31,7 @@ void ctl_complain(const char *cause);
 enum ctl_status ctl_to_json(char **operands, unsigned flags); /* ctl_filter.c */
 enum ctl_status ctl_to_edn(char **operands, unsigned flags);
 
-enum { CTL_CHECK_REPAIR = 1 };
+enum { CTL_CHECK_REPAIR = 1, CTL_CHECK_JSON = 2 };
 enum ctl_status ctl_check(char **operands, unsigned flags); /* ctl_check.c */
 
 #endif

@@ -1,44 +1,73 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl.h"
 
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "journal_check.h"
-#include "saved.h"
+#include "check.h"
+#include "check_edn.h"
 #include "store_dir.h"
 
-static void print_line(void *context, const char *line)
+/* What is found is printed as it is found, or with --json all of it at the end, as a list. */
+struct report {
+	cJSON *list; /* NULL: lines */
+	bool failed; /* no memory for it */
+};
+
+static bool is_number(const char *text)
 {
-	(void)context;
-	puts(line);
+	return *text && strspn(text, "0123456789:") == strlen(text);
 }
 
-/* The number of the last record that the stores hold. */
-static int read_watermark(const struct store_dir *dir, const char *path, uint64_t *watermark,
-	struct err *err)
+/* "FILE:OFFSET: what", as compilers say it, or "FILE: where: what". */
+static void print_line(const struct check_line *line)
 {
-	struct saved_reader reader;
-	struct saved *saved;
-	int ret = saved_open(&saved, dir->dir_fd, path, true, err);
+	if (!*line->where)
+		printf("%s: %s\n", line->file, line->what);
+	else
+		printf("%s:%s%s: %s\n", line->file, is_number(line->where) ? "" : " ", line->where,
+			line->what);
+}
 
-	*watermark = 0;
-	if (ret)
-		return ret;
-	ret = saved_read_begin(saved, &reader);
-	if (!ret) {
-		ret = saved_note_get(&reader, "watermark", watermark, sizeof(*watermark));
-		saved_read_end(&reader);
+static void say(void *context, const struct check_line *line)
+{
+	struct report *report = context;
+	cJSON *item;
+
+	if (!report->list) {
+		print_line(line);
+		return;
 	}
-	saved_close(saved);
-	if (ret && ret != -ENOENT)
-		return err_set(err, ret, "saved/data.mdb: %s", strerror(-ret));
-	return 0;
+	item = cJSON_CreateObject();
+	report->failed |=
+		!cJSON_AddStringToObject(item, "file", line->file) ||
+		!cJSON_AddStringToObject(item, "where", line->where) ||
+		!cJSON_AddStringToObject(item, line->done ? "done" : "problem", line->what) ||
+		!cJSON_AddItemToArray(report->list, item);
 }
+
+static void print_end(const struct report *report, const char *path, size_t problems)
+{
+	char *text;
+
+	if (!report->list && !problems)
+		printf("%s: no problem\n", path);
+	else if (!report->list)
+		printf("%s: %zu %s\n", path, problems, problems == 1 ? "problem" : "problems");
+	if (!report->list)
+		return;
+	text = cJSON_Print(report->list);
+	puts(text ? text : "[]");
+	cJSON_free(text);
+}
+
+/* ---- a store ---- */
 
 /* Neither a store nor a lock is made by looking for them. */
 static int open_store(struct store_dir *dir, const char *path, bool repair, struct err *err)
@@ -55,21 +84,55 @@ static int open_store(struct store_dir *dir, const char *path, bool repair, stru
 	return ret ? ret : store_dir_open(dir, path, !repair, err);
 }
 
+static int check_dir(const char *path, bool repair, struct report *report, size_t *problems,
+	struct err *err)
+{
+	struct check check = {.path = path, .repair = repair, .say = say, .context = report};
+	struct store_dir dir = STORE_DIR_NONE;
+	int ret = open_store(&dir, path, repair, err);
+
+	check.dir_fd = dir.dir_fd;
+	if (!ret)
+		ret = check_store(&check, err);
+	store_dir_close(&dir);
+	*problems = check.problems;
+	return ret;
+}
+
+/* ---- either ---- */
+
+static int check_path(const char *path, bool repair, struct report *report, size_t *problems,
+	struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) || !S_ISREG(st.st_mode))
+		return check_dir(path, repair, report, problems, err);
+	if (repair)
+		return err_set(err, -EINVAL,
+			"%s: only a store can be repaired: what is wrong with a file of EDN, its "
+			"writer or you must put right",
+			path);
+	return check_edn_file(path, say, report, problems, err);
+}
+
 enum ctl_status ctl_check(char **operands, unsigned flags)
 {
-	struct journal_check check = {.repair = flags & CTL_CHECK_REPAIR, .say = print_line};
-	struct store_dir dir = STORE_DIR_NONE;
+	struct report report = {flags & CTL_CHECK_JSON ? cJSON_CreateArray() : NULL, false};
 	struct err err = {0};
-	int ret = open_store(&dir, operands[0], check.repair, &err);
+	size_t problems = 0;
+	int ret = flags & CTL_CHECK_JSON && !report.list ? -ENOMEM : 0;
 
 	if (!ret)
-		ret = read_watermark(&dir, operands[0], &check.watermark, &err);
-	if (!ret)
-		ret = journal_check(dir.dir_fd, &check, &err);
-	store_dir_close(&dir);
+		ret = check_path(operands[0], flags & CTL_CHECK_REPAIR, &report, &problems, &err);
+	if (!ret && report.failed)
+		ret = -ENOMEM;
+	if (!ret || report.list)
+		print_end(&report, operands[0], problems);
+	cJSON_Delete(report.list);
 	if (ret) {
-		ctl_complain(err.text);
+		ctl_complain(err.code ? err.text : strerror(-ret));
 		return CTL_FAILED;
 	}
-	return check.problems ? CTL_WRONG : CTL_FINE;
+	return problems ? CTL_WRONG : CTL_FINE;
 }

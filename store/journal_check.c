@@ -197,6 +197,8 @@ static int check_segment(struct check_run *run, size_t i, struct err *err)
 		ret = mend(&w, run->journal_fd, err);
 	if (w.next > w.first && w.next - 1 > run->last)
 		run->last = w.next - 1;
+	if (w.next && w.next - 1 > run->check->last)
+		run->check->last = w.next - 1;
 	journal_reader_close(&w.reader);
 	free(w.pieces.items);
 	buf_release(&w.line);
@@ -208,11 +210,18 @@ int journal_check(int dir_fd, struct journal_check *check, struct err *err)
 	struct check_run run = {.check = check, .last = check->watermark};
 	int ret;
 
-	check->problems = 0;
+	check->problems = check->segments = 0;
+	check->first = check->last = 0;
 	run.journal_fd = journal_open_dir(dir_fd, false, err);
 	if (run.journal_fd < 0)
 		return run.journal_fd;
 	ret = journal_list(run.journal_fd, &run.firsts, &run.count, &run.whole, err);
+	if (!ret && run.count) {
+		check->segments = run.count;
+		check->first = run.firsts[0];
+		if (check->unknown_before && check->first)
+			run.last = check->watermark = check->first - 1;
+	}
 	for (size_t i = 0; i < run.count && !ret; i++)
 		ret = check_segment(&run, i, err);
 	free(run.firsts);

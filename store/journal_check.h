@@ -25,10 +25,14 @@ struct journal_check {
 	bool repair;
 	uint64_t
 		watermark; /* the stores hold all records up to it; what is missing below does no harm */
+	bool unknown_before; /* the watermark is not known: what is missing before the first record, neither */
 	void (*say)(void *context, const char *line);
 	void *context;
 	/* results */
 	size_t problems;
+	size_t segments; /* how many there are, or were; of these */
+	uint64_t first,
+		last; /* the first record's number, and the last's (first - 1: there is none) */
 };
 
 /*

@@ -11,8 +11,8 @@ static const struct ctl_command commands[] = {
 	{"to-json", 0, "", {NULL}, "EDN on standard input to the JSON that a mount shows",
 		ctl_to_json},
 	{"to-edn", 0, "", {NULL}, "JSON on standard input to EDN", ctl_to_edn},
-	{"check", 1, "STORE", {"--repair"}, "the journal of a store: verify it, mend it",
-		ctl_check},
+	{"check", 1, "PATH", {"--repair", "--json"},
+		"verify a store, mend it; or a memory.edn", ctl_check},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

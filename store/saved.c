@@ -134,8 +134,7 @@ int saved_decode(MDB_val key, MDB_val val, struct slice *name, struct saved_reco
 	*name = whole;
 	*record = record_of(&s);
 	memcpy(record->base.own, own.ptr, own.len);
-	record->damaged =
-		(s.flags & HAS_CHECKS) && crc32c(0, rest.ptr, rest.len) != s.body_check;
+	record->damaged = (s.flags & HAS_CHECKS) && crc32c(0, rest.ptr, rest.len) != s.body_check;
 	if (record->damaged)
 		record->has_bytes = false;
 	else if (s.flags & HAS_TEXT)

@@ -55,7 +55,7 @@ struct saved_record {
 	struct saved_base base;
 	struct slice bytes;
 	struct slice text; /* without bytes: the value as EDN; ptr NULL: it is memory.edn's alone */
-	bool damaged;      /* when read: bytes or text were not as they were written, and are left out */
+	bool damaged; /* when read: bytes or text were not as they were written, and are left out */
 };
 
 /*

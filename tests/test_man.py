@@ -76,7 +76,7 @@ def test_commands_of_the_page_are_those_of_the_help(binary):
     done = subprocess.run([str(binary('ourofsctl')), '-h'], capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr
     helped = re.findall(r'^    ([a-z][\w-]+(?: \[--[\w-]+\]| [A-Z]+)*) ', done.stdout, re.MULTILINE)
-    assert {'to-json', 'check [--repair] STORE'} <= set(helped)
+    assert {'to-json', 'check [--repair] [--json] PATH'} <= set(helped)
     page = plain('ourofsctl.1')
 
     def shown(words):
