@@ -116,22 +116,24 @@ static int check_path(const char *path, bool repair, struct report *report, size
 	return check_edn_file(path, say, report, problems, err);
 }
 
-enum ctl_status ctl_check(char **operands, unsigned flags)
+enum ctl_status ctl_check(const struct ctl_args *args)
 {
-	struct report report = {flags & CTL_CHECK_JSON ? cJSON_CreateArray() : NULL, false};
+	const char *path = args->operands[0];
+	bool json = args->given[CTL_CHECK_JSON];
+	struct report report = {json ? cJSON_CreateArray() : NULL, false};
 	struct err err = {0};
 	size_t problems = 0;
-	int ret = flags & CTL_CHECK_JSON && !report.list ? -ENOMEM : 0;
+	int ret = json && !report.list ? -ENOMEM : 0;
 
 	if (!ret)
-		ret = check_path(operands[0], flags & CTL_CHECK_REPAIR, &report, &problems, &err);
+		ret = check_path(path, args->given[CTL_CHECK_REPAIR], &report, &problems, &err);
 	if (!ret && report.failed)
 		ret = -ENOMEM;
 	if (!ret || report.list)
-		print_end(&report, operands[0], problems);
+		print_end(&report, path, problems);
 	cJSON_Delete(report.list);
 	if (ret) {
-		ctl_complain(err.code ? err.text : strerror(-ret));
+		ctl_complain("%s", err.code ? err.text : strerror(-ret));
 		return CTL_FAILED;
 	}
 	return problems ? CTL_WRONG : CTL_FINE;

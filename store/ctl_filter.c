@@ -46,7 +46,7 @@ static enum ctl_status convert_failed(int ret, const struct err *err)
 {
 	char text[sizeof(err->text) + 32];
 
-	ctl_complain(err_describe(err, text, sizeof(text)));
+	ctl_complain("%s", err_describe(err, text, sizeof(text)));
 	return ret == -EBADMSG ? CTL_WRONG : CTL_FAILED;
 }
 
@@ -128,16 +128,14 @@ static int json_to_edn(struct arena *arena, struct slice in, struct buf *out, st
 	return out_error(out, err);
 }
 
-enum ctl_status ctl_to_json(char **operands, unsigned flags)
+enum ctl_status ctl_to_json(const struct ctl_args *args)
 {
-	(void)operands;
-	(void)flags;
+	(void)args;
 	return filter(edn_to_json);
 }
 
-enum ctl_status ctl_to_edn(char **operands, unsigned flags)
+enum ctl_status ctl_to_edn(const struct ctl_args *args)
 {
-	(void)operands;
-	(void)flags;
+	(void)args;
 	return filter(json_to_edn);
 }

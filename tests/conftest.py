@@ -17,6 +17,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -83,6 +84,13 @@ def binary(build_dir):
 def example():
     """A small memory with every family of keys, as text."""
     return (TESTS / 'cases' / 'example.edn').read_text()
+
+
+@pytest.fixture(scope='session')
+def many():
+    """A memory of 20,000 keys, as text: migrating it takes more than one transaction."""
+    return subprocess.run([sys.executable, str(TESTS / 'bench' / 'gen_memory.py'), '--keys', '20000'],
+                          check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(scope='session')

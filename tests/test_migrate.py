@@ -3,12 +3,10 @@
 import errno
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
-from conftest import TESTS, fill_disk, wait_until
+from conftest import fill_disk, wait_until
 from eav_store import documents
 from modes_driver import Writers, mode_of, source, switch
 
@@ -68,13 +66,6 @@ def check_eav(m, seen):
     found = {b'[%s %s]' % id_ if id_[1] is not None else id_[0]: record.bytes
              for id_, record in documents(m.store).items() if not record.collection}
     assert found == seen
-
-
-@pytest.fixture(scope='module')
-def many():
-    """Enough for more than one transaction."""
-    return subprocess.run([sys.executable, str(TESTS / 'bench' / 'gen_memory.py'), '--keys', '20000'],
-                          check=True, capture_output=True, text=True).stdout
 
 
 # ---- words ----
