@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from conftest import TOP
 
+import console
+
 PAGES = sorted((TOP / 'man').glob('*.[1-9]'))
 
 
@@ -25,6 +27,21 @@ def test_mandoc_has_no_complaint(page):
     said = [line for line in (done.stdout + done.stderr).splitlines()
             if 'referenced manual not found' not in line and 'mandoc.db' not in line]
     assert not said
+
+
+EXAMPLES = [(page.name, block)
+            for page in PAGES
+            for block in re.findall(r'^\.Bd -literal.*?\n(\$ .*?)^\.Ed', plain(page.name), re.DOTALL | re.MULTILINE)]
+
+
+def test_each_page_has_examples():
+    assert {page for page, _ in EXAMPLES} == {page.name for page in PAGES}
+
+
+@pytest.mark.parametrize('page, block', EXAMPLES, ids=[page for page, _ in EXAMPLES])
+def test_examples_of_the_page(page, block, disk, binary):
+    said, happened = console.run(block, disk, binary)
+    assert happened == said
 
 
 def test_built_in_patterns_are_those_of_the_page():
