@@ -168,6 +168,13 @@ def test_systemd_accepts_the_unit(inside, manager):
     assert (done.returncode, said) == (0, [])
 
 
+def test_the_unit_hides_no_mount(installed):
+    """What gives a service mounts of its own, and what refuses it openat2(2)."""
+    unit = (installed / 'lib/systemd/system/ourofs@.service').read_text()
+    assert not re.findall(r'^(?:Protect|Private|Read|Inaccessible|Bind|Dynamic|Mount|RestrictSUID)\w+=.*$', unit,
+                          re.MULTILINE)
+
+
 @pytest.mark.parametrize('manager', ['system', 'user'])
 def test_what_the_unit_does(inside, installed, place, manager):
     """Its commands, run in a unit's order by hand, with a daemon that was killed in between."""

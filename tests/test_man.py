@@ -88,6 +88,18 @@ def test_options_of_the_page_are_those_of_the_help(binary):
     assert options_of_page(plain('ourofs.1')) == helped
 
 
+def test_diagnostics_of_the_page_are_in_the_source():
+    """All of a message that is no placeholder, in capitals, and no other program's."""
+    code = ''.join(path.read_text() for folder in ('fs', 'store') for path in sorted((TOP / folder).glob('*.c')))
+    code = re.sub(r'"\s*"', '', code)
+    listed = plain('ourofs.1').split('.Sh DIAGNOSTICS')[1].split('.Sh ')[0]
+    messages = re.findall(r'^\.It "(?!fusermount3)(.*)"$', listed, re.MULTILINE)
+    assert len(messages) > 5
+    for message in messages:
+        for part in re.split(r'\b[A-Z]+\b|cause', message):
+            assert part.strip(': ') in code, message
+
+
 def test_commands_of_the_page_are_those_of_the_help(binary):
     """Each with its flags and operands, in the same order."""
     done = subprocess.run([str(binary('ourofsctl')), '-h'], capture_output=True, text=True)
