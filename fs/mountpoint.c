@@ -83,6 +83,9 @@ static int check_outside(const struct options *options, struct err *err)
 	for (size_t i = 0; !ret && i < sizeof(files) / sizeof(*files); i++)
 		if (is_below(files[i], mountpoint))
 			ret = err_set(err, -EINVAL, "%s: lies below the mountpoint", files[i]);
+	if (!ret && is_below(mountpoint, options->store_dir))
+		ret = err_set(err, -EINVAL, "%s: lies in the state directory %s",
+			options->mountpoint, options->store_dir);
 	free(mountpoint);
 	return ret;
 }

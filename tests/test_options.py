@@ -161,6 +161,9 @@ def test_mountpoints_that_can_not_be(ourofs, place, front):
             '/mnt/memory.edn: lies below the mountpoint')
     refused(ourofs(*front, 'memory.edn', 'mnt', '-o', 'nonempty,store=mnt/store'),
             '/mnt/store: lies below the mountpoint')
+    (place / 'state' / 'scratch' / 'm').mkdir(parents=True)
+    refused(ourofs(*front, 'memory.edn', 'state/scratch/m', '-o', 'store=state'),
+            '/state/scratch/m: lies in the state directory')
     (place / 'link').symlink_to('mnt')
     refused(ourofs(*front, 'link/memory.edn', 'mnt', '-o', 'nonempty'), 'below the mountpoint')
     assert not (place / 'memory.eav').exists()
