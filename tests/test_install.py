@@ -136,6 +136,24 @@ def test_a_user_mounts_what_fstab_lets_them(inside, place):
     assert said == f'{NOBODY}\nnot for root\n'
 
 
+def test_a_user_lets_others_in_only_where_fuse_conf_says_so(inside, place):
+    for path in (place, place / 'memory.edn', place / 'mnt'):
+        os.chown(path, NOBODY, NOBODY)
+    done = inside(f'''
+        mknod -m 666 fuse c 10 229 && mount --bind fuse /dev/fuse
+        touch conf && mount --bind conf /etc/fuse.conf
+        as_nobody() {{ setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups "$@"; }}
+        as_nobody ourofs -o allow_other memory.edn mnt && exit 9
+        echo user_allow_other > conf
+        as_nobody ourofs -o allow_other memory.edn mnt
+        cat mnt/.mode
+        as_nobody fusermount3 -u mnt
+        ended''')
+    assert (done.returncode, done.stdout) == (0, 'datalevin-first\n')
+    assert "option allow_other only allowed if 'user_allow_other' is set" in done.stderr
+    assert f'ourofs: {place}/mnt: cannot mount on it' in done.stderr
+
+
 def test_mount_tells_why_not(inside, place):
     line = f'{place}/memory.edn {place}/mnt fuse.ourofs noauto,colour=red 0 0\n'
     done = inside('mount mnt', line)
