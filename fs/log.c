@@ -2,6 +2,7 @@
 #define FUSE_USE_VERSION 312
 #include "log.h"
 
+#include <errno.h>
 #include <fuse_log.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,10 +15,6 @@ enum { LINE_MAX_BYTES = 1024 };
 static size_t render(char line[LINE_MAX_BYTES], const char *prefix, const char *format,
 	va_list args) __attribute__((format(printf, 3, 0)));
 static void write_line(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
-static void handle_quietly(enum fuse_log_level level, const char *format, va_list args)
-	__attribute__((format(printf, 2, 0)));
-static void handle_all(enum fuse_log_level level, const char *format, va_list args)
-	__attribute__((format(printf, 2, 0)));
 static void handle_syslog(enum fuse_log_level level, const char *format, va_list args)
 	__attribute__((format(printf, 2, 0)));
 static void log_line(enum fuse_log_level level, const char *format, va_list args)
@@ -53,36 +50,58 @@ static void write_line(const char *format, va_list args)
 	(void)written; /* where could one say that it failed? */
 }
 
-static void handle_quietly(enum fuse_log_level level, const char *format, va_list args)
-{
-	if (level <= FUSE_LOG_WARNING)
-		write_line(format, args);
-}
+/* libfuse calls back without a context, so each level has a function of its own. */
+#define STDERR_UP_TO(name, limit)                                                         \
+	__attribute__((format(printf, 2, 0))) static void name(enum fuse_log_level level, \
+		const char *format, va_list args)                                         \
+	{                                                                                 \
+		if (level <= (limit))                                                     \
+			write_line(format, args);                                         \
+	}
+STDERR_UP_TO(stderr_error, FUSE_LOG_ERR)
+STDERR_UP_TO(stderr_warning, FUSE_LOG_WARNING)
+STDERR_UP_TO(stderr_info, FUSE_LOG_INFO)
+STDERR_UP_TO(stderr_debug, FUSE_LOG_DEBUG)
 
-static void handle_all(enum fuse_log_level level, const char *format, va_list args)
+static const struct level {
+	const char *word;
+	fuse_log_func_t to_stderr;
+	int priority; /* syslog(3)'s */
+} LEVELS[] = {
+	[LOG_LEVEL_ERROR] = {"error", stderr_error, LOG_ERR},
+	[LOG_LEVEL_WARNING] = {"warning", stderr_warning, LOG_WARNING},
+	[LOG_LEVEL_INFO] = {"info", stderr_info, LOG_INFO},
+	[LOG_LEVEL_DEBUG] = {"debug", stderr_debug, LOG_DEBUG},
+};
+
+int log_level_of_word(const char *word, enum log_level *level)
 {
-	(void)level;
-	write_line(format, args);
+	for (size_t i = LOG_LEVEL_ERROR; i < sizeof(LEVELS) / sizeof(*LEVELS); i++) {
+		if (strcmp(word, LEVELS[i].word) == 0) {
+			*level = (enum log_level)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
 }
 
 static void handle_syslog(enum fuse_log_level level, const char *format, va_list args)
 {
 	char line[LINE_MAX_BYTES];
 
-	if (level > FUSE_LOG_INFO)
-		return;
 	render(line, "", format, args);
 	syslog((int)level, "%s", line); /* fuse's levels are those of syslog(3) */
 }
 
-void log_to_stderr(bool debug)
+void log_to_stderr(enum log_level level)
 {
-	fuse_set_log_func(debug ? handle_all : handle_quietly);
+	fuse_set_log_func(LEVELS[level ? level : LOG_LEVEL_WARNING].to_stderr);
 }
 
-void log_to_syslog(void)
+void log_to_syslog(enum log_level level)
 {
 	openlog("ourofs", LOG_PID, LOG_DAEMON);
+	setlogmask(LOG_UPTO(LEVELS[level ? level : LOG_LEVEL_INFO].priority));
 	fuse_set_log_func(handle_syslog);
 }
 
@@ -101,6 +120,15 @@ void log_error(const char *format, ...)
 
 	va_start(args, format);
 	log_line(FUSE_LOG_ERR, format, args);
+	va_end(args);
+}
+
+void log_warning(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_line(FUSE_LOG_WARNING, format, args);
 	va_end(args);
 }
 

@@ -190,7 +190,7 @@ static int serve(struct program *program)
 	int ret;
 
 	if (!program->options.foreground)
-		log_to_syslog();
+		log_to_syslog(program->options.log_level);
 	log_info("%s is mounted on %s", program->options.edn_path, program->options.mountpoint);
 	guardian_start(&guardian, program->options.mountpoint);
 	daemon_ready(&program->daemon);
@@ -198,6 +198,7 @@ static int serve(struct program *program)
 	ret = run_loop(program); /* positive: the signal that ended it */
 	block_signals(SIG_BLOCK);
 	guardian_stop(&guardian);
+	log_info("%s is unmounted from %s", program->options.edn_path, program->options.mountpoint);
 	fuse_session_exit(program->session); /* again: answers that come too late are no errors */
 	if (ret < 0)
 		log_error("cannot serve any longer: %s", strerror(-ret));
@@ -288,7 +289,7 @@ int main(int argc, char **argv)
 	struct err err = {0};
 	int ret = options_parse(&program.options, argc, argv, &err);
 
-	log_to_stderr(program.options.debug);
+	log_to_stderr(program.options.debug ? LOG_LEVEL_DEBUG : program.options.log_level);
 	if (ret)
 		log_error("%s (see `ourofs --help`)", err.text);
 	else if (program.options.show_help)

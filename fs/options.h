@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "err.h"
+#include "log.h"
 
 /*
  * The command line of ourofs(1), in the conventions of sshfs and mount.fuse3. One table holds every
@@ -29,7 +30,8 @@ struct options {
 	bool show_version;
 	bool force; /* -o force: see -o mode= */
 	char *mode; /* -o mode=, NULL: as it was */
-	uid_t uid;  /* the mounting user's unless given */
+	enum log_level log_level;
+	uid_t uid; /* the mounting user's unless given */
 	gid_t gid;
 	mode_t umask;              /* permission bits taken off everything shown, 0 unless given */
 	unsigned edn_delay_ms;     /* 100 */

@@ -152,6 +152,15 @@ static int set_mode(struct options *options, const struct option_row *row, const
 	return set_text(options, row, value, err);
 }
 
+static int set_log_level(struct options *options, const struct option_row *row, const char *value,
+	struct err *err)
+{
+	if (log_level_of_word(value, &options->log_level))
+		return bad_value(row, value, "'error', 'warning', 'info' or 'debug' is expected",
+			err);
+	return 0;
+}
+
 static int set_control(struct options *options, const struct option_row *row, const char *value,
 	struct err *err)
 {
@@ -246,6 +255,8 @@ const struct option_row option_rows[] = {
 	{0, "mapping=", "FILE", "more patterns of keys, in EDN (see ourofs(5))", set_text,
 		FIELD(mapping_path)},
 	{0, "control=", "HOW", "control files: hidden (default) or listed", .set = set_control},
+	{0, "loglevel=", "LEVEL", "error, warning (with -f), info (else) or debug",
+		.set = set_log_level},
 	{0, "edn_delay=", "MS", "wait so long before memory.edn is rewritten (100)", set_number,
 		FIELD(edn_delay_ms), DELAY_MAX_MS},
 	{0, "doc_max=", "SIZE", "largest document (64M)", set_size, FIELD(doc_max_bytes)},
