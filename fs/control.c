@@ -72,7 +72,7 @@ static int write_sync(struct fs *fs, struct slice text)
 struct control {
 	const char *name;
 	const char *help;
-	int (*read)(struct fs *fs, struct buf *out);
+	int (*read)(struct fs *fs, struct buf *out); /* NULL: the stream of events */
 	int (*write)(struct fs *fs, struct slice text);
 	bool slow; /* may wait for a disk: not on a thread that others need */
 };
@@ -86,6 +86,8 @@ static const struct control CONTROLS[] = {
 		read_mode, write_mode, true},
 	{".health", "JSON: status, reasons, counts of both stores, the last rewrite of memory.edn",
 		health_print, NULL, false},
+	{".events", "the last 1,000 events, a line of JSON each; grows: tail -f", NULL, NULL,
+		false},
 	{".errors", "the last refused saves and background errors, one a line", read_errors, NULL,
 		false},
 	{".migrate",
@@ -103,6 +105,7 @@ static const struct control CONTROLS[] = {
 };
 
 enum { CONTROL_COUNT = sizeof(CONTROLS) / sizeof(CONTROLS[0]) };
+_Static_assert((int)CONTROL_COUNT <= (int)CONTROLS_MAX, "each has a place in struct fs");
 
 static int read_help(struct fs *fs, struct buf *out)
 {
@@ -169,23 +172,19 @@ static mode_t control_mode(const struct fs *fs, unsigned control)
 	return mode & ~(fs->options->umask & 0777);
 }
 
-int control_stat(struct fs *fs, unsigned control, uint64_t ino, struct stat *st)
+bool control_grows(unsigned control)
 {
-	struct buf text = BUF_INIT;
-	int ret = control_read(fs, control, &text);
+	return !CONTROLS[control].read;
+}
 
+void control_stat(struct fs *fs, unsigned control, uint64_t ino, struct stat *st)
+{
 	*st = (struct stat){0};
 	st->st_ino = ino;
 	st->st_mode = S_IFREG | control_mode(fs, control);
 	st->st_nlink = 1;
 	st->st_uid = fs->options->uid;
 	st->st_gid = fs->options->gid;
-	st->st_size = (off_t)text.len;
-	st->st_blocks = (st->st_size + 511) / 512;
-	clock_gettime(CLOCK_REALTIME, &st->st_mtim);
-	st->st_atim = st->st_ctim = st->st_mtim;
-	buf_release(&text);
-	return ret;
 }
 
 /* ---- slow writes, each on a thread of its own ---- */

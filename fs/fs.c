@@ -6,6 +6,7 @@
 
 #include "adoption.h"
 #include "ops.h"
+#include "told.h"
 
 static void ops_init(void *userdata, struct fuse_conn_info *connection)
 {
@@ -104,6 +105,8 @@ int fs_new(struct fs **out, const struct options *options, struct memory *memory
 		ret = locks_new(&fs->locks);
 	if (!ret)
 		ret = refusals_new(&fs->refusals, &fs->trees[TREE_REJECTED]);
+	if (!ret)
+		ret = events_new(&fs->events);
 	if (ret) {
 		fs_free(fs);
 		return err && err->text[0] ? ret
@@ -121,6 +124,8 @@ int fs_start(struct fs *fs, struct fuse_session *session)
 	ret = notifier_new(&fs->notifier, session);
 	if (!ret)
 		memory_on_adoption(fs->memory, adoption_event, fs);
+	if (!ret)
+		memory_on_event(fs->memory, told_event, fs);
 	return ret;
 }
 
@@ -142,6 +147,7 @@ void fs_stop(struct fs *fs)
 	pthread_mutex_unlock(&fs->lock);
 	locks_stop(fs->locks);
 	close_handles(fs);
+	memory_on_event(fs->memory, NULL, NULL);
 	notifier_free(fs->notifier);
 	fs->notifier = NULL;
 }
@@ -159,6 +165,7 @@ void fs_free(struct fs *fs)
 	node_table_release(&fs->nodes);
 	for (i = 0; i < TREE_COUNT; i++)
 		scratch_close(&fs->trees[i]);
+	events_free(fs->events);
 	pthread_cond_destroy(&fs->published);
 	pthread_mutex_destroy(&fs->lock);
 	pthread_mutex_destroy(&fs->settling);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "draft.h"
+#include "events.h"
 #include "hash.h"
 
 enum { FIRST_BUCKETS = 1024 };
@@ -34,6 +35,7 @@ int node_table_init(struct node_table *table, uint64_t root_ino)
 static void node_free(struct node *node)
 {
 	version_unref(node->pinned);
+	event_stream_free(node->stream);
 	draft_unref(node->draft);
 	free(node->name);
 	free(node);
@@ -235,6 +237,8 @@ void node_release(struct node_table *table, struct node *node)
 	if (--node->handles == 0) {
 		version_unref(node->pinned);
 		node->pinned = NULL;
+		event_stream_free(node->stream);
+		node->stream = NULL;
 	}
 	node_unref(table, node);
 }

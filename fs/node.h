@@ -32,6 +32,7 @@ enum node_state {
 	NODE_OLD,     /* superseded or unlinked; held by open handles or the kernel's cache */
 };
 
+struct event_stream;
 struct version;
 struct draft;
 struct document;
@@ -53,10 +54,12 @@ struct node {
 	struct node *next;   /* in the bucket, or among the loose ones */
 	struct node *prev;   /* loose ones */
 	uint64_t ino;
-	uint64_t version;          /* documents: memory_stat.version; 0 for an empty draft */
-	struct version *pinned;    /* documents: the bytes, kept for open handles; referenced */
-	struct draft *draft;       /* NODE_WRITER with open handles; referenced */
-	struct document *document; /* documents with open handles, which reference it */
+	uint64_t version; /* documents: memory_stat.version; 0 for an empty draft */
+	/* documents: the bytes, kept for open handles; control files: what is seen; referenced */
+	struct version *pinned;
+	struct event_stream *stream; /* control files: what is seen of one that grows */
+	struct draft *draft;         /* NODE_WRITER with open handles; referenced */
+	struct document *document;   /* documents with open handles, which reference it */
 };
 
 struct node_table {

@@ -96,13 +96,16 @@ static void read_document(struct fs *fs, fuse_req_t req, struct handle *handle, 
 	version_unref(version);
 }
 
-/* As with a version, the bytes outlive the reply: RELEASE may overtake its end. */
 static void read_control(fuse_req_t req, struct handle *handle, size_t size, off_t offset)
 {
-	struct version *snapshot = handle->snapshot ? version_ref(handle->snapshot) : NULL;
+	struct buf bytes = BUF_INIT;
+	int ret = control_read_handle(fs_of(req), handle, size, offset, &bytes);
 
-	reply_piece(req, snapshot ? buf_slice(&snapshot->bytes) : slice_str(""), size, offset);
-	version_unref(snapshot);
+	if (ret)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_buf(req, bytes.ptr, bytes.len);
+	buf_release(&bytes);
 }
 
 static void read_scratch(fuse_req_t req, struct handle *handle, size_t size, off_t offset)

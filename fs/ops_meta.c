@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "path.h"
 
 enum { TIMEOUT_DIRECTORY_S = 1 };
@@ -67,7 +68,8 @@ static struct node *current_node(struct fs *fs, struct node *parent, struct slic
 {
 	struct node *node = node_find(&fs->nodes, parent, name);
 
-	if (node && node->kind == node_kind_of(view) && node->version == view->version) {
+	if (node && node->kind == node_kind_of(view) && node->version == view->version &&
+		!(node->kind == NODE_CONTROL && node->handles)) {
 		node_ref(node);
 		return node;
 	}
@@ -141,6 +143,20 @@ static int enter_found(struct fs *fs, struct node *parent, struct slice name, pi
 	return 0;
 }
 
+/* With no lock held, as what it shows takes some. */
+static int enter_control(struct fs *fs, struct fuse_entry_param *entry)
+{
+	struct node *node = node_of(fs, entry->ino);
+	int ret = control_enter(fs, node, &entry->attr);
+
+	if (!ret)
+		return 0;
+	pthread_mutex_lock(&fs->lock);
+	node_forget(&fs->nodes, node, 1);
+	pthread_mutex_unlock(&fs->lock);
+	return ret;
+}
+
 int ops_enter(struct fs *fs, struct node *parent, struct slice name, pid_t thread,
 	struct fuse_entry_param *entry)
 {
@@ -172,6 +188,8 @@ int ops_enter(struct fs *fs, struct node *parent, struct slice name, pid_t threa
 	pthread_mutex_unlock(&fs->lock);
 	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);
+	if (!ret && view.kind == VIEW_CONTROL)
+		ret = enter_control(fs, entry);
 	return ret;
 }
 
@@ -349,6 +367,7 @@ int ops_stat(struct fs *fs, const struct node *node, const struct handle *handle
 	struct stat *st, double *timeout)
 {
 	uint64_t version;
+	int ret;
 
 	*timeout = 0;
 	switch ((enum node_kind)node->kind) {
@@ -361,7 +380,8 @@ int ops_stat(struct fs *fs, const struct node *node, const struct handle *handle
 		*timeout = TIMEOUT_DIRECTORY_S;
 		break;
 	case NODE_CONTROL:
-		break;
+		ret = committed_stat(fs, node, st, &version);
+		return ret ? ret : control_node_stat(fs, node, st);
 	}
 	return committed_stat(fs, node, st, &version);
 }

@@ -263,22 +263,8 @@ static int open_scratch(struct fs *fs, struct node *node, struct handle *handle,
 static int open_control(struct fs *fs, struct node *node, struct handle *handle,
 	struct fuse_file_info *fi)
 {
-	int ret = 0;
-
-	if (handle->writable && !control_is_writable(node->control))
-		return -EACCES;
-	if (handle->readable) {
-		handle->snapshot = version_new();
-		ret = handle->snapshot ? control_read(fs, node->control, &handle->snapshot->bytes)
-				       : -ENOMEM;
-	}
-	if (ret)
-		return ret;
 	fi->direct_io = 1;
-	pthread_mutex_lock(&fs->lock);
-	handle_attach(fs, handle, node, NULL);
-	pthread_mutex_unlock(&fs->lock);
-	return 0;
+	return control_open(fs, node, handle);
 }
 
 static enum handle_kind handle_kind_of(const struct node *node)

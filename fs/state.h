@@ -7,6 +7,7 @@
 
 #include "document.h"
 #include "draft.h"
+#include "events.h"
 #include "fs.h"
 #include "locks.h"
 #include "node.h"
@@ -23,6 +24,13 @@
  */
 enum fs_tree { TREE_SCRATCH, TREE_REJECTED, TREE_CONFLICTS, TREE_COUNT };
 
+/* The text of a control file as it was last seen, and since when. */
+struct control_seen {
+	struct hash128 hash;
+	struct timespec time;
+};
+enum { CONTROLS_MAX = 32 };
+
 struct fs {
 	const struct options *options;
 	struct memory *memory;
@@ -30,6 +38,7 @@ struct fs {
 	struct notifier *notifier;
 	struct locks *locks;
 	struct refusals *refusals;
+	struct events *events;
 	struct scratch trees[TREE_COUNT];
 	struct timespec started; /* wall clock */
 	/*
@@ -38,15 +47,16 @@ struct fs {
 	 */
 	pthread_rwlock_t moves;
 	pthread_mutex_t lock;
-	pthread_mutex_t settling;         /* recursive: see settle.h */
-	pthread_cond_t published;         /* a commit of some document ended */
-	struct node_table nodes;          /* guarded by lock */
-	struct document_table documents;  /* guarded by lock */
-	struct expectation *expectations; /* guarded by lock */
-	struct handle *open_handles;      /* guarded by lock */
-	struct slow_write *slow;          /* control writes under way; guarded by lock */
-	bool adopting;                    /* outside changes come in; guarded by lock */
-	unsigned slow_threads;            /* guarded by lock; published tells when one ends */
+	pthread_mutex_t settling;               /* recursive: see settle.h */
+	pthread_cond_t published;               /* a commit of some document ended */
+	struct node_table nodes;                /* guarded by lock */
+	struct document_table documents;        /* guarded by lock */
+	struct expectation *expectations;       /* guarded by lock */
+	struct handle *open_handles;            /* guarded by lock */
+	struct control_seen seen[CONTROLS_MAX]; /* by number; guarded by lock */
+	struct slow_write *slow;                /* control writes under way; guarded by lock */
+	bool adopting;                          /* outside changes come in; guarded by lock */
+	unsigned slow_threads;                  /* guarded by lock; published tells when one ends */
 };
 
 enum handle_kind { HANDLE_DOCUMENT, HANDLE_SCRATCH, HANDLE_DIRECTORY, HANDLE_CONTROL };

@@ -143,13 +143,14 @@ static void tell_outside(struct memory *m, const struct merge *merge, double sta
 	char text[120];
 	struct memory_event event = {.name = "outside-change",
 		.store = "edn",
+		.ret = merge->keep_absent ? -EBADMSG : 0,
 		.count = merge->adoptions,
 		.duration_ms = memory_clock_ms() - start_ms};
 
 	snprintf(text, sizeof(text), "adopted %llu, stale %llu, conflicts %llu%s",
 		(unsigned long long)merge->adoptions, (unsigned long long)merge->stale,
 		(unsigned long long)merge->conflicts,
-		merge->keep_absent ? ", lacked most: set aside" : "");
+		merge->keep_absent ? ", lacked most: set aside as memory.edn.bad-<time>" : "");
 	event.detail = slice_str(text);
 	memory_tell(m, &event);
 }
@@ -182,7 +183,8 @@ static int replace_broken(struct memory *m, struct err *err)
 {
 	const struct memory_event event = {.name = "outside-change",
 		.store = "edn",
-		.detail = SLICE_LITERAL("broken: set aside")};
+		.ret = -EBADMSG,
+		.detail = SLICE_LITERAL("broken: set aside as memory.edn.bad-<time>")};
 	int ret = memory_set_aside(m, NULL, err);
 
 	pthread_rwlock_wrlock(&m->lock);

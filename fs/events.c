@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+#include "events.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct line {
+	uint64_t at; /* where it begins in the stream of all lines ever */
+	size_t len;
+	char *text;
+};
+
+struct events {
+	pthread_mutex_t lock;           /* guards what follows, and every stream */
+	struct line lines[EVENTS_KEPT]; /* a ring */
+	uint64_t count;                 /* ever */
+	uint64_t end;                   /* bytes ever */
+	struct timespec last;           /* wall clock */
+};
+
+struct event_stream {
+	uint64_t base; /* offset base is byte `from` of all, and so on from there */
+	uint64_t from;
+	uint64_t next;   /* where its last read ended ... */
+	bool mid_line;   /* ... and whether in the middle of a line */
+	uint64_t number; /* of the line at next: how many are lost is told by it */
+	struct buf lost; /* the last line that said so; it ends at offset base */
+};
+
+int events_new(struct events **out)
+{
+	struct events *events = calloc(1, sizeof(*events));
+
+	if (!events)
+		return -ENOMEM;
+	pthread_mutex_init(&events->lock, NULL);
+	*out = events;
+	return 0;
+}
+
+void events_free(struct events *events)
+{
+	if (!events)
+		return;
+	for (size_t i = 0; i < EVENTS_KEPT; i++)
+		free(events->lines[i].text);
+	pthread_mutex_destroy(&events->lock);
+	free(events);
+}
+
+/* ---- writing ---- */
+
+static void add_time(struct buf *out)
+{
+	struct timespec now;
+	struct tm tm;
+	char text[32];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &tm));
+	buf_add_format(out, "\"time\":\"%s.%03ldZ\"", text, now.tv_nsec / 1000000);
+}
+
+static void add_text(struct buf *out, const char *name, struct slice text)
+{
+	buf_add_format(out, ",\"%s\":\"", name);
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.ptr[i];
+
+		if (c == '"' || c == '\\')
+			buf_add_format(out, "\\%c", c);
+		else if (c < 0x20 || c == 0x7f)
+			buf_add_format(out, "\\u%04x", c);
+		else
+			buf_add_char(out, (char)c);
+	}
+	buf_add_char(out, '"');
+}
+
+static void add_error(struct buf *out, int error)
+{
+	const char *name = strerrorname_np(error);
+
+	if (name)
+		add_text(out, "error", slice_str(name));
+	else
+		buf_add_format(out, ",\"error\":%d", error);
+}
+
+static void print(struct buf *out, const struct memory_event *event)
+{
+	buf_add_char(out, '{');
+	add_time(out);
+	add_text(out, "event", slice_str(event->name));
+	if (event->key.len)
+		add_text(out, "key", event->key);
+	if (event->mode)
+		add_text(out, "mode", slice_str(event->mode));
+	if (event->store)
+		add_text(out, "store", slice_str(event->store));
+	if (event->ret)
+		add_error(out, -event->ret);
+	if (event->count)
+		buf_add_format(out, ",\"count\":%llu", (unsigned long long)event->count);
+	if (event->duration_ms > 0)
+		buf_add_format(out, ",\"duration_ms\":%.3f", event->duration_ms);
+	if (event->detail.len)
+		add_text(out, "detail", event->detail);
+	buf_add_str(out, "}\n");
+}
+
+void events_add(struct events *events, const struct memory_event *event)
+{
+	struct buf text = BUF_INIT;
+	struct line *line;
+
+	print(&text, event);
+	if (!buf_cstr(&text)) {
+		buf_release(&text);
+		return;
+	}
+	pthread_mutex_lock(&events->lock);
+	line = &events->lines[events->count++ % EVENTS_KEPT];
+	free(line->text);
+	*line = (struct line){events->end, text.len, text.ptr};
+	events->end += text.len;
+	clock_gettime(CLOCK_REALTIME, &events->last);
+	pthread_mutex_unlock(&events->lock);
+}
+
+/* ---- reading: with the lock held ---- */
+
+static uint64_t oldest(const struct events *events)
+{
+	return events->count > EVENTS_KEPT ? events->count - EVENTS_KEPT : 0;
+}
+
+static const struct line *line_at(const struct events *events, uint64_t number)
+{
+	return &events->lines[number % EVENTS_KEPT];
+}
+
+/* Where the oldest line begins, in the stream of all. */
+static uint64_t kept_from(const struct events *events)
+{
+	return events->count ? line_at(events, oldest(events))->at : 0;
+}
+
+/* The number of the line that holds byte `at` of all, which must be kept. */
+static uint64_t find(const struct events *events, uint64_t at)
+{
+	uint64_t low = oldest(events), high = events->count;
+
+	while (high - low > 1) {
+		uint64_t middle = low + (high - low) / 2;
+
+		if (line_at(events, middle)->at <= at)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* What the reader at offset is to read next is gone: a line in its place, behind which the oldest follows. */
+static void skip(struct events *events, struct event_stream *stream, uint64_t offset)
+{
+	uint64_t count = oldest(events) - stream->number;
+	bool mid_line = stream->mid_line && offset == stream->next;
+
+	buf_reset(&stream->lost);
+	if (mid_line)
+		buf_add_char(&stream->lost, '\n');
+	buf_add_char(&stream->lost, '{');
+	add_time(&stream->lost);
+	add_text(&stream->lost, "event", SLICE_LITERAL("events-lost"));
+	buf_add_format(&stream->lost, ",\"count\":%llu}\n", (unsigned long long)count);
+	stream->base = offset + stream->lost.len;
+	stream->from = kept_from(events);
+	stream->number = oldest(events);
+}
+
+static void add_kept(const struct events *events, struct event_stream *stream, size_t size,
+	uint64_t at, struct buf *out)
+{
+	uint64_t number = find(events, at);
+	size_t start = (size_t)(at - line_at(events, number)->at);
+
+	for (; number < events->count; number++) {
+		const struct line *line = line_at(events, number);
+		size_t left = line->len - start;
+
+		stream->number = left > size ? number : number + 1;
+		stream->mid_line = left > size;
+		left = left > size ? size : left;
+		buf_add(out, line->text + start, left);
+		size -= left;
+		start = 0;
+		if (stream->mid_line)
+			break;
+	}
+}
+
+static void add_hole(struct event_stream *stream, size_t size, uint64_t offset, struct buf *out)
+{
+	uint64_t lost_at = stream->base - stream->lost.len;
+	size_t start;
+
+	for (; offset < lost_at && size; offset++, size--)
+		buf_add_char(out, '\n');
+	if (!size)
+		return;
+	start = (size_t)(offset - lost_at);
+	size = size < stream->lost.len - start ? size : stream->lost.len - start;
+	buf_add(out, stream->lost.ptr + start, size);
+	stream->mid_line = false;
+}
+
+int event_stream_read(struct events *events, struct event_stream *stream, size_t size,
+	uint64_t offset, struct buf *out)
+{
+	pthread_mutex_lock(&events->lock);
+	if (offset >= stream->base && stream->from + (offset - stream->base) < kept_from(events))
+		skip(events, stream, offset);
+	if (offset < stream->base)
+		add_hole(stream, size, offset, out);
+	else if (stream->from + (offset - stream->base) < events->end)
+		add_kept(events, stream, size, stream->from + (offset - stream->base), out);
+	stream->next = offset + out->len;
+	pthread_mutex_unlock(&events->lock);
+	return buf_error(out);
+}
+
+uint64_t event_stream_size(struct events *events, struct event_stream *stream,
+	struct timespec *changed)
+{
+	uint64_t size;
+
+	pthread_mutex_lock(&events->lock);
+	if (events->count)
+		*changed = events->last;
+	size = stream->base + (events->end - stream->from);
+	pthread_mutex_unlock(&events->lock);
+	return size;
+}
+
+struct event_stream *event_stream_new(struct events *events)
+{
+	struct event_stream *stream = calloc(1, sizeof(*stream));
+
+	if (!stream)
+		return NULL;
+	pthread_mutex_lock(&events->lock);
+	stream->from = kept_from(events);
+	stream->number = oldest(events);
+	pthread_mutex_unlock(&events->lock);
+	return stream;
+}
+
+void event_stream_free(struct event_stream *stream)
+{
+	if (!stream)
+		return;
+	buf_release(&stream->lost);
+	free(stream);
+}
