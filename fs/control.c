@@ -5,9 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control_metrics.h"
 #include "control_migrate.h"
 #include "control_validate.h"
 #include "health.h"
+#include "metrics.h"
+#include "timed.h"
 
 /* ---- readers ---- */
 
@@ -86,6 +89,8 @@ static const struct control CONTROLS[] = {
 		read_mode, write_mode, true},
 	{".health", "JSON: status, reasons, counts of both stores, the last rewrite of memory.edn",
 		health_print, NULL, false},
+	{".metrics", "counters and gauges, in Prometheus's text format", control_read_metrics, NULL,
+		false},
 	{".events", "the last 1,000 events, a line of JSON each; grows: tail -f", NULL, NULL,
 		false},
 	{".errors", "the last refused saves and background errors, one a line", read_errors, NULL,
@@ -193,6 +198,7 @@ struct slow_write {
 	struct slow_write *next; /* in fs->slow, while not answered; guarded by fs->lock */
 	struct fs *fs;
 	unsigned control;
+	uint64_t start_ns;
 	fuse_req_t req;
 	bool armed;       /* the interrupt may answer; guarded by fs->lock */
 	bool interrupted; /* ... came before that; guarded by fs->lock */
@@ -238,6 +244,8 @@ static void *run_slow(void *data)
 	struct fs *fs = job->fs;
 	int ret = CONTROLS[job->control].write(fs, slice_of(job->text, job->len));
 	bool answer;
+
+	metrics_operation(fs->metrics, OPERATION_write, -ret, metrics_now_ns() - job->start_ns);
 
 	pthread_mutex_lock(&fs->lock);
 	answer = take_out(fs, job);
@@ -292,6 +300,7 @@ static int start_slow(struct fs *fs, unsigned control, fuse_req_t req, struct sl
 	ret = job->interrupted && take_out(fs, job) ? -EINTR : 0;
 	pthread_mutex_unlock(&fs->lock);
 	if (!ret) {
+		job->start_ns = timed_later(req);
 		ret = start_thread(job);
 		if (!ret)
 			return 0;

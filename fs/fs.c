@@ -5,55 +5,9 @@
 #include <stdlib.h>
 
 #include "adoption.h"
+#include "metrics.h"
 #include "ops.h"
 #include "told.h"
-
-static void ops_init(void *userdata, struct fuse_conn_info *connection)
-{
-	(void)userdata;
-	connection->want |= connection->capable & FUSE_CAP_ATOMIC_O_TRUNC;
-	/* A node's pages are one version's: they neither age nor hide what a writer has not committed. */
-	connection->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE);
-}
-
-const struct fuse_lowlevel_ops fs_operations = {
-	.init = ops_init,
-	.lookup = ops_lookup,
-	.forget = ops_forget,
-	.forget_multi = ops_forget_multi,
-	.getattr = ops_getattr,
-	.setattr = ops_setattr,
-	.statfs = ops_statfs,
-	.getxattr = ops_getxattr,
-	.listxattr = ops_listxattr,
-	.setxattr = ops_setxattr,
-	.removexattr = ops_removexattr,
-	.opendir = ops_opendir,
-	.readdir = ops_readdir,
-	.readdirplus = ops_readdirplus,
-	.releasedir = ops_releasedir,
-	.fsyncdir = ops_fsyncdir,
-	.mkdir = ops_mkdir,
-	.rmdir = ops_rmdir,
-	.unlink = ops_unlink,
-	.rename = ops_rename,
-	.symlink = ops_symlink,
-	.link = ops_link,
-	.mknod = ops_mknod,
-	.open = ops_open,
-	.create = ops_create,
-	.read = ops_read,
-	.write = ops_write,
-	.flush = ops_flush,
-	.fsync = ops_fsync,
-	.release = ops_release,
-	.fallocate = ops_fallocate,
-	.lseek = ops_lseek,
-	.copy_file_range = ops_copy_file_range,
-	.flock = ops_flock,
-	.getlk = ops_getlk,
-	.setlk = ops_setlk,
-};
 
 static int open_trees(struct fs *fs, struct err *err)
 {
@@ -107,6 +61,8 @@ int fs_new(struct fs **out, const struct options *options, struct memory *memory
 		ret = refusals_new(&fs->refusals, &fs->trees[TREE_REJECTED]);
 	if (!ret)
 		ret = events_new(&fs->events);
+	if (!ret)
+		ret = metrics_new(&fs->metrics);
 	if (ret) {
 		fs_free(fs);
 		return err && err->text[0] ? ret
@@ -166,6 +122,7 @@ void fs_free(struct fs *fs)
 	for (i = 0; i < TREE_COUNT; i++)
 		scratch_close(&fs->trees[i]);
 	events_free(fs->events);
+	metrics_free(fs->metrics);
 	pthread_cond_destroy(&fs->published);
 	pthread_mutex_destroy(&fs->lock);
 	pthread_mutex_destroy(&fs->settling);

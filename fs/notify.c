@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "notify.h"
+#include "timed.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -102,6 +103,8 @@ void notifier_entry(struct notifier *notifier, fuse_ino_t parent, struct slice n
 {
 	struct notice *notice = malloc(sizeof(*notice) + name.len + 1);
 
+	if (answer->kind == NOTICE_ERROR)
+		timed_result(answer->req, answer->error);
 	if (!notice) {
 		send_answer(answer);
 		return;

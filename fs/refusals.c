@@ -29,6 +29,7 @@ struct refusals {
 	pthread_mutex_t lock;
 	struct refusal *first; /* guarded by lock, as all below */
 	size_t count;
+	uint64_t total;                /* of refusals_add */
 	char *errors[REFUSALS_ERRORS]; /* a ring */
 	size_t error_count;            /* ever */
 	struct left left[LEFT_KEPT];   /* a ring */
@@ -265,6 +266,7 @@ void refusals_add(struct refusals *refusals, struct slice path, struct slice byt
 	clock_gettime(CLOCK_REALTIME, &now);
 	err_describe(reason, text, sizeof(text));
 	pthread_mutex_lock(&refusals->lock);
+	refusals->total++;
 	log_locked(refusals, path, text);
 	drop(refusals, find(refusals, path));
 	refusal = remember(refusals, path, now);
@@ -340,4 +342,14 @@ size_t refusals_count(struct refusals *refusals)
 	count = refusals->count;
 	pthread_mutex_unlock(&refusals->lock);
 	return count;
+}
+
+uint64_t refusals_total(struct refusals *refusals)
+{
+	uint64_t total;
+
+	pthread_mutex_lock(&refusals->lock);
+	total = refusals->total;
+	pthread_mutex_unlock(&refusals->lock);
+	return total;
 }

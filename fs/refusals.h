@@ -37,5 +37,7 @@ void refusals_log(struct refusals *refusals, struct slice path, const char *text
 void refusals_print_errors(struct refusals *refusals, struct buf *out);
 /* Those that stand in /.rejected now. */
 size_t refusals_count(struct refusals *refusals);
+/* Those that there were since the mount. */
+uint64_t refusals_total(struct refusals *refusals);
 
 #endif

@@ -39,6 +39,7 @@ struct fs {
 	struct locks *locks;
 	struct refusals *refusals;
 	struct events *events;
+	struct metrics *metrics;
 	struct scratch trees[TREE_COUNT];
 	struct timespec started; /* wall clock */
 	/*

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "log.h"
+#include "metrics.h"
 #include "state.h"
 
 struct told {
@@ -82,6 +83,7 @@ void told_event(void *context, const struct memory_event *event)
 	struct fs *fs = context;
 
 	events_add(fs->events, event);
+	metrics_event(fs->metrics, event->name);
 	for (size_t i = 0; i < sizeof(TOLD) / sizeof(*TOLD); i++) {
 		if (!strcmp(event->name, TOLD[i].name)) {
 			tell(fs, &TOLD[i], event);

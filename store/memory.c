@@ -155,6 +155,11 @@ static void read_eav_health(struct memory *m, struct memory_health *h)
 
 	h->eav_reads = atomic_load(&m->eav.reads);
 	h->eav_fallbacks = atomic_load(&m->eav.fallbacks);
+	/* first, so that it is never more than those it is a part of */
+	h->read_fallbacks = atomic_load(&m->read.fallbacks);
+	h->reads_overlay = atomic_load(&m->read.overlay);
+	h->reads_eav = atomic_load(&m->read.eav);
+	h->reads_edn = atomic_load(&m->read.edn);
 	pthread_rwlock_rdlock(&m->lock);
 	h->eav_state = STATES[atomic_load(&m->eav.state)];
 	if (m->eav.store && eav_stat(m->eav.store, &stat) == 0) {
@@ -190,6 +195,7 @@ void memory_health(struct memory *m, struct memory_health *h)
 	h->directories = tree_directories(m->tree);
 	h->pending = m->edn_active ? m->changes + m->changes_in_flight : 0;
 	h->overlay = m->overlay.count;
+	h->commits = m->commits;
 	/* ghosts of the top level are in the file, not in the memory */
 	while (table_next(&m->ghosts, &at, &name, &value))
 		h->keys -= name.ptr[0] == 'D';

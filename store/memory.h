@@ -230,9 +230,14 @@ struct memory_health {
 	uint64_t eav_datoms;
 	uint64_t eav_bytes;
 	uint64_t eav_commits;
-	uint64_t eav_reads;     /* documents that were read from it */
-	uint64_t eav_fallbacks; /* ... that it had not, and came from memory.edn */
-	int flush_error;        /* of what brings the stores up to the journal; 0: well */
+	uint64_t commits;       /* to the journal since the mount */
+	uint64_t reads_overlay; /* memory_read, by where the document was */
+	uint64_t reads_eav;
+	uint64_t reads_edn;
+	uint64_t read_fallbacks; /* of reads_edn, those that the EAV store was asked for first */
+	uint64_t eav_reads;      /* documents that were read from it */
+	uint64_t eav_fallbacks;  /* ... that it had not, and came from memory.edn */
+	int flush_error;         /* of what brings the stores up to the journal; 0: well */
 	char flush_reason[200];
 	int edn_error; /* negative errno of the last rewrite, 0 when it went well */
 	char edn_reason[200];

@@ -94,6 +94,7 @@ int memory_commit_payload(struct memory *m, enum journal_kind kind, const struct
 	ret = apply_payload(&a, buf_slice(payload), &applied);
 	if (!ret) {
 		finish(&a);
+		m->commits++;
 		pace_signal(&m->flush.pace, m->overlay_bytes >= FLUSH_BYTES);
 		if (a.edn_changed)
 			pace_signal(&m->work.pace, false);

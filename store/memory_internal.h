@@ -138,6 +138,7 @@ struct telling {
 /* Documents that memory_read found, by where they are. */
 struct read_counts {
 	atomic_ulong overlay, eav, edn;
+	atomic_ulong fallbacks; /* of edn: the EAV store was asked first */
 };
 
 struct memory {
@@ -181,6 +182,7 @@ struct memory {
 	struct eav_side eav;
 	struct telling telling;
 	struct read_counts read;
+	uint64_t commits;        /* guarded by lock */
 	pthread_mutex_t failing; /* innermost but for telling */
 	struct failure failures[FAILING_COUNT];
 	bool recovers; /* at open: the EAV store, used alone, lacks what it held */

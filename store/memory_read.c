@@ -57,7 +57,10 @@ static bool count_read(struct memory *m, struct doc *doc)
 				  : doc->from_eav ? &m->read.eav
 						  : &m->read.edn,
 		1, memory_order_relaxed);
-	return !pending && !doc->from_eav && mode_row((enum mode)atomic_load(&m->mode))->reads_eav;
+	if (pending || doc->from_eav || !mode_row((enum mode)atomic_load(&m->mode))->reads_eav)
+		return false;
+	atomic_fetch_add_explicit(&m->read.fallbacks, 1, memory_order_relaxed);
+	return true;
 }
 
 int memory_read(struct memory *m, struct slice path, struct memory_stat *st, struct buf *bytes,

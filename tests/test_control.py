@@ -10,7 +10,7 @@ import pytest
 
 from shell import names, sh
 
-CONTROLS = ['.errors', '.events', '.health', '.help', '.migrate', '.mode', '.sync', '.validate']
+CONTROLS = ['.errors', '.events', '.health', '.help', '.metrics', '.migrate', '.mode', '.sync', '.validate']
 
 
 @pytest.mark.parametrize('name', CONTROLS)
@@ -22,7 +22,7 @@ def test_reading(mount, example, name):
         data = file.read()
     assert stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_ino
     assert data or name in ('.errors', '.events')
-    if name != '.health':  # it tells the time
+    if name not in ('.health', '.metrics'):  # they tell the time
         assert path.stat().st_size == len(data) == len(path.read_bytes())
         assert sh(m, f'cat {name}; wc -c < {name}').out == f'{data.decode()}{len(data)}\n'
     assert path.stat().st_size > 0 or name in ('.errors', '.events')
@@ -147,13 +147,13 @@ def test_what_control_files_are_not(mount):
         path = m.mnt / name
         for change in (path.unlink, lambda: os.rename(path, m.mnt / 'x'), path.mkdir,
                        lambda: os.rename(m.mnt / 'config.json', path), lambda: path.chmod(0o777),
-                       lambda: os.truncate(path, 5) if name in ('.errors', '.events', '.help', '.health')
+                       lambda: os.truncate(path, 5) if name in ('.errors', '.events', '.help', '.health', '.metrics')
                        else path.unlink()):
             with pytest.raises(OSError) as error:
                 change()
             assert error.value.errno in (errno.EPERM, errno.EACCES, errno.EEXIST, errno.EROFS)
         assert path.exists()
-    for name in ('.health', '.errors', '.events', '.help'):
+    for name in ('.health', '.errors', '.events', '.help', '.metrics'):
         with pytest.raises(PermissionError):
             os.open(m.mnt / name, os.O_WRONLY)
     assert names(m.mnt / '.rejected') == names(m.mnt / '.conflicts') == []

@@ -183,7 +183,7 @@ def test_readers_beside_writers(mount):
         for _ in range(50):
             for line in sh(m, 'cat .events').out.splitlines():
                 json.loads(line)
-            for name in ('.health', '.errors', '.help'):
+            for name in ('.health', '.errors', '.help', '.metrics'):
                 with open(m.mnt / name, 'rb') as file:
                     assert len(file.read()) == os.fstat(file.fileno()).st_size, name
     finally:
@@ -200,7 +200,7 @@ def test_a_whole_mount_is_copied(mount, example):
     sh(m, 'rsync -a ./ $BASE/copy2/ && test -s $BASE/copy2/.events && test -s $BASE/copy2/.help')
     sh(m, 'grep -r memory/save . | grep -q .events')
     sh(m, 'find . -type f -size +0 | grep -q .events')
-    sh(m, 'tar cf $BASE/all.tar --exclude=.health .')  # which tells the time
+    sh(m, 'tar cf $BASE/all.tar --exclude=.health --exclude=.metrics .')  # which tell the time
 
 
 def test_a_second_handle_of_one_open_file(mount, reader):
