@@ -12,6 +12,7 @@
 
 #include "journal_format.h"
 #include "journal_mend.h"
+#include "memory_internal.h"
 
 /*
  * New files are made in STORE/mending/, which nobody else looks at, and moved to where they belong when they
@@ -137,6 +138,22 @@ static int mend_numbers(struct check_run *run, struct err *err)
 	return ret;
 }
 
+/* Nor a document an inode number that a record in the journal gives to another. */
+static int take_numbers(void *context, const struct journal_record *record, struct err *err)
+{
+	struct check_run *run = context;
+	struct slice rest = record->payload;
+	struct change c;
+
+	(void)err;
+	while (rest.len && change_decode(&rest, &c) == 0) {
+		uint64_t ino = c.saved.ino & INO_HASHED ? 0 : c.saved.ino;
+
+		run->top_ino = ino > run->top_ino ? ino : run->top_ino;
+	}
+	return 0;
+}
+
 int check_mend(struct check_run *run, struct err *err)
 {
 	int ret = 0;
@@ -145,6 +162,9 @@ int check_mend(struct check_run *run, struct err *err)
 	if (!run->saved.problems && !run->eav.problems)
 		return 0;
 	ret = mend_numbers(run, err);
+	if (!ret && run->has_journal)
+		ret = journal_replay_only(run->check->dir_fd,
+			run->journal_first ? run->journal_first - 1 : 0, take_numbers, run, err);
 	if (!ret && run->saved.problems)
 		ret = remake(run, check_mend_saved, "mending/saved/data.mdb", run->saved.name,
 			"saved", err);

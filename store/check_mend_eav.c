@@ -20,6 +20,7 @@ struct remake {
 	struct arena arena; /* of the batch */
 	struct eav_item items[BATCH];
 	size_t count, bytes;
+	size_t documents, numbers; /* taken; given to documents, by the old index */
 	size_t lacking;
 	struct err *err;
 };
@@ -60,6 +61,7 @@ static int add(struct remake *r, struct slice name, const struct eav_record *old
 		r->lacking++;
 		return 0;
 	}
+	r->documents++;
 	r->items[r->count++] = (struct eav_item){name, record, value};
 	r->bytes += record->bytes.len;
 	return r->count == BATCH || r->bytes > BATCH_BYTES ? flush(r) : 0;
@@ -83,6 +85,16 @@ static int take_document(void *context, struct slice key, struct slice value)
 		return 0;
 	}
 	return add(r, name, &record);
+}
+
+/* A document that is gone altogether has left its number. */
+static int count_number(void *context, struct slice key, struct slice value)
+{
+	struct remake *r = context;
+
+	(void)value;
+	r->numbers += key.len == EAV_NUMBER;
+	return 0;
 }
 
 static int take_note(void *context, struct slice name, struct slice value)
@@ -116,6 +128,10 @@ static int fill(struct remake *r)
 		ret = flush(r);
 	if (!ret && old->readable)
 		ret = env_pages_each(&old->pages, "ourofs", take_note, r, r->err);
+	if (!ret && old->readable)
+		ret = env_pages_each(&old->pages, "eav", count_number, r, r->err);
+	if (r->numbers > r->documents + r->lacking)
+		r->lacking = r->numbers - r->documents;
 	if (!r->lacking && old->sound && !r->run->ahead && old->has_watermark)
 		watermark = old->watermark;
 	return ret ? ret : eav_write(r->to, NULL, 0, &note, 1, r->err);

@@ -162,8 +162,26 @@ static int take_record(void *context, struct slice key, struct slice value)
 
 /* ---- what the EAV store has ---- */
 
+/*
+ * What memory.edn had when both were last equal is known where the EAV store was used alone since. Else it may lack
+ * the last of what was saved, or be another writer's.
+ */
+static struct saved_base base_of(const struct remake *r, const struct eav_record *e)
+{
+	struct saved_base base = {.epoch = r->run->epoch, .value = BASE_UNKNOWN};
+
+	if (!e->base_exists)
+		base.value = IDENTITY_ABSENT;
+	else if (e->deleted || !hash128_equal(e->base, e->identity))
+		base.value = e->base;
+	return base;
+}
+
 static struct saved_record record_of(const struct remake *r, const struct eav_record *e)
 {
+	if (e->deleted)
+		return (struct saved_record){
+			.deleted = true, .sequence = e->transaction, .base = base_of(r, e)};
 	return (struct saved_record){.has_bytes = true,
 		.has_mtime = e->has_mtime,
 		.mode = e->mode,
@@ -173,7 +191,7 @@ static struct saved_record record_of(const struct remake *r, const struct eav_re
 		.text_hash = e->text_hash,
 		.identity = e->identity,
 		.sequence = e->transaction,
-		.base = {.epoch = r->run->epoch, .value = BASE_UNKNOWN},
+		.base = base_of(r, e),
 		.bytes = e->bytes};
 }
 
@@ -187,7 +205,7 @@ static int take_eav(void *context, struct slice key, struct slice value)
 	int ret;
 
 	if (eav_document_decode(eav_val(key), eav_val(value), &name, &eav) ||
-		eav_document_verify_bytes(eav_val(value), &eav) || eav.deleted || eav.collection)
+		eav_document_verify_bytes(eav_val(value), &eav) || eav.collection)
 		return 0;
 	head = table_get(&r->wanted, name);
 	if (!head && (!r->all || table_get(&r->have, name)))
@@ -195,7 +213,7 @@ static int take_eav(void *context, struct slice key, struct slice value)
 	if (!head)
 		head = &r->no_head;
 	record = record_of(r, &eav);
-	if (head != &r->no_head && hash128_equal(head->identity, eav.identity)) {
+	if (head != &r->no_head && !eav.deleted && hash128_equal(head->identity, eav.identity)) {
 		record = *head;
 		record.has_bytes = true;
 		record.bytes = eav.bytes;
@@ -239,9 +257,12 @@ static int take_note(void *context, struct slice name, struct slice value)
 /* Of all that the journal has the next mount makes sure: replaying it once more changes nothing else. */
 static uint64_t watermark_of(const struct check_run *run)
 {
-	uint64_t watermark = run->saved.has_watermark ? run->saved.watermark : run->top_sequence;
+	uint64_t watermark = most(run->top_sequence, run->eav.watermark);
 
-	if (run->has_journal && run->journal_first && watermark >= run->journal_first)
+	if (run->saved.has_watermark && !run->ahead)
+		watermark = run->saved.watermark;
+	if (run->has_journal && run->journal_first &&
+		(watermark >= run->journal_first || !run->saved.has_watermark))
 		watermark = run->journal_first - 1;
 	return watermark;
 }

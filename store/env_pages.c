@@ -19,6 +19,7 @@ enum {
 	META_TXN = 128,
 	TREE_BYTES = 48,
 	TREE_FLAGS = 4,
+	TREE_DEPTH = 6,
 	TREE_ENTRIES = 32,
 	TREE_ROOT = 40,
 	HEAD_BYTES = 16, /* of a page */
@@ -127,7 +128,8 @@ static struct env_tree tree_at(const char *at)
 {
 	return (struct env_tree){.root = get(at + TREE_ROOT, 8),
 		.entries = get(at + TREE_ENTRIES, 8),
-		.flags = (unsigned)get(at + TREE_FLAGS, 2)};
+		.flags = (unsigned)get(at + TREE_FLAGS, 2),
+		.depth = (unsigned)get(at + TREE_DEPTH, 2)};
 }
 
 static void take_meta(struct env_pages *p, const char *meta)
@@ -308,6 +310,8 @@ static int push(struct walk *w, uint64_t page)
 	if (lower < HEAD_BYTES || lower > upper || upper > w->p->page_bytes || !l->count ||
 		(kind_of(l) != PAGE_BRANCH && kind_of(l) != PAGE_LEAF))
 		fault(w->p, page, "its head is damaged");
+	else if ((kind_of(l) == PAGE_LEAF) != (w->depth + 1 == w->tree->depth))
+		fault(w->p, page, "it is as deep in its tree as it should not be");
 	else
 		w->depth++;
 	return 0;
@@ -470,8 +474,11 @@ int env_pages_verify(struct env_pages *p, struct err *err)
 	forget(p);
 	ret = walk_tree(p, &p->main, false, take_table, &tables);
 	p->lists_tables = p->faults == before;
-	for (unsigned i = 0; i < tables.count && !ret; i++)
+	for (unsigned i = 0; i < tables.count && !ret; i++) {
+		if (tables.trees[i].flags) /* none of ours has any */
+			fault(p, p->main.root, "a table is of a kind that is not used here");
 		ret = walk_tree(p, &tables.trees[i], false, NULL, NULL);
+	}
 	/* last: by then it is known what is in use */
 	if (!ret)
 		ret = walk_tree(p, &p->free, true, take_free, p);

@@ -28,7 +28,7 @@ typedef int env_row_fn(void *context, struct slice key, struct slice value);
 struct env_tree {
 	uint64_t root; /* UINT64_MAX: it is empty */
 	uint64_t entries;
-	unsigned flags;
+	unsigned flags, depth;
 };
 
 struct env_pages {

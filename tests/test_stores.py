@@ -7,6 +7,7 @@ import ctypes
 import importlib
 import os
 import shutil
+import subprocess
 import threading
 
 from hypothesis import HealthCheck, Phase, settings
@@ -211,13 +212,22 @@ class Stores(RuleBasedStateMachine):
         self.m.sync()
         self.compare_stores(edn_reader.memory(self.m.edn_text()))
 
+    def check(self):
+        """However the daemon ended: ourofsctl finds nothing wrong with the store."""
+        program = self.m.program.parent.parent / 'store' / 'ourofsctl'
+        done = subprocess.run([program, 'check', self.m.store], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ''), done.stdout
+
     @rule()
     def remount(self):
-        self.m.remount()
+        self.m.unmount()
+        self.check()
+        self.m.mount()
 
     @rule()
     def kill(self):
         self.m.kill()
+        self.check()
         self.m.mount()
 
     @precondition(lambda self: MODES)
@@ -285,6 +295,7 @@ class Stores(RuleBasedStateMachine):
             self.m.sync()
             self.compare_stores(self.rival.read(self.m.edn))
             self.m.unmount()
+            self.check()
         finally:
             self.timer.cancel()
             self.m.close()

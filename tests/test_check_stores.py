@@ -1,0 +1,493 @@
+# SPDX-License-Identifier: MIT
+"""ourofsctl check: damage that was planted in a store is found, mended, and nothing is missing afterwards.
+
+Each kind of damage is a function of the store's directory. It is planted in four stores: as it is left by an
+unmount and by a kill, and in the mode that keeps both stores up to date and the one that uses the EAV store alone.
+"""
+import json
+import os
+import pathlib
+import random
+import shutil
+import struct
+import subprocess
+
+import lmdb
+import pytest
+
+import edn_reader
+import eav_store
+from conftest import fill_disk
+from memory_driver import DOCUMENT, Memory, Refused
+from modes_driver import look, mode_of
+from outside import conflicts, health
+
+PAGE = 4096
+TEXT = '''{:config {:theme :dark} :seen 3 :notes/x [1 2] ; as found
+ :presence/s1 {"alice" {:b 2} "bob" 5} :gone "old" :big %s}''' % json.dumps('x' * 9000)
+
+
+# ---- what a store has in it
+
+def open_env(path):
+    return lmdb.open(str(path), max_dbs=8, map_size=1 << 26)
+
+
+def edit(path, table, change):
+    """change(txn, database) in one transaction."""
+    env = open_env(path)
+    with env.begin(write=True) as txn:
+        change(txn, env.open_db(table, txn, create=False))
+    env.close()
+
+
+def rows(path, table):
+    env = open_env(path)
+    with env.begin() as txn:
+        found = list(txn.cursor(env.open_db(table, txn, create=False)))
+    env.close()
+    return found
+
+
+CONFIG = eav_store.name_of(b':config')
+NOTES = eav_store.name_of(b':notes/x')
+
+
+def flip(path, table, key, at):
+    def change(txn, database):
+        value = bytearray(txn.get(key, db=database))
+        value[at] ^= 4
+        txn.put(key, bytes(value), db=database)
+    edit(path, table, change)
+
+
+def swap(path, table, one, other):
+    def change(txn, database):
+        first, second = txn.get(one, db=database), txn.get(other, db=database)
+        txn.put(one, second, db=database)
+        txn.put(other, first, db=database)
+    edit(path, table, change)
+
+
+def set_note(path, note, value):
+    edit(path, b'ourofs', lambda txn, database: txn.put(note, value, db=database))
+
+
+def set_number(path, note, number):
+    set_note(path, note, struct.pack('=Q', number))
+
+
+def datom_rows(store, table):
+    """Without those of the numbers alone."""
+    return [key for key, _ in rows(store, table) if len(key) > 8]
+
+
+def delete(path, table, key):
+    edit(path, table, lambda txn, database: txn.delete(key, db=database))
+
+
+def put(path, table, key, value):
+    edit(path, table, lambda txn, database: txn.put(key, value, db=database))
+
+
+def patch(path, at, data):
+    with open(path, 'r+b') as file:
+        file.seek(at)
+        file.write(data)
+
+
+def header_of(data, page):
+    """(number, flags, lower)"""
+    number, _, flags, lower = struct.unpack_from('=QHHH', data, page * PAGE)
+    return number, flags, lower
+
+
+def root_of(path, tree):
+    """Of the free pages' tree (0) or the main one (1), by the newer header."""
+    data = path.read_bytes()
+    meta = max((0, PAGE), key=lambda at: struct.unpack_from('=Q', data, at + 16 + 128)[0])
+    return struct.unpack_from('=Q', data, meta + 16 + 24 + 48 * tree + 40)[0]
+
+
+def root_offset(path, table):
+    """Where the main tree says which page is the root of a named table."""
+    data = path.read_bytes()
+    main = root_of(path, 1) * PAGE
+    count = (header_of(data, root_of(path, 1))[2] - 16) // 2
+    for i in range(count):
+        at = main + struct.unpack_from('=H', data, main + 16 + 2 * i)[0]
+        size = struct.unpack_from('=H', data, at + 6)[0]
+        if data[at + 8:at + 8 + size] == table:
+            return at + 8 + size + 40
+    raise AssertionError(table)
+
+
+def named_root(path, table):
+    return struct.unpack_from('=Q', path.read_bytes(), root_offset(path, table))[0]
+
+
+# ---- damage
+
+def eav_number_row(store):
+    number = eav_store.Store(store).records[CONFIG].entity
+    put(store, b'eav', struct.pack('>Q', number), NOTES)
+
+
+def eav_other_value(store):
+    """Both indexes agree on what the document does not say."""
+    number = eav_store.Store(store).records[CONFIG].entity
+    datom = eav_store.encode_text(b':theme') + bytes([0x20]) + eav_store.encode_text(b'pink')
+    put(store, b'eav', struct.pack('>Q', number) + datom, b'')
+    put(store, b'ave', datom + struct.pack('>Q', number), b'')
+
+
+def eav_nobodys_datom(store):
+    datom = eav_store.encode_text(b':theme') + bytes([0x02])
+    put(store, b'eav', struct.pack('>Q', 10**6) + datom, b'')
+    put(store, b'ave', datom + struct.pack('>Q', 10**6), b'')
+
+
+def eav_entity_gone(store):
+    """The document is, its datoms are not."""
+    delete(store, b'documents', CONFIG)
+
+
+def mdb(store, part=''):
+    return pathlib.Path(store) / part / 'data.mdb'
+
+
+def zero_page(path, page):
+    patch(path, page * PAGE, bytes(PAGE))
+
+
+def cut_file(path, part):
+    os.truncate(path, int(path.stat().st_size * part) // PAGE * PAGE)
+
+
+def saved_ino(store):
+    """Two documents with one inode number, under good checksums."""
+    found = dict(rows(store / 'saved', b'documents'))
+    head = bytearray(found[NOTES])
+    head[32:40] = found[CONFIG][32:40]
+    put(store / 'saved', b'documents', NOTES, without_checks(head))
+
+
+def without_checks(record):
+    """As the first versions wrote it."""
+    record = bytearray(record)
+    record[12] &= ~32
+    record[28:32] = record[116:120] = bytes(4)
+    return bytes(record)
+
+
+def saved_other_value(store):
+    """Bytes that are those of another value, in a record of the first versions."""
+    record = without_checks(dict(rows(store / 'saved', b'documents'))[CONFIG])
+    put(store / 'saved', b'documents', CONFIG, record.replace(b'light', b'night'))
+
+
+def own_loop(store, part):
+    """The tree of a table is the one that lists the tables."""
+    path = mdb(store, part)
+    patch(path, root_offset(path, b'documents'), struct.pack('=Q', root_of(path, 1)))
+
+
+EAV = {
+    'a bit of a header': lambda s: flip(s, b'documents', CONFIG, 20),
+    'a bit of a document': lambda s: flip(s, b'documents', CONFIG, -2),
+    'a bit of a checksum': lambda s: flip(s, b'documents', NOTES, 0),
+    'an index by value that lacks a datom': lambda s: delete(s, b'ave', datom_rows(s, b'ave')[0]),
+    'an index by entity that lacks a datom': lambda s: delete(s, b'eav', datom_rows(s, b'eav')[0]),
+    'an index by value with one more': lambda s: put(
+        s, b'ave', eav_store.encode_text(b':zz') + b'\x03' + struct.pack('>Q', 1), b''),
+    'an index by entity with one more': lambda s: put(
+        s, b'eav', struct.pack('>Q', 1) + eav_store.encode_text(b':zz') + b'\x03', b''),
+    'a row that is no datom': lambda s: put(s, b'ave', b'nonsense!', b''),
+    'a number that leads elsewhere': eav_number_row,
+    'another value in both indexes': eav_other_value,
+    'datoms of nobody': eav_nobodys_datom,
+    'a document that is gone': eav_entity_gone,
+    'documents that changed places': lambda s: swap(s, b'documents', CONFIG, NOTES),
+    'numbers that will be given twice': lambda s: set_number(s, b'next_entity', 1),
+    'a watermark ahead of the journal': lambda s: set_number(s, b'watermark', 10**9),
+    'a file cut in half': lambda s: cut_file(mdb(s), 0.5),
+    'a file that lacks its last page': lambda s: os.truncate(mdb(s), mdb(s).stat().st_size - PAGE),
+    'its first header zeroed': lambda s: zero_page(mdb(s), 0),
+    'its second header zeroed': lambda s: zero_page(mdb(s), 1),
+    'both its headers zeroed': lambda s: patch(mdb(s), 0, bytes(2 * PAGE)),
+    'a root zeroed': lambda s: zero_page(mdb(s), named_root(mdb(s), b'documents')),
+    'the main root zeroed': lambda s: zero_page(mdb(s), root_of(mdb(s), 1)),
+    'a root that is another table\'s': lambda s: own_loop(s, ''),
+    'another file in its place': lambda s: mdb(s).write_bytes(b'{"no": "database"}\n' * 1000),
+    'offsets that lead out of a page': lambda s: patch(
+        mdb(s), named_root(mdb(s), b'documents') * PAGE + 16, b'\xff\x7f' * 2),
+    'keys out of order': lambda s: reverse_keys(mdb(s), named_root(mdb(s), b'eav')),
+}
+
+
+def reverse_keys(path, page):
+    data = path.read_bytes()
+    count = (header_of(data, page)[2] - 16) // 2
+    at = page * PAGE + 16
+    offsets = struct.unpack_from(f'={count}H', data, at)
+    patch(path, at, struct.pack(f'={count}H', *reversed(offsets)))
+
+
+SAVED = {
+    'a bit of a record': lambda s: flip(s / 'saved', b'documents', CONFIG, 40),
+    'a bit of saved bytes': lambda s: flip(s / 'saved', b'documents', CONFIG, -2),
+    'records that changed places': lambda s: swap(s / 'saved', b'documents', CONFIG, NOTES),
+    'the bytes of another value': saved_other_value,
+    'an inode number twice': saved_ino,
+    'inode numbers that will be given twice': lambda s: set_number(s / 'saved', b'next_ino', 7),
+    'a watermark ahead of the journal': lambda s: set_number(s / 'saved', b'watermark', 10**9),
+    'a note of another size': lambda s: set_note(s / 'saved', b'version', b'seven'),
+    'a mode that there is none of': lambda s: set_number(s / 'saved', b'mode', 44),
+    'an epoch of before': lambda s: set_number(s / 'saved', b'epoch', 0),
+    'a file cut in half': lambda s: cut_file(mdb(s, 'saved'), 0.5),
+    'its first header zeroed': lambda s: zero_page(mdb(s, 'saved'), 0),
+    'both its headers zeroed': lambda s: patch(mdb(s, 'saved'), 0, bytes(2 * PAGE)),
+    'a root zeroed': lambda s: zero_page(mdb(s, 'saved'), named_root(mdb(s, 'saved'), b'documents')),
+    'a root that is another table\'s': lambda s: own_loop(s, 'saved'),
+    'no file': lambda s: mdb(s, 'saved').unlink(),
+}
+
+
+# ---- the stores
+
+STATES = ('unmounted', 'killed')
+MODES = ('datalevin-first', 'datalevin-only')
+
+
+def furnish(m):
+    (m.mnt / 'config.json').write_text('{ "theme":\t":light", "tags": {"#set": [1, 2]} }')
+    (m.mnt / 'notes/x.json').write_text('[3,  4]')
+    (m.mnt / 'presence/s1/carol.json').write_text('{"deep": {"er": [":k", "' + 'v' * 600 + '"]}}')
+    (m.mnt / 'gone.json').unlink()
+    (m.mnt / 'presence/s1/bob.json').rename(m.mnt / 'moved.json')
+    (m.mnt / 'big.json').write_text(json.dumps({'pad': 'y' * 20_000}))
+    for i in range(60):
+        (m.mnt / f'many-{i}.json').write_text('{"n": %d, "pad": "%s"}' % (i, 'z' * 200))
+    os.chmod(m.mnt / 'notes/x.json', 0o640)
+    m.sync()
+
+
+def work_on(m):
+    """What no store has when the daemon is killed; the journal does."""
+    (m.mnt / 'late.json').write_text('{"late": true}')
+    (m.mnt / 'many-7.json').write_text('{"n": "changed"}')
+    (m.mnt / 'many-8.json').unlink()
+
+
+@pytest.fixture(scope='module')
+def furnished():
+    """Stores as they are left, made once: (mode, state) -> (directory, what the mount showed)."""
+    made = {}
+    yield made
+    for path, _ in made.values():
+        shutil.rmtree(path)
+
+
+@pytest.fixture
+def damaged(mount, furnished, mount_base):
+    """damaged(mode, state): a mount that is to come, on a copy of such a store, and what it must show."""
+    def make(mode, state):
+        if (mode, state) not in furnished:
+            m = mount(TEXT, f'mode={mode}', 'force', 'edn_delay=5')
+            furnish(m)
+            if state == 'killed':
+                work_on(m)
+            seen = look(m)
+            m.kill() if state == 'killed' else m.unmount()
+            kept = mount_base / f'kept-{mode}-{state}'
+            shutil.copytree(m.store, kept / 'store')
+            shutil.copy2(m.edn, kept / 'memory.edn')
+            furnished[mode, state] = kept, seen
+        kept, seen = furnished[mode, state]
+        m = mount.prepare(TEXT, ('edn_delay=5',))
+        shutil.copytree(kept / 'store', m.store)
+        shutil.copy2(kept / 'memory.edn', m.edn)
+        return m, seen
+    return make
+
+
+@pytest.fixture
+def check(binary):
+    """check(path, *options): (exit status, lines)."""
+    def run(path, *options):
+        done = subprocess.run([binary('ourofsctl'), 'check', *options, str(path)],
+                              capture_output=True, text=True)
+        assert done.returncode in (0, 1) and not done.stderr, done
+        return done.returncode, done.stdout.splitlines()
+    return run
+
+
+def files_of(store):
+    return {path.relative_to(store): path.read_bytes() for path in sorted(store.rglob('*'))
+            if path.is_file() and path.name not in ('lock', 'lock.mdb')}
+
+
+def mend(check, store, name):
+    """Found, and changed by a repair only; afterwards nothing is found, and what was is kept."""
+    before = files_of(store)
+    status, lines = check(store)
+    assert status == 1 and [line for line in lines if line.startswith(name + ':')], lines
+    assert files_of(store) == before
+    status, listed = check(store, '--json')
+    problems = json.loads('\n'.join(listed))
+    assert status == 1 and len(problems) == len(lines) - 1
+    assert {problem['file'] for problem in problems} >= {name}
+    status, said = check(store, '--repair')
+    assert status == 1 and set(lines) <= set(said)
+    after = files_of(store)
+    if pathlib.Path(name) in before:
+        kept, = [path for path in after if str(path).startswith(name + '.bad-')]
+        assert after[kept] == before[pathlib.Path(name)]
+    assert not (store / 'mending').exists()
+    for options in ((), ('--repair',)):
+        status, lines = check(store, *options)
+        assert (status, lines) == (0, [f'{store}: no problem'])
+    assert files_of(store) == after
+    return said
+
+
+def values(seen):
+    return {path: edn_reader.read_json(file.content.decode())
+            for path, file in seen.items() if path.endswith('.json')}
+
+
+def serves(m, check, mode, seen, exactly):
+    m.mount()
+    found = look(m)
+    assert found.keys() == seen.keys()
+    if exactly:
+        assert found == seen
+    assert values(found) == values(seen)
+    assert mode_of(m) == mode and not conflicts(m)
+    (m.mnt / 'after.json').write_text('{"saved": "afterwards"}')
+    m.sync()
+    assert health(m)['status'] == 'healthy'
+    found = look(m)
+    m.unmount()
+    assert check(m.store) == (0, [f"{m.store}: no problem"])
+    m.mount()
+    assert look(m) == found
+
+
+@pytest.mark.parametrize('state', STATES)
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('damage', EAV)
+def test_damage_to_the_eav_store(damaged, check, mode, state, damage):
+    m, seen = damaged(mode, state)
+    EAV[damage](m.store)
+    mend(check, m.store, 'data.mdb')
+    serves(m, check, mode, seen, exactly=True)
+
+
+@pytest.mark.parametrize('state', STATES)
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('damage', SAVED)
+def test_damage_to_what_is_saved(damaged, check, mode, state, damage):
+    """What saved alone has is lost with it: modes of directories, and which mode was in use."""
+    if damage == 'a watermark ahead of the journal' and state == 'unmounted':
+        pytest.skip('there is no journal, and the watermark does no harm')
+    m, seen = damaged(mode, state)
+    SAVED[damage](m.store)
+    mend(check, m.store, 'saved/data.mdb')
+    lost = damage in ('both its headers zeroed', 'no file', 'a mode that there is none of', 'a root zeroed',
+                      "a root that is another table's", 'a file cut in half')
+    m.mount()
+    mode = mode_of(m) if lost else mode
+    assert mode in MODES
+    m.unmount()
+    serves(m, check, mode, seen, exactly=False)
+
+
+def test_an_eav_store_that_is_gone(damaged, check):
+    """It was used alone."""
+    m, seen = damaged('datalevin-only', 'unmounted')
+    mdb(m.store).unlink()
+    mend(check, m.store, 'data.mdb')
+    serves(m, check, 'datalevin-only', seen, exactly=True)
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_damage_to_both(damaged, check, mode):
+    """What is good in either is enough."""
+    m, seen = damaged(mode, 'unmounted')
+    flip(m.store, b'documents', CONFIG, -2)
+    flip(m.store / 'saved', b'documents', NOTES, 40)
+    status, lines = check(m.store, '--repair')
+    assert status == 1 and {line.split(':')[0] for line in lines[:-1]} == {
+        'data.mdb', 'saved/data.mdb'}
+    assert check(m.store)[0] == 0
+    serves(m, check, mode, seen, exactly=False)
+
+
+def spoil(dice, path):
+    """Some damage, anywhere in the file."""
+    data = bytearray(path.read_bytes())
+    for _ in range(dice.choice((1, 1, 2, 5))):
+        at, length = dice.randrange(len(data)), dice.choice((1, 1, 4, 200, PAGE))
+        if dice.random() < 0.5:  # where what matters is dense: the heads of pages
+            at = at // PAGE * PAGE + dice.randrange(64)
+        length = min(length, len(data) - at)
+        kind = dice.randrange(4)
+        if kind == 0:
+            data[at] ^= 1 << dice.randrange(8)
+        else:
+            data[at:at + length] = (bytes(length), dice.randbytes(length), b'\xff' * length)[kind - 1]
+    if dice.random() < 0.1:
+        data = data[:dice.randrange(len(data))]
+    path.write_bytes(data)
+
+
+def read_all(memory):
+    return {path: edn_reader.read_json(memory.read(path).decode())
+            for path, kind in memory.walk().items() if kind == DOCUMENT}
+
+
+@pytest.mark.parametrize('file', ['data.mdb', 'saved/data.mdb'])
+def test_no_damage_kills(binary, check, tmp_path, file):
+    """Of any damage in one of the files neither the memory nor the check dies; and values survive it."""
+    dice = random.Random(file)
+    (tmp_path / 'memory.edn').write_text(TEXT)
+    with Memory(binary('memory_probe'), tmp_path) as m:
+        for i in range(150):
+            m.put(f'many-{i}.json', b'{"n": %d, "tags": [":a%d", "%s"]}' % (i, i, b'z' * 150))
+        m.put('large.json', json.dumps(['y' * 500] * 60).encode())
+        expected = read_all(m)
+        m.call('close')
+        m.end()
+        edn, kept = m.edn.read_bytes(), tmp_path / 'kept'
+        m.store.rename(kept)
+        for _ in range(60):
+            shutil.rmtree(m.store, ignore_errors=True)
+            shutil.copytree(kept, m.store)
+            m.edn.write_bytes(edn)
+            spoil(dice, m.store / file)
+            try:
+                m.start()
+            except Refused:
+                assert file != 'data.mdb'
+            else:
+                assert read_all(m) == expected
+                m.kill()
+            found = check(m.store)
+            assert check(m.store, '--repair')[0] == found[0]
+            assert check(m.store) == (0, [f'{m.store}: no problem'])
+            m.start()
+            assert read_all(m) == expected
+            m.kill()
+
+
+def test_a_mode_for_others(damaged, check):
+    m, _ = damaged('datalevin-first', 'unmounted')
+    m.store.chmod(0o755)
+    assert check(m.store) == (1, ['.: others than its owner may use it (mode 0755)',
+                                  f'{m.store}: 1 problem'])
+    assert check(m.store, '--repair')[0] == 1
+    assert m.store.stat().st_mode & 0o777 == 0o700 and check(m.store)[0] == 0
+    shutil.rmtree(m.store / 'scratch')
+    (m.store / 'scratch').write_text('')
+    assert check(m.store)[1][0] == 'scratch: it is no directory'
