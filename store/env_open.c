@@ -10,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { READERS_MAX = 1024 };
+/* 64 bytes a reader, and a page for the rest */
+enum { READERS_MAX = 1024, LOCK_BYTES = READERS_MAX * 64 + 4096 };
 
 static const char FORMAT_KEY[] = "format";
 
@@ -206,6 +207,19 @@ static int open_tables(struct env *env, const struct env_options *options, struc
 	return ret ? env_fail(env, err, ret, "cannot open the tables") : 0;
 }
 
+/* LMDB maps this file and writes there: with no room left for its pages that would be a SIGBUS. */
+static int reserve_lock(const struct env *env, int dir_fd, struct err *err)
+{
+	int fd = openat(dir_fd, "lock.mdb", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int ret = fd < 0 ? errno : 0;
+
+	if (!ret && fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LOCK_BYTES) && errno != EOPNOTSUPP)
+		ret = errno;
+	if (fd >= 0)
+		close(fd);
+	return ret ? env_fail(env, err, ret, "cannot make its lock") : 0;
+}
+
 /* A new file's name must survive what its first commit survives. */
 static int sync_names(const struct env *env, int dir_fd, struct err *err)
 {
@@ -232,7 +246,10 @@ static int open_at(struct env *env, int dir_fd, const char *path, const struct e
 	env->map_bytes = options->map_first_bytes ? options->map_first_bytes : ENV_MAP_FIRST;
 	while (env->map_bytes < (size_t)st.st_size + (size_t)st.st_size / 2)
 		env->map_bytes *= 2;
-	ret = open_mdb(env, &env->mdb, path, flags, env->map_bytes, err);
+	if (!env->read_only)
+		ret = reserve_lock(env, dir_fd, err);
+	if (!ret)
+		ret = open_mdb(env, &env->mdb, path, flags, env->map_bytes, err);
 	if (!ret && !env->read_only)
 		mdb_reader_check(env->mdb, &stale); /* those of a process that was killed */
 	if (!ret)
