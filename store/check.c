@@ -13,13 +13,31 @@
 #include "change.h"
 #include "journal_check.h"
 #include "mode.h"
+#include "utf8.h"
 
 /* ---- telling ---- */
+
+const char *check_printable(struct buf *out, const char *text)
+{
+	size_t len = strlen(text);
+	bool valid = utf8_is_valid(slice_of(text, len));
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c < 0x20 || c == 0x7f || (c >= 0x80 && !valid))
+			buf_add_format(out, "\\x%02x", c);
+		else
+			buf_add_char(out, text[i]);
+	}
+	return buf_cstr(out);
+}
 
 void check_problem(struct check *check, const char *file, const char *where, const char *format,
 	...)
 {
-	struct check_line line = {.file = file, .where = where};
+	struct check_line line = {.file = file, .where = ""};
+	struct buf shown = BUF_INIT;
 	char what[256];
 	va_list args;
 
@@ -30,7 +48,10 @@ void check_problem(struct check *check, const char *file, const char *where, con
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
 	line.what = what;
+	if (check_printable(&shown, where))
+		line.where = shown.ptr;
 	check->say(check->context, &line);
+	buf_release(&shown);
 }
 
 void check_done(struct check *check, const char *file, const char *format, ...)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "check_private.h"
 #include "edn.h"
 
 struct look {
@@ -30,6 +31,7 @@ __attribute__((format(printf, 4, 5))) static void tell(struct look *look, unsign
 {
 	char where[32] = "";
 	char what[512];
+	struct buf shown = BUF_INIT;
 	struct check_line found = {.file = look->path, .where = where, .what = what};
 	va_list args;
 
@@ -40,7 +42,10 @@ __attribute__((format(printf, 4, 5))) static void tell(struct look *look, unsign
 		snprintf(where, sizeof(where), "%u:%u", line, column);
 	look->problems++;
 	look->in_entry++;
+	if (check_printable(&shown, what))
+		found.what = shown.ptr;
 	look->say(look->context, &found);
+	buf_release(&shown);
 }
 
 /* Both count from 1, the column in characters. */

@@ -43,6 +43,11 @@ __attribute__((format(printf, 4, 5))) void check_problem(struct check *check, co
 	const char *where, const char *format, ...);
 __attribute__((format(printf, 3, 4))) void check_done(struct check *check, const char *file,
 	const char *format, ...);
+/*
+ * Keys are text, and what is left of damaged ones is anything: nobody's terminal is to obey it. NULL: out of
+ * memory.
+ */
+const char *check_printable(struct buf *out, const char *text);
 /* Between files. */
 void check_end_file(struct check *check, const char *file);
 

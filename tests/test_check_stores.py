@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import struct
 import subprocess
 
@@ -491,3 +492,109 @@ def test_a_mode_for_others(damaged, check):
     shutil.rmtree(m.store / 'scratch')
     (m.store / 'scratch').write_text('')
     assert check(m.store)[1][0] == 'scratch: it is no directory'
+
+
+# ---- a repair that ends early
+
+def killed_repair(binary, build_dir, store, counts, at, side):
+    """The number of calls by which it changed the disk, until it was killed at one of them."""
+    counts.unlink(missing_ok=True)
+    env = dict(os.environ, LD_PRELOAD=str(build_dir / 'tests' / 'killpoint.so'),
+               OUROFS_KILLPOINT=str(counts), OUROFS_KILLPOINT_AT=str(at), OUROFS_KILLPOINT_SIDE=side)
+    done = subprocess.run([binary('ourofsctl'), 'check', '--repair', store], env=env,
+                          capture_output=True)
+    assert done.returncode == (-signal.SIGKILL if at else 1), done
+    return int.from_bytes(counts.read_bytes()[:8], 'little')
+
+
+@pytest.mark.preload
+@pytest.mark.parametrize('side', ['before', 'after', 'torn'])
+@pytest.mark.parametrize('mode', MODES)
+def test_a_repair_that_is_killed(binary, build_dir, damaged, check, tmp_path, mode, side):
+    """At each call by which it changes the disk: it can be run again, and nothing is missing."""
+    m, seen = damaged(mode, 'killed')
+    flip(m.store, b'documents', CONFIG, -2)
+    flip(m.store / 'saved', b'documents', NOTES, 40)
+    zero_page(mdb(m.store), named_root(mdb(m.store), b'eav'))
+    segment = sorted((m.store / 'journal').iterdir())[-1]
+    segment.write_bytes(segment.read_bytes() + b'torn')
+    kept = m.base / 'kept'
+    m.store.rename(kept)
+    shutil.copy2(m.edn, m.base / 'memory.kept')
+
+    def restore():
+        shutil.rmtree(m.store, ignore_errors=True)
+        shutil.copytree(kept, m.store)
+        shutil.copy2(m.base / 'memory.kept', m.edn)
+
+    restore()
+    count = killed_repair(binary, build_dir, m.store, tmp_path / 'counts', 0, side)
+    step = 1 if os.environ.get('OUROFS_KILLPOINTS') == 'all' else max(1, count // 20)
+    for at in range(1 + len(side) % step, count + 1, step):
+        restore()
+        try:
+            killed_repair(binary, build_dir, m.store, tmp_path / 'counts', at, side)
+        except AssertionError:
+            if side != 'torn':  # of which not every call has a midst
+                raise
+        check(m.store, '--repair')
+        assert check(m.store) == (0, [f'{m.store}: no problem'])
+        m.mount()
+        assert values(look(m)) == values(seen), at
+        m.unmount()
+
+
+def test_a_full_disk(binary, damaged, small_disk, check):
+    """The store is as it was, and can be repaired when there is room."""
+    m, _ = damaged('datalevin-first', 'unmounted')
+    flip(m.store, b'documents', CONFIG, -2)
+    flip(m.store / 'saved', b'documents', CONFIG, 40)
+    store = small_disk('2m') / 'store'
+    shutil.copytree(m.store, store)
+    fill_disk(store.parent / 'ballast')
+    before = files_of(store)
+    done = subprocess.run([binary('ourofsctl'), 'check', '--repair', store], capture_output=True,
+                          text=True)
+    assert done.returncode == 2 and 'No space left on device' in done.stderr
+    assert files_of(store) == before and not (store / 'mending').exists()
+    (store.parent / 'ballast').unlink()
+    mend(check, store, 'saved/data.mdb')
+
+
+def test_a_store_in_use_is_refused(binary, damaged):
+    m, _ = damaged('datalevin-first', 'unmounted')
+    m.mount()
+    done = subprocess.run([binary('ourofsctl'), 'check', '--repair', m.store], capture_output=True,
+                          text=True)
+    assert done.returncode == 2 and f'in use by ourofs (pid {m.proc.pid})' in done.stderr
+
+
+# ---- memory.edn
+
+EDN = [
+    ('{:a 1}', []),
+    ('{:a :b/1\n :c/2 "é"}', ['1:5: clojure.edn can\'t read the keyword :b/1', '2:2: clojure.edn']),
+    ('{"é" #my/tag [1]}', ['1:7: clojure.edn has no reader for the tag #my/tag']),
+    ('#:n{:a 1 :2 3}', ["1:10: clojure.edn can't read this key or its value"]),
+    ('{:a 1}\n; fine\n {:b 2}', ['3:2: 6 bytes are behind the first form']),
+    ('{:a 1\n :b 2 :a 3}', ['2:7: a key that the map has already']),
+    ('{1 2, 1N 3}', ['1:7: a key that the map has already']),
+    ('{:a 1', ['1:6: ']),
+    ('[:a 1]', ['1:1: the top level is a vector, not a map']),
+    ('{:deep %s}' % ('[' * 600 + ']' * 600), ['1:2: its value is nested 600 levels deep']),
+]
+
+
+@pytest.mark.parametrize('text, problems', EDN)
+def test_memory_edn(binary, tmp_path, text, problems):
+    path = tmp_path / 'memory.edn'
+    path.write_text(text)
+    done = subprocess.run([binary('ourofsctl'), 'check', path], capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert done.returncode == (1 if problems else 0) and len(lines) == len(problems) + 1
+    for line, problem in zip(lines, problems):
+        assert line.startswith(f'{path}:{problem}')
+    done = subprocess.run([binary('ourofsctl'), 'check', '--repair', path], capture_output=True,
+                          text=True)
+    assert done.returncode == 2 and 'only a store can be repaired' in done.stderr
+    assert path.read_text() == text
