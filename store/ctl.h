@@ -15,7 +15,7 @@ enum ctl_status {
 	CTL_FAILED = 2, /* it could not look */
 };
 
-enum { CTL_OPTIONS_MAX = 4, CTL_OPERANDS_MAX = 2 };
+enum { CTL_OPTIONS_MAX = 6, CTL_OPERANDS_MAX = 2 };
 
 struct ctl_option {
 	const char *name;  /* "--repair"; it may stand anywhere behind the command's name */
@@ -49,6 +49,13 @@ enum ctl_status ctl_to_edn(const struct ctl_args *args);
 
 enum { CTL_CHECK_REPAIR, CTL_CHECK_JSON };
 enum ctl_status ctl_check(const struct ctl_args *args); /* ctl_check.c */
+
+/* Of these the first two options say what the store's memory.edn and mapping are (ctl_memory.h). */
+enum { CTL_EDN, CTL_MAPPING };
+enum ctl_status ctl_backup(const struct ctl_args *args); /* ctl_backup.c */
+enum ctl_status ctl_export(const struct ctl_args *args); /* ctl_export.c */
+enum { CTL_IMPORT_REPLACE = 2, CTL_IMPORT_DRY_RUN, CTL_IMPORT_JSON };
+enum ctl_status ctl_import(const struct ctl_args *args); /* ctl_import.c */
 
 /* ---- a mount ---- */
 

@@ -201,6 +201,26 @@ struct memory_migration {
 /* One consistent moment of it. It is some 40 KB: not for a small stack. */
 void memory_migration(struct memory *memory, struct memory_migration *migration);
 
+/* The whole memory as one EDN map, as it would stand in memory.edn now. */
+int memory_text(struct memory *memory, struct buf *text);
+
+/*
+ * Puts the entities of a file of EDN in place of ours, in one commit. -EBADMSG: the file is broken
+ * ("line:column: cause"), or holds what Ouroboros could not read; -EEXIST: a key that Clojure's = takes for another
+ * one that is there. Then nothing changed.
+ */
+enum memory_import_kind { MEMORY_IMPORT_ADDS, MEMORY_IMPORT_CHANGES, MEMORY_IMPORT_REMOVES };
+typedef void memory_import_fn(void *context, enum memory_import_kind kind, struct slice key);
+struct memory_import {
+	const char *path;
+	bool replace;         /* what the file lacks goes, too */
+	bool dry_run;         /* counts and tells, and changes nothing */
+	memory_import_fn *fn; /* NULL, or told of each entity */
+	void *context;
+	size_t count[3]; /* out: by kind */
+};
+int memory_import(struct memory *memory, struct memory_import *import, struct err *err);
+
 struct memory_type_count {
 	const char *type;
 	size_t entities;

@@ -13,6 +13,14 @@
 	}
 #define MNT     "MOUNTPOINT", 1, 1
 #define NOTHING "", 0, 0
+#define EDN                                                                        \
+	{                                                                          \
+		"--edn", 0, "FILE", "memory.edn, where it is not beside the store" \
+	}
+#define MAPPING                                                           \
+	{                                                                 \
+		"--mapping", 0, "FILE", "as the option mapping of ourofs" \
+	}
 
 static const struct ctl_command commands[] = {
 	{"status", MNT, "how a mount is", ctl_status, {JSON}},
@@ -31,6 +39,16 @@ static const struct ctl_command commands[] = {
 		{{"--lazy", 'z', NULL, "also while it is in use: it ends when that does"}}},
 	{"check", "PATH", 1, 1, "verify a store, mend it; or a memory.edn", ctl_check,
 		{{"--repair", 0, NULL, "mend what can be mended"}, JSON}},
+	{"backup", "STORE DIR", 2, 2, "a copy of both stores, also while they are mounted",
+		ctl_backup, {EDN}},
+	{"export", "STORE [FILE]", 1, 2,
+		"the whole memory as one EDN map, also while it is mounted", ctl_export,
+		{EDN, MAPPING}},
+	{"import", "STORE FILE", 2, 2, "put the entities of a file of EDN into the memory",
+		ctl_import,
+		{EDN, MAPPING, {"--replace", 0, NULL, "what FILE lacks goes"},
+			{"--dry-run", 'n', NULL, "say what would change, and change nothing"},
+			JSON}},
 	{"to-json", NOTHING, "EDN on standard input to the JSON that a mount shows", ctl_to_json,
 		{{0}}},
 	{"to-edn", NOTHING, "JSON on standard input to EDN", ctl_to_edn, {{0}}},

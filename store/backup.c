@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+#include "backup.h"
+
+#include "copy_tree.h"
+#include "env_copy.h"
+#include "journal.h"
+#include "memory_internal.h"
+#include "saved.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ * In which order:
+ *
+ *	hold the journal's segments open   what is trimmed from now on is still there
+ *	memory.edn                         and saved: again, until saved says that this is the file it knows
+ *	saved/data.mdb                     holds the journal up to its watermark
+ *	data.mdb                           is written before saved: at least as far
+ *	the journal                        synced before either was: at least as far, from before saved's watermark
+ *
+ * The journal that was copied is read once: a record that is missing between the watermark and its end means
+ * that it was trimmed faster than it was held, and all is done again.
+ */
+enum { SEGMENTS_MAX = 1024, TRIES = 10, PATH_BYTES = 4096 };
+
+#define PARTIAL     "memory.eav.partial"
+#define PARTIAL_EDN "memory.edn.partial"
+
+struct segment {
+	char name[NAME_MAX + 1];
+	int fd;
+};
+
+struct copying {
+	struct backup *backup;
+	char partial[PATH_BYTES]; /* to/PARTIAL */
+	int partial_fd;
+	int to_fd;
+	struct segment *segments;
+	size_t count;
+};
+
+static int fail(struct err *err, const char *path)
+{
+	int code = -errno;
+
+	return err_set(err, code, "%s: %s", path, strerror(-code));
+}
+
+static int join(char path[PATH_BYTES], const char *dir, const char *name, struct err *err)
+{
+	if (snprintf(path, PATH_BYTES, "%s/%s", dir, name) >= PATH_BYTES)
+		return err_set(err, -ENAMETOOLONG, "%s: %s", dir, strerror(ENAMETOOLONG));
+	return 0;
+}
+
+/* ---- where it goes ---- */
+
+static int check_empty(int dir_fd, const char *path, struct err *err)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	int ret = dir ? 0 : fail(err, path);
+
+	while (!ret && (entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			ret = err_set(err, -ENOTEMPTY, "%s: it is not empty", path);
+	if (dir)
+		closedir(dir);
+	return ret;
+}
+
+static int open_target(struct copying *c, struct err *err)
+{
+	const char *to = c->backup->to;
+	int ret;
+
+	if (mkdir(to, 0700) && errno != EEXIST)
+		return fail(err, to);
+	c->to_fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (c->to_fd < 0)
+		return fail(err, to);
+	ret = check_empty(c->to_fd, to, err);
+	if (!ret)
+		ret = join(c->partial, to, PARTIAL, err);
+	if (!ret && mkdirat(c->to_fd, PARTIAL, 0700))
+		ret = fail(err, c->partial);
+	if (ret)
+		return ret;
+	c->partial_fd = openat(c->to_fd, PARTIAL, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return c->partial_fd < 0 ? fail(err, c->partial) : 0;
+}
+
+/* ---- the journal ---- */
+
+static bool is_held(const struct copying *c, const char *name)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (strcmp(c->segments[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* What is set aside beside the segments is of no use for a mount. */
+static bool is_segment(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 4 && strcmp(name + len - 4, ".log") == 0;
+}
+
+static int hold(struct copying *c, int dir_fd, const char *name, struct err *err)
+{
+	struct segment *segment = &c->segments[c->count];
+
+	if (c->count == SEGMENTS_MAX)
+		return err_set(err, -EMFILE, "the journal has too many segments");
+	segment->fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (segment->fd < 0)
+		return errno == ENOENT ? 0 : fail(err, name);
+	snprintf(segment->name, sizeof(segment->name), "%s", name);
+	c->count++;
+	return 0;
+}
+
+static int hold_segments(struct copying *c, struct err *err)
+{
+	char path[PATH_BYTES];
+	struct dirent *entry;
+	DIR *dir;
+	int ret = join(path, c->backup->store, "journal", err);
+
+	dir = ret ? NULL : opendir(path);
+	if (!dir)
+		return ret ? ret : fail(err, path);
+	while (!ret && (entry = readdir(dir)))
+		if (is_segment(entry->d_name) && !is_held(c, entry->d_name))
+			ret = hold(c, dirfd(dir), entry->d_name, err);
+	closedir(dir);
+	return ret;
+}
+
+static int copy_segments(struct copying *c, struct err *err)
+{
+	int ret = mkdirat(c->partial_fd, "journal", 0700) ? fail(err, "journal") : 0;
+	int fd = ret ? -1 : openat(c->partial_fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (!ret && fd < 0)
+		ret = fail(err, "journal");
+	for (size_t i = 0; i < c->count && !ret; i++)
+		ret = copy_file(c->segments[i].fd, fd, c->segments[i].name, err);
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+static void let_go(struct copying *c)
+{
+	while (c->count)
+		close(c->segments[--c->count].fd);
+}
+
+/* ---- memory.edn and saved, of one moment ---- */
+
+static int read_notes(const struct copying *c, struct memory_file_note *file,
+	struct memory_file_note *intent, uint64_t *watermark, struct err *err)
+{
+	struct saved_reader reader;
+	struct saved *saved;
+	int ret = saved_open(&saved, c->partial_fd, c->partial, true, err);
+
+	*file = *intent = (struct memory_file_note){0};
+	*watermark = 0;
+	if (ret)
+		return ret;
+	ret = saved_read_begin(saved, &reader);
+	if (!ret) {
+		saved_note_get(&reader, "file", file, sizeof(*file));
+		saved_note_get(&reader, "intent", intent, sizeof(*intent));
+		saved_note_get(&reader, "watermark", watermark, sizeof(*watermark));
+		saved_read_end(&reader);
+	}
+	saved_close(saved);
+	return ret ? err_set(err, ret, "saved/data.mdb: %s", strerror(-ret)) : 0;
+}
+
+static int hash_of(int fd, struct hash128 *hash)
+{
+	struct buf text = BUF_INIT;
+	ssize_t got = 1;
+	int ret = 0;
+
+	while (!ret && got > 0) {
+		char part[1 << 16];
+
+		got = pread(fd, part, sizeof(part), (off_t)text.len);
+		if (got > 0)
+			buf_add(&text, part, (size_t)got);
+		ret = got < 0 ? -errno : buf_error(&text);
+	}
+	if (!ret)
+		*hash = hash128(text.ptr, text.len);
+	buf_release(&text);
+	return ret;
+}
+
+/* 1: there is one, with this hash. */
+static int copy_edn(const struct copying *c, struct hash128 *hash, struct err *err)
+{
+	const char *path = c->backup->edn;
+	int from = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = -1;
+	int ret;
+
+	if (unlinkat(c->to_fd, PARTIAL_EDN, 0) && errno != ENOENT)
+		ret = fail(err, PARTIAL_EDN);
+	else if (from < 0)
+		return errno == ENOENT ? 0 : fail(err, path);
+	else
+		ret = copy_file(from, c->to_fd, PARTIAL_EDN, err);
+	if (!ret) {
+		fd = openat(c->to_fd, PARTIAL_EDN, O_RDONLY | O_CLOEXEC);
+		ret = fd < 0 ? -errno : hash_of(fd, hash);
+		if (ret)
+			err_set(err, ret, "%s: %s", path, strerror(-ret));
+	}
+	if (fd >= 0)
+		close(fd);
+	if (from >= 0)
+		close(from);
+	return ret ? ret : 1;
+}
+
+static int copy_saved(const struct copying *c, struct err *err)
+{
+	char from[PATH_BYTES], to[PATH_BYTES];
+	int ret = join(from, c->backup->store, "saved", err);
+
+	if (!ret)
+		ret = join(to, c->partial, "saved", err);
+	if (ret)
+		return ret;
+	if (unlinkat(c->partial_fd, "saved/data.mdb", 0) && errno != ENOENT)
+		return fail(err, to);
+	if (mkdirat(c->partial_fd, "saved", 0700) && errno != EEXIST)
+		return fail(err, to);
+	return env_copy(from, to, err);
+}
+
+/*
+ * A memory.edn that saved does not know would be taken for another writer's. Such a one may well stand there, half
+ * written even; then the mount of the backup judges it, as that of the store would have.
+ */
+static int copy_values(struct copying *c, uint64_t *watermark, struct err *err)
+{
+	struct memory_file_note file, intent;
+	struct hash128 hash;
+	bool known = false;
+	int ret = 0;
+
+	for (int i = 0; i < TRIES && !ret && !known; i++) {
+		let_go(c);
+		ret = hold_segments(c, err);
+		if (!ret)
+			ret = copy_edn(c, &hash, err);
+		known = !ret;
+		if (ret < 0)
+			return ret;
+		ret = copy_saved(c, err);
+		if (!ret)
+			ret = read_notes(c, &file, &intent, watermark, err);
+		known = known || hash128_equal(hash, file.hash) || hash128_equal(hash, intent.hash);
+	}
+	return ret;
+}
+
+/* ---- the whole ---- */
+
+static int copy_eav(const struct copying *c, struct err *err)
+{
+	int ret = env_copy(c->backup->store, c->partial, err);
+
+	if (ret == -ENOENT) {
+		*err = (struct err){0};
+		return 0; /* edn-only */
+	}
+	return ret;
+}
+
+static int copy_trees(const struct copying *c, struct err *err)
+{
+	static const char *const TREES[] = {"scratch", "rejected", "conflicts"};
+	char from[PATH_BYTES], to[PATH_BYTES];
+	int ret = 0;
+
+	for (size_t i = 0; i < sizeof(TREES) / sizeof(TREES[0]) && !ret; i++) {
+		ret = join(from, c->backup->store, TREES[i], err);
+		if (!ret)
+			ret = join(to, c->partial, TREES[i], err);
+		if (!ret)
+			ret = copy_tree(from, to, &c->backup->skipped, err);
+		if (ret == -ENOENT && err->code) {
+			*err = (struct err){0};
+			ret = 0;
+		}
+	}
+	return ret;
+}
+
+static int pass_by(void *context, const struct journal_record *record, struct err *err)
+{
+	(void)context;
+	(void)record;
+	(void)err;
+	return 0;
+}
+
+static int publish(const struct copying *c, struct err *err)
+{
+	if (syncfs(c->to_fd))
+		return fail(err, c->backup->to);
+	if (renameat(c->to_fd, PARTIAL_EDN, c->to_fd, "memory.edn") && errno != ENOENT)
+		return fail(err, "memory.edn");
+	if (renameat(c->to_fd, PARTIAL, c->to_fd, "memory.eav") || fsync(c->to_fd))
+		return fail(err, c->partial);
+	return 0;
+}
+
+static int copy_all(struct copying *c, struct err *err)
+{
+	uint64_t watermark;
+	int ret = copy_values(c, &watermark, err);
+
+	if (!ret)
+		ret = copy_eav(c, err);
+	if (!ret)
+		ret = hold_segments(c, err); /* those made since */
+	if (!ret)
+		ret = copy_segments(c, err);
+	if (!ret)
+		ret = journal_replay_only(c->partial_fd, watermark, pass_by, NULL, err);
+	if (!ret)
+		ret = copy_trees(c, err);
+	return ret;
+}
+
+int backup_make(struct backup *backup, struct err *err)
+{
+	struct copying c = {.backup = backup, .partial_fd = -1, .to_fd = -1};
+	int ret = open_target(&c, err);
+
+	c.segments = calloc(SEGMENTS_MAX, sizeof(*c.segments));
+	if (!c.segments && !ret)
+		ret = err_set(err, -ENOMEM, "out of memory");
+	if (!ret)
+		ret = copy_all(&c, err);
+	if (!ret)
+		ret = publish(&c, err);
+	if (ret && c.partial_fd >= 0) {
+		remove_tree(c.partial);
+		unlinkat(c.to_fd, PARTIAL_EDN, 0);
+	}
+	let_go(&c);
+	free(c.segments);
+	if (c.partial_fd >= 0)
+		close(c.partial_fd);
+	if (c.to_fd >= 0)
+		close(c.to_fd);
+	return ret;
+}
