@@ -127,7 +127,7 @@ def test_a_user_mounts_what_fstab_lets_them(inside, place):
         os.chown(path, NOBODY, NOBODY)
     said = good(inside(f'''
         mknod -m 666 fuse c 10 229 && mount --bind fuse /dev/fuse # some machines keep it to root
-        as_nobody() {{ setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups "$@"; }}
+        as_nobody() {{ env -u ASAN_OPTIONS setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups "$@"; }}
         as_nobody mount {place}/mnt
         as_nobody stat -c %u mnt/config.json
         cat mnt/config.json >/dev/null 2>&1 || echo not for root
@@ -142,7 +142,7 @@ def test_a_user_lets_others_in_only_where_fuse_conf_says_so(inside, place):
     done = inside(f'''
         mknod -m 666 fuse c 10 229 && mount --bind fuse /dev/fuse
         touch conf && mount --bind conf /etc/fuse.conf
-        as_nobody() {{ setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups "$@"; }}
+        as_nobody() {{ env -u ASAN_OPTIONS setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups "$@"; }}
         as_nobody ourofs -o allow_other memory.edn mnt && exit 9
         echo user_allow_other > conf
         as_nobody ourofs -o allow_other memory.edn mnt
