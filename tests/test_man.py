@@ -58,6 +58,15 @@ def test_built_in_patterns_are_those_of_the_page():
                     for pattern, kind, collection, member in rows]
 
 
+def test_every_control_file_has_its_place_in_the_page():
+    table = (TOP / 'fs' / 'control.c').read_text().split('CONTROLS[] = {')[1].split('\n};')[0]
+    names = re.findall(r'^\t\{"(\.\w+)"', table, re.MULTILINE)
+    assert {'.mode', '.help'} <= set(names)
+    page = plain('ourofs.5').split('.Sh CONTROL FILES')[1].split('.Sh ')[0]
+    said = re.findall(r'^\.It Pa /(\.\w+)$', page, re.MULTILINE)
+    assert said == names
+
+
 def options_of_help(text):
     """'-f', '--help' and the words of -o, from the lines of the table and the lists below it."""
     table, *lists = text.split('options, ')[1].split('\n\n')
