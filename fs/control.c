@@ -125,6 +125,8 @@ static int read_help(struct fs *fs, struct buf *out)
 	buf_add_format(out, "  %-12s %s\n", ".conflicts/",
 		"values that lost where another writer, or the other store, had changed one as "
 		"well");
+	buf_add_format(out, "  %-12s %s\n", ".store/",
+		"edn/ and datalevin/: each store by itself, read-only, for diff -r");
 	buf_add_str(out, "\nEvery *.json is one entity, as JSON; other names are scratch files. A "
 			 "save that is no\n"
 			 "JSON is refused with EBADMSG (\"Bad message\") and the old content "

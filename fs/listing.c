@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "control.h"
+#include "stores.h"
 #include "view.h"
 
 struct collect {
@@ -86,6 +87,8 @@ static int add_controls(struct listing *listing)
 		ret = add(listing, slice_str(".rejected"), DT_DIR, i + 1);
 	if (!ret)
 		ret = add(listing, slice_str(".conflicts"), DT_DIR, i + 2);
+	if (!ret)
+		ret = add(listing, slice_str(".store"), DT_DIR, stores_ino(slice_str(".store")));
 	return ret;
 }
 
@@ -127,6 +130,8 @@ static int fill(struct collect *collect, const struct node *directory)
 	struct slice rel;
 	int ret = 0;
 
+	if (stores_have(collect->directory))
+		return stores_list(fs, collect->directory, add_from_memory, collect);
 	(void)view_is_scratch(fs, collect->directory, &tree, &rel);
 	/*
 	 * A name goes from a file being made to an empty one and on to the memory, never back: listed in

@@ -24,6 +24,7 @@ enum node_kind {
 	NODE_DOCUMENT,
 	NODE_SCRATCH, /* a real file below STORE */
 	NODE_CONTROL, /* .mode, .health ... */
+	NODE_STORE,   /* a file below .store */
 };
 
 enum node_state {

@@ -10,6 +10,7 @@
 
 #include "control.h"
 #include "path.h"
+#include "stores.h"
 
 enum { TIMEOUT_DIRECTORY_S = 1 };
 
@@ -26,6 +27,10 @@ int ops_explain(struct fs *fs, struct slice path, int ret, const struct err *rea
 
 static void set_timeouts(const struct view *view, struct slice path, struct fuse_entry_param *entry)
 {
+	if (stores_have(path)) {
+		entry->entry_timeout = stores_entry_timeout_s(path, view);
+		return;
+	}
 	switch (view->kind) {
 	case VIEW_DOCUMENT:
 		entry->entry_timeout = entry->attr_timeout = VIEW_LONG_S;
@@ -42,6 +47,7 @@ static void set_timeouts(const struct view *view, struct slice path, struct fuse
 		break;
 	case VIEW_DRAFT:
 	case VIEW_CONTROL:
+	case VIEW_STORE:
 		break;
 	}
 }
@@ -55,6 +61,8 @@ static enum node_kind node_kind_of(const struct view *view)
 		return NODE_SCRATCH;
 	case VIEW_CONTROL:
 		return NODE_CONTROL;
+	case VIEW_STORE:
+		return NODE_STORE;
 	case VIEW_DOCUMENT:
 	case VIEW_DRAFT:
 		break;
@@ -382,6 +390,8 @@ int ops_stat(struct fs *fs, const struct node *node, const struct handle *handle
 	case NODE_CONTROL:
 		ret = committed_stat(fs, node, st, &version);
 		return ret ? ret : control_node_stat(fs, node, st);
+	case NODE_STORE:
+		break;
 	}
 	return committed_stat(fs, node, st, &version);
 }

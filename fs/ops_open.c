@@ -8,6 +8,7 @@
 
 #include "control.h"
 #include "path.h"
+#include "stores.h"
 
 static bool wants_to_write(int flags)
 {
@@ -267,12 +268,35 @@ static int open_control(struct fs *fs, struct node *node, struct handle *handle,
 	return control_open(fs, node, handle);
 }
 
+/* As it is now, whatever comes. */
+static int open_store(struct fs *fs, struct node *node, struct handle *handle,
+	struct fuse_file_info *fi)
+{
+	struct buf path = BUF_INIT;
+	int ret = wants_to_write(fi->flags) ? -EROFS : fs_path(fs, node, NULL, &path);
+
+	if (!ret)
+		handle->snapshot = version_new();
+	if (!ret)
+		ret = handle->snapshot ? stores_read(fs, buf_slice(&path), &handle->snapshot->bytes)
+				       : -ENOMEM;
+	buf_release(&path);
+	if (ret)
+		return ret == -ENOENT ? -ESTALE : ret;
+	fi->direct_io = 1;
+	pthread_mutex_lock(&fs->lock);
+	handle_attach(fs, handle, node, NULL);
+	pthread_mutex_unlock(&fs->lock);
+	return 0;
+}
+
 static enum handle_kind handle_kind_of(const struct node *node)
 {
 	switch ((enum node_kind)node->kind) {
 	case NODE_SCRATCH:
 		return HANDLE_SCRATCH;
 	case NODE_CONTROL:
+	case NODE_STORE:
 		return HANDLE_CONTROL;
 	case NODE_DIRECTORY:
 	case NODE_DOCUMENT:
@@ -294,7 +318,8 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 			ret = open_scratch(fs, node, handle, fi->flags);
 			break;
 		case HANDLE_CONTROL:
-			ret = open_control(fs, node, handle, fi);
+			ret = node->kind == NODE_STORE ? open_store(fs, node, handle, fi)
+						       : open_control(fs, node, handle, fi);
 			break;
 		case HANDLE_DOCUMENT:
 		case HANDLE_DIRECTORY:

@@ -292,6 +292,8 @@ static int apply(struct change *change, const struct stat *attr, int to_set)
 		ret = set_directory(change, attr, to_set);
 		pthread_mutex_unlock(&change->fs->settling);
 		return ret;
+	case NODE_STORE:
+		return -EROFS;
 	case NODE_CONTROL:
 		break;
 	}

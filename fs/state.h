@@ -76,11 +76,12 @@ struct handle {
 	struct handle *next;       /* of the same document; guarded by fs->lock */
 	struct handle *next_open;  /* of all handles; guarded by fs->lock */
 	struct handle *prev_open;
-	struct draft *draft;      /* writers; referenced */
-	int fd;                   /* HANDLE_SCRATCH, else -1 */
-	struct listing *listing;  /* HANDLE_DIRECTORY */
-	struct version *snapshot; /* HANDLE_CONTROL: what read returns; referenced, or NULL */
-	pthread_mutex_t lock;     /* HANDLE_DIRECTORY: guards listing */
+	struct draft *draft;     /* writers; referenced */
+	int fd;                  /* HANDLE_SCRATCH, else -1 */
+	struct listing *listing; /* HANDLE_DIRECTORY */
+	struct version *
+		snapshot; /* HANDLE_CONTROL, also of a NODE_STORE: what read returns; referenced, or NULL */
+	pthread_mutex_t lock; /* HANDLE_DIRECTORY: guards listing */
 };
 
 static inline struct fs *fs_of(fuse_req_t req)

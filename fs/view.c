@@ -6,11 +6,12 @@
 #include "control.h"
 #include "hash.h"
 #include "path.h"
+#include "stores.h"
 
 /*
- * Inode numbers come from four sources that must not meet: the memory's (saved documents: counted
+ * Inode numbers come from five sources that must not meet: the memory's (saved documents: counted
  * from 1; never saved ones and directories: hashes with the top bit set), the backing file system's
- * for scratch files (bit 62 set here), and the control files' (bit 61).
+ * for scratch files (bit 62 set here), the control files' (bit 61), and each store's own (stores.c: hashes with bit 60).
  */
 static const uint64_t SCRATCH_INO = (uint64_t)1 << 62;
 static const uint64_t CONTROL_INO = (uint64_t)1 << 61;
@@ -97,7 +98,6 @@ bool view_is_reserved(struct slice path)
 		".tx",
 		".knowledge",
 		".query",
-		".store",
 	};
 	const char *slash = path.len ? memchr(path.ptr, '/', path.len) : NULL;
 	struct slice first = slash ? slice_of(path.ptr, (size_t)(slash - path.ptr)) : path;
@@ -127,7 +127,8 @@ bool view_is_read_only(struct slice path)
 {
 	struct slice rest;
 
-	return first_is(path, ".rejected", &rest) || first_is(path, ".conflicts", &rest);
+	return first_is(path, ".rejected", &rest) || first_is(path, ".conflicts", &rest) ||
+	       stores_have(path);
 }
 
 bool view_below_dot(struct slice path)
@@ -253,6 +254,8 @@ int view_find(struct fs *fs, struct slice path, struct view *view)
 	struct slice rel;
 
 	*view = (struct view){0};
+	if (stores_have(path))
+		return stores_find(fs, path, view);
 	if (view_is_reserved(path) && !view_is_read_only(path))
 		return find_control(fs, path, view);
 	if (!path.len || view_is_scratch(fs, path, &tree, &rel))

@@ -17,6 +17,7 @@ enum view_kind {
 	VIEW_DRAFT,   /* a *.json without content */
 	VIEW_SCRATCH, /* a real file */
 	VIEW_CONTROL,
+	VIEW_STORE, /* a file below .store */
 };
 
 struct view {

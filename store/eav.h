@@ -185,4 +185,8 @@ struct eav_item {
 int eav_write(struct eav *eav, const struct eav_item *items, size_t count,
 	const struct saved_note *notes, size_t note_count, struct err *err);
 
+/* Told of each name that was written, after the commit, by the writing thread. Set before the first write. */
+typedef void eav_written_fn(void *context, struct slice name);
+void eav_on_write(struct eav *eav, eav_written_fn *fn, void *context);
+
 #endif

@@ -47,6 +47,12 @@ int eav_open(struct eav **eav, int dir_fd, const char *path, bool read_only, str
 	return eav_open_sized(eav, dir_fd, path, read_only, 0, err);
 }
 
+void eav_on_write(struct eav *eav, eav_written_fn *fn, void *context)
+{
+	eav->written = fn;
+	eav->written_context = context;
+}
+
 void eav_close(struct eav *eav)
 {
 	if (!eav)

@@ -14,6 +14,8 @@ struct eav {
 	/* of what was committed; written inside env_write, read anywhere, atomically */
 	uint64_t datoms_added;
 	uint64_t datoms_removed;
+	eav_written_fn *written; /* or NULL */
+	void *written_context;
 };
 
 /* As eav_open, but the map begins so small (0: as ever). For tests of its growing. */

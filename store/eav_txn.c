@@ -421,6 +421,8 @@ int eav_write(struct eav *eav, const struct eav_item *items, size_t count,
 	if (!ret) {
 		__atomic_fetch_add(&eav->datoms_added, b.added, __ATOMIC_RELAXED);
 		__atomic_fetch_add(&eav->datoms_removed, b.removed, __ATOMIC_RELAXED);
+		for (size_t i = 0; eav->written && i < count; i++)
+			eav->written(eav->written_context, items[i].name);
 	}
 	eav_datoms_release(&b.datoms);
 	eav_index_release(&b.ave);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store_trees.h"
 #include "validator.h"
 
 static int init(struct memory *m, const struct memory_options *options)
@@ -29,12 +30,15 @@ static int init(struct memory *m, const struct memory_options *options)
 	m->edn_path = strdup(options->edn_path);
 	m->store_path = strdup(options->store_dir);
 	m->validator = validator_new(m);
-	return m->edn_path && m->store_path && m->validator ? memory_migration_new(m) : -ENOMEM;
+	m->trees = store_trees_new();
+	return m->edn_path && m->store_path && m->validator && m->trees ? memory_migration_new(m)
+									: -ENOMEM;
 }
 
 static void release(struct memory *m)
 {
 	validator_free(m->validator);
+	store_trees_free(m->trees);
 	journal_close(m->journal);
 	eav_close(m->eav.store);
 	saved_close(m->saved);

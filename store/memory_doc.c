@@ -123,8 +123,7 @@ static bool has_identity(const struct saved_record *record)
 	return record->identity.high || record->identity.low;
 }
 
-/* Does the record speak of the value that stands in the file now? */
-static int record_is_current(struct slice text, const struct saved_record *record)
+int memory_is_of_text(const struct saved_record *record, struct slice text)
 {
 	struct hash128 identity;
 	int ret;
@@ -174,7 +173,7 @@ static int load_saved(struct memory *m, struct doc *doc)
 	} else if (slot & SLOT_KNOWN) {
 		doc->has_record = slot & SLOT_RECORD;
 	} else {
-		ret = record_is_current(doc->item.text, &doc->record);
+		ret = memory_is_of_text(&doc->record, doc->item.text);
 		if (ret < 0)
 			return ret;
 		doc->has_record = ret;

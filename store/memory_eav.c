@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "store_trees.h"
+
 int memory_eav_open(struct memory *m, struct err *err)
 {
 	struct eav_reader reader;
@@ -12,6 +14,8 @@ int memory_eav_open(struct memory *m, struct err *err)
 		&reason);
 
 	if (!ret) {
+		m->eav.opened++;
+		eav_on_write(m->eav.store, store_trees_touch, m);
 		atomic_store(&m->eav.state, EAV_BEHIND);
 		ret = eav_read_begin(m->eav.store, &reader);
 		if (!ret)

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store_trees.h"
+
 /*
  * The flush thread: brings the EAV store and saved up to the journal, then trims it.
  *
@@ -228,6 +230,15 @@ static void tell_failure(struct memory *m, const struct err *err)
 	memory_fails(m, FAILING_SAVED, err);
 }
 
+/* When to look again without being told; 0: never. */
+static int64_t next_look_ms(struct memory *m)
+{
+	int64_t tidy = store_trees_tidy(m);
+	int64_t retry = atomic_load(&m->eav.state) == EAV_FAILED ? pace_now_ms() + RETRY_MS : 0;
+
+	return retry && (!tidy || retry < tidy) ? retry : tidy;
+}
+
 static void *flush(void *context)
 {
 	struct memory *m = context;
@@ -245,8 +256,7 @@ static void *flush(void *context)
 		err.code = flush_pending(m, &err);
 		run_job(m, &err);
 		tell_failure(m, &err);
-		pace_end(&m->flush.pace, &attempt, &err, 0,
-			atomic_load(&m->eav.state) == EAV_FAILED ? pace_now_ms() + RETRY_MS : 0);
+		pace_end(&m->flush.pace, &attempt, &err, 0, next_look_ms(m));
 	}
 	return NULL;
 }

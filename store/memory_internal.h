@@ -66,6 +66,7 @@ enum eav_state { EAV_CLOSED, EAV_BEHIND, EAV_READY, EAV_FAILED };
 /* memory_eav.h says who may do what. */
 struct eav_side {
 	struct eav *store;
+	uint64_t opened;    /* how many times; guarded by memory.lock, as is store */
 	atomic_int state;   /* enum eav_state */
 	uint64_t watermark; /* the flush thread's: what the store holds */
 	pthread_mutex_t mutex;
@@ -111,6 +112,7 @@ struct work {
 };
 
 struct validator;
+struct store_trees;
 
 /* What can fail, each for itself: see memory_event.h. */
 enum failing {
@@ -192,6 +194,7 @@ struct memory {
 	struct work work;
 	struct migration *migration;
 	struct validator *validator;
+	struct store_trees *trees;
 };
 
 /* The flush thread waits so long, unless so much is pending. */
@@ -230,6 +233,9 @@ int doc_size(struct memory *m, struct doc *doc, uint64_t *size);
 /* Sees to it that record.identity is the value's. */
 int doc_identity(struct doc *doc);
 void doc_stat(const struct doc *doc, struct memory_stat *st);
+
+/* Does the record speak of the value that is this text? 1, 0, -ENOMEM. */
+int memory_is_of_text(const struct saved_record *record, struct slice text);
 
 uint64_t memory_default_ino(struct memory *m, struct slice name);
 uint64_t memory_directory_ino(struct memory *m, const struct tree_node *node);

@@ -151,6 +151,13 @@ static int gather_slice(struct gather *gather)
 	return ret;
 }
 
+int names_gather_edn(struct names *names, struct memory *m, const struct ednfile *edn)
+{
+	struct gather gather = {.m = m, .names = names, .edn = edn};
+
+	return ednfile_each(edn, gather_key, &gather);
+}
+
 int names_gather(struct names *names, struct memory *m, const struct ednfile *edn)
 {
 	struct gather gather = {.m = m, .names = names};

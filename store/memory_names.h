@@ -16,6 +16,8 @@ struct names {
  * more than once. -ENODEV: the EAV store is closed.
  */
 int names_gather(struct names *names, struct memory *m, const struct ednfile *edn);
+/* Of a memory.edn that nobody else has, in its order. */
+int names_gather_edn(struct names *names, struct memory *m, const struct ednfile *edn);
 struct slice names_at(const struct names *names, size_t i);
 void names_release(struct names *names);
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store_trees.h"
+
 struct timespec memory_now(void)
 {
 	struct timespec now;
@@ -64,6 +66,7 @@ int memory_set_pending(struct memory *m, struct slice name, const struct saved_r
 	}
 	m->overlay_bytes += sizeof(*p) + len + text_len;
 	memory_drop_pending(old);
+	store_trees_touch(m, name);
 	return 0;
 }
 

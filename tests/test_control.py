@@ -38,10 +38,10 @@ def test_not_listed(mount, example):
 def test_listed(mount, example):
     m = mount(example, 'control=listed')
     assert [name for name in names(m.mnt) if name.startswith('.')] == \
-        sorted(['.conflicts', '.rejected', *CONTROLS])
+        sorted(['.conflicts', '.rejected', '.store', *CONTROLS])
     for entry in os.scandir(m.mnt):
         if entry.name.startswith('.'):
-            assert entry.is_dir() == (entry.name in ('.conflicts', '.rejected'))
+            assert entry.is_dir() == (entry.name in ('.conflicts', '.rejected', '.store'))
             assert entry.inode() == entry.stat().st_ino == os.stat(entry.path).st_ino
     sh(m, 'ls -la > /dev/null; cat .mode')
 
@@ -123,7 +123,7 @@ def test_sync_by_many_at_once(mount):
 def test_help_names_every_control_file(mount):
     m = mount('{}')
     text = (m.mnt / '.help').read_text()
-    for name in (*CONTROLS, '.rejected/', '.conflicts/'):
+    for name in (*CONTROLS, '.rejected/', '.conflicts/', '.store/'):
         assert f' {name} ' in text
 
 
