@@ -141,9 +141,15 @@ int memory_validation(struct memory *m, struct validation *validation)
 
 /* ---- the thread ---- */
 
+static double ms_between(struct timespec from, struct timespec to)
+{
+	return (double)(to.tv_sec - from.tv_sec) * 1e3 + (double)(to.tv_nsec - from.tv_nsec) / 1e6;
+}
+
 static void finish(struct validator *v, int ret, const struct err *err)
 {
 	struct validation *report = &v->report;
+	struct memory_event event = {.name = "validation-completed", .store = "both"};
 
 	pthread_mutex_lock(&v->mutex);
 	report->state = !ret                ? VALIDATION_DONE
@@ -152,7 +158,14 @@ static void finish(struct validator *v, int ret, const struct err *err)
 	if (report->state == VALIDATION_FAILED)
 		memcpy(report->error, err->text, sizeof(report->error));
 	report->ended = memory_now();
+	event.count = report->differences;
+	event.duration_ms = ms_between(report->started, report->ended);
 	pthread_mutex_unlock(&v->mutex);
+	if (ret == -ECANCELED)
+		return;
+	event.ret = ret;
+	event.detail = slice_str(ret ? err->text : event.count ? "differences" : "no difference");
+	memory_tell(v->m, &event);
 }
 
 static void *run(void *context)

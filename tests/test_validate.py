@@ -230,6 +230,17 @@ def test_a_difference_is_seen_among_writers(mount):
         assert rows(validate(m)) == {('different', 'seen.json', None)}
 
 
+def test_it_is_an_event(mount):
+    m = mount(TEXT)
+
+    def told():
+        events = map(json.loads, (m.mnt / '.events').read_text().splitlines())
+        return [event for event in events if event['event'] == 'validation-completed']
+    validate(m)
+    event, = wait_until(told, 'the event')
+    assert event['count'] == 7 and event['duration_ms'] > 0
+
+
 # ---- words ----
 
 def refused(m, word):
