@@ -107,7 +107,7 @@ static int take_note(void *context, struct slice name, struct slice value)
 	for (size_t i = 0; i < sizeof(MADE) / sizeof(*MADE); i++)
 		if (slice_equal(name, slice_str(MADE[i])))
 			return 0;
-	if (name.len >= sizeof(text))
+	if (!name.len || name.len >= sizeof(text))
 		return 0;
 	memcpy(text, name.ptr, name.len);
 	text[name.len] = '\0';

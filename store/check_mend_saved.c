@@ -240,7 +240,7 @@ static int take_note(void *context, struct slice name, struct slice value)
 	for (size_t i = 0; i < sizeof(MADE) / sizeof(*MADE); i++)
 		if (slice_equal(name, slice_str(MADE[i])))
 			return 0;
-	if ((known && bytes != value.len) || name.len >= sizeof(text))
+	if ((known && bytes != value.len) || !name.len || name.len >= sizeof(text))
 		return 0;
 	if (slice_equal(name, SLICE_LITERAL("mode"))) {
 		if (r->run->mode > MODE_DATALEVIN_ONLY)

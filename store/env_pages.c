@@ -14,6 +14,7 @@ enum {
 	META_MAGIC = (int)0xBEEFC0DE,
 	META_VERSION = 1,
 	META_BYTES = 136,
+	META_MAP = 16,   /* how much LMDB is to map */
 	META_TREES = 24, /* two of them, the free pages' first; its first word is the page size */
 	META_LAST = 120,
 	META_TXN = 128,
@@ -30,6 +31,7 @@ enum {
 	PAGE_MIN = 512,
 	PAGE_MAX = 32768,
 	DEPTH_MAX = 32,
+	KEY_MAX = 511,
 	PAGE_BRANCH = 1,
 	PAGE_LEAF = 2,
 	PAGE_OVERFLOW = 4,
@@ -39,6 +41,8 @@ enum {
 	NODE_TREE = 2,
 	TREE_INTEGERS = 8, /* keys are numbers of the machine's */
 };
+
+static const uint64_t MAP_MAX = (uint64_t)1 << 46;
 
 static const uint64_t NO_PAGE = UINT64_MAX;
 
@@ -140,6 +144,7 @@ static void take_meta(struct env_pages *p, const char *meta)
 	p->free = tree_at(trees);
 	p->main = tree_at(trees + TREE_BYTES);
 	p->last_page = get(meta + HEAD_BYTES + META_LAST, 8);
+	p->map_bytes = get(meta + HEAD_BYTES + META_MAP, 8);
 }
 
 /* The second header is a page behind the first, whose size is known from either. */
@@ -170,6 +175,9 @@ static int read_metas(struct env_pages *p, struct err *err)
 	for (uint64_t i = 0; i < 2; i++)
 		if (!good[i])
 			fault(p, i, "the header is damaged");
+	/* LMDB would map so much, at an address that is in the header, too */
+	if (p->map_bytes > MAP_MAX || p->free.flags != TREE_INTEGERS || p->main.flags)
+		fault(p, 0, "what the header says of the whole file is damaged");
 	return 0;
 }
 
@@ -186,7 +194,8 @@ int env_pages_open(struct env_pages *p, int fd, env_fault_fn *fn, void *context,
 		return ret;
 	if ((uint64_t)st.st_size / p->page_bytes <= p->last_page) {
 		fault(p, p->last_page, "it is behind the end of the file, which is cut short");
-		p->last_page = (uint64_t)st.st_size / p->page_bytes - 1;
+		p->last_page = (uint64_t)st.st_size / p->page_bytes;
+		p->last_page -= p->last_page ? 1 : 0;
 	}
 	p->seen = calloc(p->last_page / 8 + 1, 1);
 	return p->seen ? 0 : err_set(err, -ENOMEM, "out of memory");
@@ -244,7 +253,8 @@ static bool get_node(const struct walk *w, const struct level *l, unsigned i, st
 	if (at < HEAD_BYTES || at + NODE_BYTES > page_bytes)
 		return false;
 	key_len = (size_t)get(l->page + at + 6, 2);
-	if (key_len > page_bytes - at - NODE_BYTES)
+	if (key_len > page_bytes - at - NODE_BYTES || key_len > KEY_MAX ||
+		(!key_len && kind_of(l) == PAGE_LEAF))
 		return false;
 	*n = (struct node){.key = slice_of(l->page + at + NODE_BYTES, key_len),
 		.data = l->page + at + NODE_BYTES + key_len,
@@ -418,10 +428,10 @@ static void forget(struct env_pages *p)
 static int take_free(void *context, struct slice key, struct slice value)
 {
 	struct env_pages *p = context;
-	uint64_t count = value.len < 8 ? UINT64_MAX : get(value.ptr, 8);
+	uint64_t count = value.len < 8 ? 0 : get(value.ptr, 8);
 
 	(void)key;
-	if (count > value.len / 8 - 1) {
+	if (value.len < 8 || count > value.len / 8 - 1) {
 		fault(p, p->free.root, "a list of free pages is damaged");
 		return 0;
 	}
@@ -430,10 +440,12 @@ static int take_free(void *context, struct slice key, struct slice value)
 
 		if (page == 0)
 			continue;
-		if (page < 2 || page > p->last_page)
-			fault(p, page, "it is said to be free, and is not there");
-		else if (!mark(p, page))
-			fault(p, page, "it is said to be free, and is used");
+		if (page >= 2 && page <= p->last_page && mark(p, page))
+			continue;
+		fault(p, page,
+			page < 2 || page > p->last_page ? "it is said to be free, and is not there"
+							: "it is said to be free, and is used");
+		break; /* the rest of the list is worth nothing */
 	}
 	return 0;
 }

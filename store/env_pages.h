@@ -35,6 +35,7 @@ struct env_pages {
 	int fd;
 	uint32_t page_bytes;
 	uint64_t last_page; /* in use, or free, by the header */
+	uint64_t map_bytes;
 	struct env_tree free, main;
 	unsigned char *seen; /* a bit a page, of what was walked */
 	env_fault_fn *fault; /* NULL: nobody wants to know */
