@@ -31,7 +31,8 @@ void ctl_progress_begin(struct ctl_progress *progress)
 {
 	struct sigaction action = {.sa_handler = interrupt};
 
-	*progress = (struct ctl_progress){.terminal = isatty(STDOUT_FILENO), .done = -1};
+	*progress = (struct ctl_progress){
+		.terminal = isatty(STDOUT_FILENO), .done = -1, .line_ms = now_ms()};
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGINT, &action, NULL);
 }

@@ -126,7 +126,7 @@ def commands_of_help(text):
 def commands_of_page(text):
     commands = []
     for line in re.findall(r'^\.It Cm (.+)$', text, re.MULTILINE):
-        flags = re.findall(r'Oo Fl (?:(\w) , )?-([\w-]+) Oc', line)
+        flags = re.findall(r'Oo Fl (?:(\w) , )?-([\w-]+)(?: Ar \w+)? Oc', line)
         operands = re.sub(r'Op Ar (\S+)', r'[\1]', re.sub(r'Oo .*? Oc', '', line)).replace(' Ar ', ' ').split()
         commands.append([operands[0], [(short or None, long) for short, long in flags], operands[1:]])
     return commands
