@@ -117,15 +117,16 @@ static bool same_value(struct slice json, const struct edn *value, int *ret)
 	return same;
 }
 
-/* The bytes that the EAV store has for this very value, while reader lasts; not by what a header says of them. */
-static int find_in_eav(struct memory *m, struct slice name, const struct edn *value,
-	struct slice printed, struct eav_reader *reader, struct slice *bytes)
+/*
+ * The bytes that the EAV store has for this very value, while reader lasts; not by what a header says of them. (Whoever
+ * reads both has begun with the EAV store, then saved: each may have to let its map grow.)
+ */
+static int find_in_eav(struct eav_reader *reader, struct slice name, const struct edn *value,
+	struct slice printed, struct slice *bytes)
 {
 	struct eav_record record;
-	int ret = m->eav.store ? eav_read_begin(m->eav.store, reader) : -ENOENT;
+	int ret = eav_get(reader, name, &record);
 
-	if (!ret)
-		ret = eav_get(reader, name, &record);
 	if (ret || record.deleted || record.collection)
 		return ret == -ENOMEM ? ret : 0;
 	if (!slice_equal(record.bytes, printed) && same_value(record.bytes, value, &ret))
@@ -134,10 +135,9 @@ static int find_in_eav(struct memory *m, struct slice name, const struct edn *va
 }
 
 /* Of what nothing is saved for this value: text, in the bytes that the EAV store has for it, if it does. */
-static int show_text(struct memory *m, struct slice name, struct shown *shown,
+static int show_text(struct eav_reader *reader, struct slice name, struct shown *shown,
 	struct memory_stat *st, struct buf *bytes)
 {
-	struct eav_reader reader = {0};
 	struct arena arena = ARENA_INIT;
 	struct buf printed = BUF_INIT;
 	struct edn value;
@@ -150,10 +150,9 @@ static int show_text(struct memory *m, struct slice name, struct shown *shown,
 	shown->has_bytes = true;
 	shown->bytes = buf_slice(&printed);
 	if (!ret)
-		ret = find_in_eav(m, name, &value, buf_slice(&printed), &reader, &shown->bytes);
+		ret = find_in_eav(reader, name, &value, buf_slice(&printed), &shown->bytes);
 	if (!ret)
 		ret = show(shown, st, bytes);
-	eav_read_end(&reader);
 	buf_release(&printed);
 	arena_release(&arena);
 	return ret == -EBADMSG ? -EIO : ret;
@@ -164,9 +163,12 @@ static int look_at_document(struct memory *m, struct tree_node *node, struct mem
 	struct buf *bytes)
 {
 	struct doc doc = DOC_INIT;
+	struct eav_reader eav;
 	struct shown shown;
-	int ret = doc_id(m, node, &doc);
+	int ret = eav_read_begin(m->eav.store, &eav);
 
+	if (!ret)
+		ret = doc_id(m, node, &doc);
 	if (!ret)
 		ret = doc_load_edn(m, &doc);
 	if (!ret) {
@@ -174,9 +176,10 @@ static int look_at_document(struct memory *m, struct tree_node *node, struct mem
 		shown.mtime = doc.record.mtime;
 		shown.text = doc.item.text;
 		ret = shown.has_bytes ? show(&shown, st, bytes)
-				      : show_text(m, buf_slice(&doc.name), &shown, st, bytes);
+				      : show_text(&eav, buf_slice(&doc.name), &shown, st, bytes);
 	}
 	doc_release(&doc);
+	eav_read_end(&eav);
 	return ret;
 }
 
@@ -215,6 +218,7 @@ static int look_at_file(struct memory *m, struct slice name, struct memory_stat 
 	const struct ednfile *file = m->trees->file;
 	struct shown shown = {.mode = m->default_mode, .version = 1};
 	struct saved_reader reader = {0};
+	struct eav_reader eav;
 	struct ednfile_info info;
 	struct entity_id id;
 	int ret = entity_id_of_name(name, &id) ? memory_entity_text(file, id, false, &shown.text)
@@ -224,11 +228,14 @@ static int look_at_file(struct memory *m, struct slice name, struct memory_stat 
 		return ret;
 	ednfile_info(file, &info);
 	shown.mtime = info.mtime;
-	ret = find_saved(m, name, shown.text, &reader, &shown);
+	ret = eav_read_begin(m->eav.store, &eav);
+	if (!ret)
+		ret = find_saved(m, name, shown.text, &reader, &shown);
 	if (!ret)
 		ret = shown.has_bytes ? show(&shown, st, bytes)
-				      : show_text(m, name, &shown, st, bytes);
+				      : show_text(&eav, name, &shown, st, bytes);
 	saved_read_end(&reader);
+	eav_read_end(&eav);
 	return ret;
 }
 
