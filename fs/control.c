@@ -162,7 +162,7 @@ int control_read(struct fs *fs, unsigned control, struct buf *out)
 /* What names keys, or says what is in them, is for the owner: keys may be tokens. */
 static bool names_no_key(const char *name)
 {
-	static const char *const public[] = {".mode", ".health", ".metrics", ".sync", ".help"};
+	static const char *const public[] = {".mode", ".metrics", ".sync", ".help"};
 
 	for (size_t i = 0; i < sizeof(public) / sizeof(*public); i++)
 		if (strcmp(public[i], name) == 0)

@@ -2,12 +2,14 @@
 #include "health.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <cjson/cJSON.h>
+
+#include "health_causes.h"
 
 static void add_time(cJSON *to, const char *name, struct timespec time)
 {
@@ -22,76 +24,80 @@ static void add_time(cJSON *to, const char *name, struct timespec time)
 	cJSON_AddStringToObject(to, name, text);
 }
 
-static void add_reason(cJSON *reasons, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-static void add_reason(cJSON *reasons, const char *format, ...)
+static void add_causes(struct fs *fs, cJSON *root, const struct memory_health *health)
 {
-	char text[400];
-	va_list args;
+	struct cause rows[CAUSES_MAX];
+	size_t count = health_causes(fs, health, rows);
+	cJSON *reasons, *causes;
 
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	cJSON_AddItemToArray(reasons, cJSON_CreateString(text));
+	cJSON_AddStringToObject(root, "status", health_status(rows, count));
+	reasons = cJSON_AddArrayToObject(root, "reasons");
+	causes = cJSON_AddArrayToObject(root, "causes");
+	for (size_t i = 0; i < count; i++) {
+		cJSON *cause = cJSON_CreateObject();
+
+		cJSON_AddItemToArray(reasons, cJSON_CreateString(rows[i].detail));
+		cJSON_AddStringToObject(cause, "cause", rows[i].name);
+		cJSON_AddStringToObject(cause, "severity",
+			rows[i].unhealthy ? "unhealthy" : "degraded");
+		add_time(cause, "since", (struct timespec){.tv_sec = (time_t)rows[i].since_s});
+		cJSON_AddStringToObject(cause, "detail", rows[i].detail);
+		cJSON_AddItemToArray(causes, cause);
+	}
 }
 
-static void add_eav(cJSON *root, const struct memory_health *health)
+static void add_identity(struct fs *fs, cJSON *root, const struct memory_health *health)
 {
-	cJSON *eav = cJSON_AddObjectToObject(root, "eav");
-
-	cJSON_AddStringToObject(eav, "state", health->eav_state);
-	cJSON_AddNumberToObject(eav, "entities", (double)health->eav_entities);
-	cJSON_AddNumberToObject(eav, "datoms", (double)health->eav_datoms);
-	cJSON_AddNumberToObject(eav, "bytes", (double)health->eav_bytes);
-	cJSON_AddNumberToObject(eav, "commits", (double)health->eav_commits);
-	cJSON_AddNumberToObject(eav, "reads", (double)health->eav_reads);
-	cJSON_AddNumberToObject(eav, "fallbacks", (double)health->eav_fallbacks);
-	if (health->eav_reason[0])
-		cJSON_AddStringToObject(eav, "error", health->eav_reason);
-	else
-		cJSON_AddNullToObject(eav, "error");
-}
-
-static void add_status(struct fs *fs, cJSON *root, const struct memory_health *health)
-{
-	cJSON *reasons = cJSON_CreateArray();
-
-	if (health->edn_error)
-		add_reason(reasons, "memory.edn can't be written: %s", health->edn_reason);
-	if (health->eav_reason[0])
-		add_reason(reasons, "the EAV store fails, memory.edn serves: %s",
-			health->eav_reason);
-	if (health->flush_error)
-		add_reason(reasons, "the journal can't be brought to the stores: %s",
-			health->flush_reason);
-	if (health->set_aside)
-		add_reason(reasons,
-			"another writer left memory.edn broken, or most of it out: it is kept "
-			"beside as memory.edn.bad-<time>");
-	if (health->lenient_keys)
-		add_reason(reasons,
-			"memory.edn has %zu %s with a keyword, symbol or tag that Clojure can't "
-			"read: "
-			"Ouroboros would start empty and overwrite it",
-			health->lenient_keys, health->lenient_keys == 1 ? "entry" : "entries");
-	if (health->trailing_bytes)
-		add_reason(reasons,
-			"memory.edn has %zu bytes behind its first form, which Clojure and ourofs "
-			"ignore",
-			health->trailing_bytes);
-	cJSON_AddStringToObject(root, "status",
-		cJSON_GetArraySize(reasons) ? "degraded" : "healthy");
-	cJSON_AddItemToObject(root, "reasons", reasons);
 	cJSON_AddNumberToObject(root, "pid", getpid());
 	cJSON_AddStringToObject(root, "version", OUROFS_VERSION);
 	cJSON_AddNumberToObject(root, "uptime_s", (double)(time(NULL) - fs->started.tv_sec));
 	cJSON_AddStringToObject(root, "mode", health->mode);
+	cJSON_AddStringToObject(root, "store_directory", fs->options->store_dir);
+}
+
+/* ---- the stores ---- */
+
+enum { TYPES_MAX = 64, UNREADABLE_MAX = 20 };
+
+static int add_unreadable_key(void *context, struct slice key, struct slice path)
+{
+	cJSON *list = context;
+	struct buf text = BUF_INIT;
+	cJSON *row = cJSON_CreateObject();
+
+	buf_add_slice(&text, key);
+	cJSON_AddStringToObject(row, "key", buf_cstr(&text) ? text.ptr : "");
+	buf_reset(&text);
+	buf_add_slice(&text, path);
+	cJSON_AddStringToObject(row, "path", buf_cstr(&text) ? text.ptr : "");
+	buf_release(&text);
+	cJSON_AddItemToArray(list, row);
+	return cJSON_GetArraySize(list) < UNREADABLE_MAX ? 0 : -ECANCELED;
+}
+
+static void add_unreadable(struct fs *fs, cJSON *edn, const struct memory_health *health)
+{
+	cJSON *list;
+
+	cJSON_AddNumberToObject(edn, "unreadable_keys", (double)health->lenient_keys);
+	list = cJSON_AddArrayToObject(edn, "unreadable");
+	if (health->lenient_keys)
+		memory_each_unreadable(fs->memory, add_unreadable_key, list);
+}
+
+static int add_eav_type(void *context, struct slice type, uint64_t count)
+{
+	char name[SCHEMA_TYPE_MAX + 1];
+
+	snprintf(name, sizeof(name), "%.*s", (int)type.len, type.ptr);
+	cJSON_AddNumberToObject(context, name, (double)count);
+	return 0;
 }
 
 static void add_edn(struct fs *fs, cJSON *root, const struct memory_health *health)
 {
-	struct memory_type_count rows[64];
-	size_t count = memory_count_types(fs->memory, rows, 64);
+	struct memory_type_count rows[TYPES_MAX];
+	size_t count = memory_count_types(fs->memory, rows, TYPES_MAX);
 	cJSON *edn = cJSON_AddObjectToObject(root, "edn");
 	cJSON *types;
 	size_t i;
@@ -101,9 +107,9 @@ static void add_edn(struct fs *fs, cJSON *root, const struct memory_health *heal
 	cJSON_AddNumberToObject(edn, "keys", (double)health->keys);
 	cJSON_AddNumberToObject(edn, "entities", (double)health->entities);
 	types = cJSON_AddObjectToObject(edn, "types");
-	for (i = 0; i < count && i < 64; i++)
+	for (i = 0; i < count && i < TYPES_MAX; i++)
 		cJSON_AddNumberToObject(types, rows[i].type, (double)rows[i].entities);
-	cJSON_AddNumberToObject(edn, "unreadable_keys", (double)health->lenient_keys);
+	add_unreadable(fs, edn, health);
 	cJSON_AddNumberToObject(edn, "trailing_bytes", (double)health->trailing_bytes);
 	cJSON_AddNumberToObject(edn, "outside_changes", (double)health->outside_changes);
 	cJSON_AddNumberToObject(edn, "stale_put_back", (double)health->stale_put_back);
@@ -117,26 +123,68 @@ static void add_edn(struct fs *fs, cJSON *root, const struct memory_health *heal
 		cJSON_AddNullToObject(edn, "error");
 }
 
+static void add_eav(struct fs *fs, cJSON *root, const struct memory_health *health)
+{
+	cJSON *eav = cJSON_AddObjectToObject(root, "eav");
+
+	cJSON_AddStringToObject(eav, "state", health->eav_state);
+	cJSON_AddNumberToObject(eav, "entities", (double)health->eav_entities);
+	memory_count_eav_types(fs->memory, add_eav_type, cJSON_AddObjectToObject(eav, "types"));
+	cJSON_AddNumberToObject(eav, "datoms", (double)health->eav_datoms);
+	cJSON_AddNumberToObject(eav, "bytes", (double)health->eav_bytes);
+	cJSON_AddNumberToObject(eav, "commits", (double)health->eav_commits);
+	cJSON_AddNumberToObject(eav, "reads", (double)health->eav_reads);
+	cJSON_AddNumberToObject(eav, "fallbacks", (double)health->eav_fallbacks);
+	if (health->eav_reason[0])
+		cJSON_AddStringToObject(eav, "error", health->eav_reason);
+	else
+		cJSON_AddNullToObject(eav, "error");
+}
+
+/* ---- the rest ---- */
+
+static int add_migration(struct fs *fs, cJSON *root)
+{
+	struct memory_migration *migration = malloc(sizeof(*migration));
+	cJSON *to;
+
+	if (!migration)
+		return -ENOMEM;
+	memory_migration(fs->memory, migration);
+	to = cJSON_AddObjectToObject(root, "migration");
+	cJSON_AddStringToObject(to, "state", migration->state);
+	cJSON_AddNumberToObject(to, "total", (double)migration->total);
+	cJSON_AddNumberToObject(to, "done", (double)migration->done);
+	cJSON_AddNumberToObject(to, "failed", (double)migration->failed);
+	cJSON_AddNumberToObject(to, "skipped", (double)migration->skipped);
+	free(migration);
+	return 0;
+}
+
 int health_print(struct fs *fs, struct buf *out)
 {
 	struct memory_health health;
 	cJSON *root = cJSON_CreateObject();
 	cJSON *journal;
-	char *text;
+	char *text = NULL;
+	int ret;
 
 	if (!root)
 		return -ENOMEM;
 	memory_health(fs->memory, &health);
-	add_status(fs, root, &health);
+	add_causes(fs, root, &health);
+	add_identity(fs, root, &health);
 	add_edn(fs, root, &health);
-	add_eav(root, &health);
+	add_eav(fs, root, &health);
+	ret = add_migration(fs, root);
 	journal = cJSON_AddObjectToObject(root, "journal");
 	cJSON_AddNumberToObject(journal, "pending", (double)health.pending);
 	cJSON_AddNumberToObject(journal, "bytes", (double)health.journal_bytes);
 	cJSON_AddNumberToObject(root, "rejected", (double)refusals_count(fs->refusals));
 	cJSON_AddNumberToObject(root, "scratch_bytes",
 		(double)atomic_load(&fs->trees[TREE_SCRATCH].used_bytes));
-	text = cJSON_Print(root);
+	if (!ret)
+		text = cJSON_Print(root);
 	cJSON_Delete(root);
 	if (!text)
 		return -ENOMEM;

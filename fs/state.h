@@ -31,6 +31,13 @@ struct control_seen {
 };
 enum { CONTROLS_MAX = 32 };
 
+/* A cause of bad health that only looking finds, and since when. */
+struct health_seen {
+	const char *cause;
+	long long since_s;
+};
+enum { HEALTH_SEEN_MAX = 8 };
+
 struct fs {
 	const struct options *options;
 	struct memory *memory;
@@ -48,16 +55,17 @@ struct fs {
 	 */
 	pthread_rwlock_t moves;
 	pthread_mutex_t lock;
-	pthread_mutex_t settling;               /* recursive: see settle.h */
-	pthread_cond_t published;               /* a commit of some document ended */
-	struct node_table nodes;                /* guarded by lock */
-	struct document_table documents;        /* guarded by lock */
-	struct expectation *expectations;       /* guarded by lock */
-	struct handle *open_handles;            /* guarded by lock */
-	struct control_seen seen[CONTROLS_MAX]; /* by number; guarded by lock */
-	struct slow_write *slow;                /* control writes under way; guarded by lock */
-	bool adopting;                          /* outside changes come in; guarded by lock */
-	unsigned slow_threads;                  /* guarded by lock; published tells when one ends */
+	pthread_mutex_t settling;                        /* recursive: see settle.h */
+	pthread_cond_t published;                        /* a commit of some document ended */
+	struct node_table nodes;                         /* guarded by lock */
+	struct document_table documents;                 /* guarded by lock */
+	struct expectation *expectations;                /* guarded by lock */
+	struct handle *open_handles;                     /* guarded by lock */
+	struct control_seen seen[CONTROLS_MAX];          /* by number; guarded by lock */
+	struct health_seen health_seen[HEALTH_SEEN_MAX]; /* guarded by lock */
+	struct slow_write *slow; /* control writes under way; guarded by lock */
+	bool adopting;           /* outside changes come in; guarded by lock */
+	unsigned slow_threads;   /* guarded by lock; published tells when one ends */
 };
 
 enum handle_kind { HANDLE_DOCUMENT, HANDLE_SCRATCH, HANDLE_DIRECTORY, HANDLE_CONTROL };

@@ -177,6 +177,7 @@ static int item_of(const struct ednfile *file, const struct ednmap *map, uint32_
 	item->slot = &entry->slot;
 	item->type = entry->type;
 	item->unreadable = entry->lenient || entry->tagged;
+	item->lenient = entry->lenient;
 	item->text = slice_of(entry->value, entry->value_len);
 	if (child && child->edited) {
 		lock(file);

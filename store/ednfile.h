@@ -60,6 +60,7 @@ struct ednfile_item {
 	/* Key or value hold what clojure.edn can't read alone: a lenient token, a tag. Of a collection
 	 * this is what it was when the file was read. */
 	bool unreadable;
+	bool lenient; /* of that, the token: what ednfile_info counts */
 };
 
 /* 0, -ENOENT or -ENOMEM. */

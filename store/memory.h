@@ -243,10 +243,11 @@ struct memory_health {
 	uint64_t stale_put_back;  /* values of his that were older copies, ours put back */
 	uint64_t conflicts;       /* values that both had changed, his kept under /.conflicts */
 	bool set_aside;           /* his file was broken or lacked most: memory.edn.bad-<time> */
-	size_t overlay;           /* committed changes that are not in the stores yet */
-	const char *eav_state;    /* "closed", "being brought up", "ready", "failed" */
-	char eav_reason[200];     /* of "failed" */
-	uint64_t eav_entities;    /* documents and collections */
+	struct timespec set_aside_since; /* the last time */
+	size_t overlay;                  /* committed changes that are not in the stores yet */
+	const char *eav_state;           /* "closed", "being brought up", "ready", "failed" */
+	char eav_reason[200];            /* of "failed" */
+	uint64_t eav_entities;           /* documents and collections */
 	uint64_t eav_datoms;
 	uint64_t eav_bytes;
 	uint64_t eav_commits;
@@ -265,5 +266,17 @@ struct memory_health {
 void memory_health(struct memory *memory, struct memory_health *health);
 /* Entities by type; at most `most` rows are filled, returns how many there are. */
 size_t memory_count_types(struct memory *memory, struct memory_type_count *rows, size_t most);
+/*
+ * The documents in the EAV store by type: calls fn once a type, whose text lasts as long as the call. Looks at
+ * every header. Nothing while it can't be read.
+ */
+typedef int memory_type_fn(void *context, struct slice type, uint64_t entities);
+int memory_count_eav_types(struct memory *memory, memory_type_fn *fn, void *context);
+/*
+ * The entries of memory.edn that Clojure could not read, in its order: a document's or a collection's key and
+ * path. The function may not call the memory; a negative return stops.
+ */
+typedef int memory_unreadable_fn(void *context, struct slice key, struct slice path);
+int memory_each_unreadable(struct memory *memory, memory_unreadable_fn *fn, void *context);
 
 #endif

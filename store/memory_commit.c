@@ -60,10 +60,12 @@ static void note_append(struct memory *m, int ret, const struct err *err)
 {
 	struct err reason = {.code = ret};
 
-	if (!ret)
+	if (!ret) {
 		memory_fails_no_more(m, FAILING_JOURNAL);
-	else if (ret != -ENOMEM && ret != -EFBIG && ret != -EOVERFLOW)
+	} else if (ret != -ENOMEM && ret != -EFBIG && ret != -EOVERFLOW) {
 		memory_fails(m, FAILING_JOURNAL, err && err->code ? err : &reason);
+		pace_signal(&m->flush.pace, false); /* it looks when that has passed */
+	}
 }
 
 static void set_broken(struct memory *m)

@@ -32,6 +32,10 @@ void memory_tell_done(struct memory *m, const struct memory_done *done);
  */
 void memory_fails(struct memory *m, enum failing which, const struct err *err);
 void memory_fails_no_more(struct memory *m, enum failing which);
+static inline bool memory_is_failing(struct memory *m, enum failing which)
+{
+	return atomic_load(&m->failures[which].since_s) != 0;
+}
 /* It is not needed any more: nothing is told. */
 void memory_failing_forget(struct memory *m, enum failing which);
 

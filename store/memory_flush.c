@@ -3,8 +3,10 @@
 #include "memory_event.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store_trees.h"
 
@@ -17,7 +19,7 @@
  * mount's replay completes. memory.edn needs no place here: what it lacks can be told from saved. Nor
  * does an EAV store that fails while memory.edn is written: it is compared with that when it is back.
  */
-enum { RETRY_MS = 1000 };
+enum { RETRY_MS = 1000, PROBE_BYTES = 65536 };
 
 static int save(struct memory *m, const struct batch *b, struct err *err)
 {
@@ -220,6 +222,40 @@ static void run_job(struct memory *m, const struct err *err)
 	}
 }
 
+/* ---- the journal ---- */
+
+static int write_probe(int dir_fd)
+{
+	static const char zeros[PROBE_BYTES];
+	int fd = openat(dir_fd, "probe", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+		0600);
+	ssize_t written;
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	written = write(fd, zeros, sizeof(zeros));
+	if (written != (ssize_t)sizeof(zeros))
+		ret = written < 0 ? -errno : -ENOSPC;
+	else if (fdatasync(fd))
+		ret = -errno;
+	close(fd);
+	unlinkat(dir_fd, "probe", 0);
+	return ret;
+}
+
+/* Nobody may want to save for a while: health is to know when it could be done again. */
+static void probe_journal(struct memory *m)
+{
+	if (memory_is_failing(m, FAILING_JOURNAL) && write_probe(m->dir.dir_fd) == 0)
+		memory_fails_no_more(m, FAILING_JOURNAL);
+}
+
+static bool is_to_retry(struct memory *m)
+{
+	return atomic_load(&m->eav.state) == EAV_FAILED || memory_is_failing(m, FAILING_JOURNAL);
+}
+
 /* ---- the thread ---- */
 
 /* An EAV store that fails has said so itself. */
@@ -234,7 +270,7 @@ static void tell_failure(struct memory *m, const struct err *err)
 static int64_t next_look_ms(struct memory *m)
 {
 	int64_t tidy = store_trees_tidy(m);
-	int64_t retry = atomic_load(&m->eav.state) == EAV_FAILED ? pace_now_ms() + RETRY_MS : 0;
+	int64_t retry = is_to_retry(m) ? pace_now_ms() + RETRY_MS : 0;
 
 	return retry && (!tidy || retry < tidy) ? retry : tidy;
 }
@@ -256,6 +292,7 @@ static void *flush(void *context)
 		err.code = flush_pending(m, &err);
 		run_job(m, &err);
 		tell_failure(m, &err);
+		probe_journal(m);
 		pace_end(&m->flush.pace, &attempt, &err, 0, next_look_ms(m));
 	}
 	return NULL;

@@ -10,6 +10,7 @@
 #include "ednfile.h"
 #include "journal.h"
 #include "memory.h"
+#include "memory_telling.h"
 #include "mode.h"
 #include "pace.h"
 #include "path.h"
@@ -108,34 +109,12 @@ struct work {
 	uint64_t stale_put_back;
 	uint64_t conflicts;
 	bool merge_wanted; /* whatever memory.edn looks like */
-	bool set_aside;    /* the other writer's file was broken, or lacked most */
+	struct timespec set_aside_since;
+	bool set_aside; /* the other writer's file was broken, or lacked most */
 };
 
 struct validator;
 struct store_trees;
-
-/* What can fail, each for itself: see memory_event.h. */
-enum failing {
-	FAILING_EDN,     /* memory.edn can't be read, merged or rewritten */
-	FAILING_EAV,     /* state is EAV_FAILED */
-	FAILING_SAVED,   /* the flush thread can't write saved, or trim the journal */
-	FAILING_JOURNAL, /* changes can't be committed, or not be synced */
-	FAILING_APPLY,   /* memory.broken */
-	FAILING_COUNT,
-};
-
-struct failure {
-	atomic_llong since_s; /* wall clock; 0: it does not */
-	struct err reason;    /* guarded by memory.failing */
-};
-
-/* Who is told what happens. */
-struct telling {
-	atomic_bool heard;
-	pthread_rwlock_t lock; /* for reading while the listener is told; innermost */
-	memory_event_fn *fn;   /* guarded by lock */
-	void *context;
-};
 
 /* Documents that memory_read found, by where they are. */
 struct read_counts {

@@ -155,6 +155,13 @@ static void tell_outside(struct memory *m, const struct merge *merge, double sta
 	memory_tell(m, &event);
 }
 
+/* With pace.mutex held. */
+static void note_set_aside(struct work *work)
+{
+	work->set_aside = true;
+	work->set_aside_since = memory_now();
+}
+
 static void count_outside(const struct merge *merge)
 {
 	struct work *work = &merge->m->work;
@@ -163,7 +170,8 @@ static void count_outside(const struct merge *merge)
 	work->outside_changes++;
 	work->stale_put_back += merge->stale;
 	work->conflicts += merge->conflicts;
-	work->set_aside |= merge->keep_absent;
+	if (merge->keep_absent)
+		note_set_aside(work);
 	pthread_mutex_unlock(&work->pace.mutex);
 }
 
@@ -194,7 +202,8 @@ static int replace_broken(struct memory *m, struct err *err)
 	pthread_rwlock_unlock(&m->lock);
 	pthread_mutex_lock(&m->work.pace.mutex);
 	m->work.outside_changes++;
-	m->work.set_aside |= !ret;
+	if (!ret)
+		note_set_aside(&m->work);
 	pthread_mutex_unlock(&m->work.pace.mutex);
 	if (!ret)
 		memory_tell(m, &event);

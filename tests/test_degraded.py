@@ -335,7 +335,7 @@ def test_eav_fails_alone(failing, kinds, then):
     work(m, 'two')
     (m.mnt / 'one.json').unlink()
     seen = look(m)
-    become(m, 'degraded')
+    become(m, 'unhealthy')
     (m.mnt / 'three.json').write_text('3')
     seen = look(m)
     with pytest.raises(OSError):
@@ -454,8 +454,9 @@ def test_edn_directory_is_read_only(sealed, mount, mode, then):
     before = m.edn.read_bytes()
     work(m, 'two')
     (m.mnt / 'one.json').unlink()
-    become(m, 'degraded')
-    assert 'memory.edn' in reasons(m)
+    status = 'unhealthy' if mode == 'edn-only' else 'degraded'
+    become(m, status)
+    assert 'memory.edn' in reasons(m, status)
     for number in range(100):
         (m.mnt / f'k{number}.json').write_text('"%s"' % ('x' * 1000))
     is_trimmed(m)

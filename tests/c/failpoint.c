@@ -5,13 +5,18 @@
  *   OUROFS_FAILPOINT=PATH   while PATH.get, PATH.put, PATH.commit, PATH.open is there, that kind of call
  *                           fails; without it nothing happens
  *
+ *                           PATH.malloc holds a digit or two, n: so does the n-th allocation of 64 KiB to 1 MB, with
+ *                           ENOMEM; the file counts down
+ *
  * Meant is the EAV store alone: an environment in a directory named "saved" goes on. A commit that fails is
  * an abort.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +73,55 @@ static bool fails_in(const char *kind, MDB_txn *txn)
 
 	return prefix && mdb_env_get_path(mdb_txn_env(txn), &path) == 0 && fails(kind, path);
 }
+
+/* ---- memory ---- */
+
+/* Not the buffers of libfuse, which gives up without. */
+enum { LARGE_BYTES = 65536, LARGEST_BYTES = 1000000 };
+
+void *__libc_malloc(size_t size);               /* NOLINT(bugprone-reserved-identifier) */
+void *__libc_calloc(size_t count, size_t size); /* NOLINT(bugprone-reserved-identifier) */
+void *__libc_realloc(void *at, size_t size);    /* NOLINT(bugprone-reserved-identifier) */
+
+/* Allocates nothing itself. */
+static bool runs_out(size_t size)
+{
+	char file[4096], text[16] = "";
+	bool now = false;
+	int fd, left;
+
+	if (size < LARGE_BYTES || size > LARGEST_BYTES || !prefix)
+		return false;
+	snprintf(file, sizeof(file), "%s.malloc", prefix);
+	fd = open(file, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (pread(fd, text, sizeof(text) - 1, 0) > 0 && (left = atoi(text)) > 0) {
+		snprintf(text, sizeof(text), "%d\n", left - 1);
+		now = ftruncate(fd, 0) == 0 && pwrite(fd, text, strlen(text), 0) > 0 && left == 1;
+	}
+	close(fd);
+	return now;
+}
+
+void *malloc(size_t size)
+{
+	return runs_out(size) ? (errno = ENOMEM, NULL) : __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+	return size && count < SIZE_MAX / size && runs_out(count * size)
+		       ? (errno = ENOMEM, NULL)
+		       : __libc_calloc(count, size);
+}
+
+void *realloc(void *at, size_t size)
+{
+	return runs_out(size) ? (errno = ENOMEM, NULL) : __libc_realloc(at, size);
+}
+
+/* ---- LMDB ---- */
 
 int mdb_env_open(MDB_env *env, const char *path, unsigned flags, mdb_mode_t mode)
 {

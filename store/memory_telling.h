@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_MEMORY_TELLING_H
+#define OUROFS_MEMORY_TELLING_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "memory.h"
+
+/* What memory_event.c keeps in struct memory. */
+
+/* What can fail, each for itself: see memory_event.h. */
+enum failing {
+	FAILING_EDN,     /* memory.edn can't be read, merged or rewritten */
+	FAILING_EAV,     /* state is EAV_FAILED */
+	FAILING_SAVED,   /* the flush thread can't write saved, or trim the journal */
+	FAILING_JOURNAL, /* changes can't be committed, or not be synced */
+	FAILING_APPLY,   /* memory.broken */
+	FAILING_COUNT,
+};
+
+struct failure {
+	atomic_llong since_s; /* wall clock; 0: it does not */
+	struct err reason;    /* guarded by memory.failing */
+};
+
+/* Who is told what happens. */
+struct telling {
+	atomic_bool heard;
+	pthread_rwlock_t lock; /* for reading while the listener is told; innermost */
+	memory_event_fn *fn;   /* guarded by lock */
+	void *context;
+};
+
+#endif
