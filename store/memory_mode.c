@@ -56,8 +56,8 @@ static int check_agreement(struct memory *m, struct err *err)
 			err ? err->text : "");
 	if (job.differ)
 		return err_set(err, -EBUSY,
-			"%zu %s not in the EAV store as in memory.edn (%.80s): \"force "
-			"datalevin-only\" brings them there first",
+			"%zu %s not in the EAV store as in memory.edn (%.60s): write \"all\" to "
+			"/.migrate, or \"force datalevin-only\"",
 			job.differ, job.differ == 1 ? "entity is" : "entities are", job.first);
 	return 0;
 }
