@@ -9,7 +9,7 @@
  * (memory_walk.c). Each chunk is compared, under memory.lock in short pieces, and written without it, while
  * another thread compares the next one.
  *
- *	struct walk walk = {.m = m, .agree = &agree, .names = &names, .chunk_entities = 4096};
+ *	struct walk walk = {.m = m, .agree = &agree, .names = &names};
  *	ret = walk_begin(&walk, 0);
  *	while (!ret && walk_more(&walk))
  *		ret = walk_step(&walk, write, context, &err);	// write: on the flush thread, chunk_write
@@ -49,7 +49,6 @@ struct walk {
 	struct memory *m;
 	struct agree *agree;
 	const struct names *names;
-	size_t chunk_entities;
 	/* the walk's own */
 	struct chunk chunk; /* the one that is compared, from walk_begin on */
 	int ret;            /* of that */

@@ -12,7 +12,7 @@
  * flush thread writes that, a chunk at a time, between the batches of what is saved meanwhile. What was wanted
  * is a note in saved: what a chunk has brought is found there by the next run, and skipped.
  */
-enum { CHUNK_ENTITIES = 16384, NICE = 10 };
+enum { NICE = 10 };
 
 enum state { IDLE, RUNNING, PAUSED, DONE, FAILED, STOPPED };
 
@@ -196,8 +196,7 @@ static int work(struct run *run, struct err *err)
 	struct memory *m = run->m;
 	struct migration *g = m->migration;
 	struct agree agree = {.migrate = true, .tolerant = true};
-	struct walk walk = {
-		.m = m, .agree = &agree, .names = &g->plan.names, .chunk_entities = CHUNK_ENTITIES};
+	struct walk walk = {.m = m, .agree = &agree, .names = &g->plan.names};
 	int ret = g->planned ? 0 : make_plan(run, err);
 
 	if (ret)

@@ -4,7 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
-enum { CHUNK_ENTITIES = 16384, CHUNK_BYTES = 32 << 20, PIECE_ENTITIES = 256 };
+/*
+ * A chunk is one transaction, and twice as much is in memory: larger ones were no faster. Who saves waits for a
+ * piece, which a busy machine may also interrupt.
+ */
+enum { CHUNK_ENTITIES = 4096, CHUNK_BYTES = 32 << 20, PIECE_ENTITIES = 32 };
 
 /* ---- comparing ---- */
 
@@ -52,10 +56,10 @@ static size_t at_most(size_t n, size_t most)
 }
 
 /* Nobody who saves waits for more than a piece. */
-static int compare_chunk(struct chunk *chunk, const struct names *names, size_t entities)
+static int compare_chunk(struct chunk *chunk, const struct names *names)
 {
 	struct memory *m = chunk->m;
-	size_t end = chunk->from + at_most(names->count - chunk->from, entities);
+	size_t end = chunk->from + at_most(names->count - chunk->from, CHUNK_ENTITIES);
 	int ret = 0;
 
 	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES) {
@@ -74,9 +78,8 @@ static void *compare(void *context)
 	struct walk *walk = context;
 	struct chunk *chunk = &walk->chunk;
 
-	chunk->items = arena_alloc(&chunk->arena, walk->chunk_entities * sizeof(*chunk->items));
-	walk->ret =
-		chunk->items ? compare_chunk(chunk, walk->names, walk->chunk_entities) : -ENOMEM;
+	chunk->items = arena_alloc(&chunk->arena, CHUNK_ENTITIES * sizeof(*chunk->items));
+	walk->ret = chunk->items ? compare_chunk(chunk, walk->names) : -ENOMEM;
 	return NULL;
 }
 
@@ -243,8 +246,7 @@ static int write_here(void *context, struct chunk *chunk, struct err *err)
 int memory_agree(struct memory *m, struct agree *agree, struct err *err)
 {
 	struct names names = {0};
-	struct walk walk = {
-		.m = m, .agree = agree, .names = &names, .chunk_entities = CHUNK_ENTITIES};
+	struct walk walk = {.m = m, .agree = agree, .names = &names};
 	struct eav_stat stat;
 	int ret = eav_stat(m->eav.store, &stat);
 
