@@ -243,6 +243,7 @@ int check_store(struct check *check, struct err *err)
 		ret = check_files(&run, err);
 	if (!ret && check->repair)
 		ret = check_mend(&run, err);
+	table_release(&run.documents, NULL);
 	check_file_close(&run.saved);
 	check_file_close(&run.eav);
 	return ret;

@@ -108,7 +108,9 @@ static int take_document(void *context, struct slice key, struct slice value)
 
 		tell(look, where ? where : "", "the document is damaged");
 	}
-	return 0;
+	if (!name.len || (!ret && (record.deleted || record.collection)))
+		return 0;
+	return table_put(&run->documents, name, &run->documents, NULL);
 }
 
 int check_eav(struct check_run *run, struct err *err)

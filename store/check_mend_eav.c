@@ -9,8 +9,8 @@
 #include "json.h"
 
 /*
- * data.mdb anew: good documents, and the datoms and indexes that these give. Where a document is lacking, the
- * watermark is 0, by which the next mount knows that it must look for what is.
+ * data.mdb anew: good documents, and the datoms and indexes that these give. Where a document is lacking, it gets
+ * no watermark, by which the next mount knows that it must look for what is.
  */
 enum { BATCH = 1000, BATCH_BYTES = 8 << 20 };
 
@@ -118,8 +118,7 @@ static int take_note(void *context, struct slice name, struct slice value)
 static int fill(struct remake *r)
 {
 	struct check_file *old = &r->run->eav;
-	uint64_t watermark = 0;
-	struct saved_note note = {"watermark", slice_of(&watermark, sizeof(watermark))};
+	struct saved_note note = {"watermark", slice_of(&old->watermark, sizeof(old->watermark))};
 	int ret = 0;
 
 	if (old->readable)
@@ -132,9 +131,10 @@ static int fill(struct remake *r)
 		ret = env_pages_each(&old->pages, "eav", count_number, r, r->err);
 	if (r->numbers > r->documents + r->lacking)
 		r->lacking = r->numbers - r->documents;
-	if (!r->lacking && old->sound && !r->run->ahead && old->has_watermark)
-		watermark = old->watermark;
-	return ret ? ret : eav_write(r->to, NULL, 0, &note, 1, r->err);
+	if (ret || r->lacking || !old->sound || r->run->ahead || r->run->lacks ||
+		!old->has_watermark)
+		return ret;
+	return eav_write(r->to, NULL, 0, &note, 1, r->err);
 }
 
 int check_mend_eav(struct check_run *run, int fd, const char *path, struct err *err)

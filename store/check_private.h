@@ -34,7 +34,9 @@ struct check_run {
 	/* of the journal */
 	bool has_journal;
 	uint64_t journal_first, journal_last;
-	bool ahead; /* a watermark is, of the journal */
+	bool ahead;             /* a watermark is, of the journal */
+	struct table documents; /* names of those in the EAV store -> the table itself */
+	bool lacks;             /* the EAV store, used alone, has not all that is saved */
 };
 
 enum { CHECK_LINES_MAX = 100 };

@@ -19,7 +19,7 @@ int memory_eav_open(struct memory *m, struct err *err)
 		atomic_store(&m->eav.state, EAV_BEHIND);
 		ret = eav_read_begin(m->eav.store, &reader);
 		if (!ret)
-			eav_note_get(&reader, "watermark", &m->eav.watermark,
+			m->eav.marked = !eav_note_get(&reader, "watermark", &m->eav.watermark,
 				sizeof(m->eav.watermark));
 		eav_read_end(&reader);
 	}
@@ -38,6 +38,7 @@ void memory_eav_close(struct memory *m)
 	eav_close(m->eav.store);
 	m->eav.store = NULL;
 	m->eav.watermark = 0;
+	m->eav.marked = false;
 	atomic_store(&m->eav.state, EAV_CLOSED);
 }
 
@@ -79,10 +80,11 @@ int memory_eav_mark(struct memory *m, struct err *err)
 		"watermark", slice_of(&m->flush.watermark, sizeof(m->flush.watermark))};
 	int ret = 0;
 
-	if (m->eav.watermark != m->flush.watermark)
+	if (!m->eav.marked || m->eav.watermark != m->flush.watermark)
 		ret = eav_write(m->eav.store, NULL, 0, &note, 1, err);
 	if (ret)
 		return ret;
+	m->eav.marked = true;
 	m->eav.watermark = m->flush.watermark;
 	return memory_eav_note(m, true, err);
 }

@@ -69,7 +69,8 @@ struct eav_side {
 	struct eav *store;
 	uint64_t opened;    /* how many times; guarded by memory.lock, as is store */
 	atomic_int state;   /* enum eav_state */
-	uint64_t watermark; /* the flush thread's: what the store holds */
+	uint64_t watermark; /* the flush thread's: what the store holds; */
+	bool marked;        /* and it says so. One that was made anew does not */
 	pthread_mutex_t mutex;
 	struct err reason;      /* of EAV_FAILED; guarded by mutex */
 	atomic_ulong reads;     /* documents that came from it */

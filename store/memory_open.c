@@ -105,7 +105,7 @@ static int open_eav(struct memory *m, struct opening *o, struct err *err)
 	if (!mode_row(o->stored)->writes_eav || (to_edn && m->edn_active) || m->dir.dir_fd < 0)
 		return 0;
 	ret = memory_eav_open(m, &reason);
-	if (!ret && !m->edn_active && m->eav.watermark < o->watermark)
+	if (!ret && !m->edn_active && (!m->eav.marked || m->eav.watermark < o->watermark))
 		return recover_eav(m);
 	if (!ret || m->edn_active)
 		return 0;

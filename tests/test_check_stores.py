@@ -18,6 +18,7 @@ import pytest
 
 import edn_reader
 import eav_store
+import journal_driver
 from conftest import fill_disk
 from memory_driver import DOCUMENT, Memory, Refused
 from modes_driver import look, mode_of
@@ -402,6 +403,48 @@ def test_damage_to_what_is_saved(damaged, check, mode, state, damage):
     assert mode in MODES
     m.unmount()
     serves(m, check, mode, seen, exactly=False)
+
+
+def test_a_document_that_the_eav_store_alone_lacks(damaged, check):
+    """All of it is gone, so that only what is saved tells."""
+    m, seen = damaged('datalevin-only', 'unmounted')
+    number = eav_store.Store(m.store).records[CONFIG].entity
+    for key in [key for key, _ in rows(m.store, b'eav') if key[:8] == struct.pack('>Q', number)]:
+        delete(m.store, b'eav', key)
+    for key in [key for key, _ in rows(m.store, b'ave') if key[-8:] == struct.pack('>Q', number)]:
+        delete(m.store, b'ave', key)
+    delete(m.store, b'documents', CONFIG)
+    said = mend(check, m.store, 'data.mdb')
+    assert said[0] == 'data.mdb: :config: the document is not there, and was saved'
+    serves(m, check, 'datalevin-only', seen, exactly=True)
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_damage_to_the_journal(damaged, check, mode):
+    """Of a killed daemon's: what the stores have is served, and of what they lack all but the damaged record."""
+    m, seen = damaged(mode, 'killed')
+    kept = m.base / 'kept'
+    shutil.copytree(m.store, kept)
+    edn = m.edn.read_bytes()
+    found = 0
+    for segment in sorted((kept / 'journal').iterdir()):
+        for record in journal_driver.records(segment.read_bytes()):
+            shutil.rmtree(m.store)
+            shutil.copytree(kept, m.store)
+            m.edn.write_bytes(edn)
+            data = bytearray(segment.read_bytes())
+            data[record.offset + 50] ^= 1
+            (m.store / 'journal' / segment.name).write_bytes(data)
+            status, lines = check(m.store, '--repair')
+            assert status == 1 and lines[0].startswith(f'journal/{segment.name}:{record.offset}: ')
+            assert check(m.store)[0] == 0
+            m.mount()
+            now, before = values(look(m)), values(seen)
+            assert len([path for path in now.keys() | before.keys()
+                        if now.get(path) != before.get(path)]) <= 1
+            m.unmount()
+            found += 1
+    assert found >= 3
 
 
 def test_an_eav_store_that_is_gone(damaged, check):
