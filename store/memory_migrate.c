@@ -14,109 +14,22 @@
  */
 enum { NICE = 10 };
 
-enum state { IDLE, RUNNING, PAUSED, DONE, FAILED, STOPPED };
-
-static const char *const STATES[] = {"idle", "running", "paused", "done", "failed", "stopped"};
-
 /* As it is in saved, under "migrate". */
 struct note {
 	uint32_t state; /* RUNNING or PAUSED; IDLE: nothing is wanted */
 	char what[MIGRATION_WHAT_MAX];
 };
 
-struct migration {
-	pthread_t thread;
-	bool started; /* the thread; memory_migrate's, under mutex */
-	pthread_mutex_t mutex;
-	pthread_cond_t wake;
-	/* guarded by mutex */
-	bool closing;
-	enum state state;
-	uint64_t run; /* a number for each that began */
-	struct memory_migration seen;
-	int64_t active_ms;  /* how long it has worked, pauses not included */
-	int64_t since_ms;   /* monotonic: since when it works; 0: it does not */
-	size_t active_done; /* of done: in that time */
-	/* the thread's own */
-	struct plan plan;
-	bool planned;
-	size_t at; /* of the plan: what is before is done */
-};
-
 /* ---- the note ---- */
 
-static int keep_note(struct memory *m, enum state state, const char *what, struct err *err)
+static int keep_note(struct memory *m, enum migration_state state, const char *what,
+	struct err *err)
 {
 	struct note note = {.state = (uint32_t)state};
 	struct saved_note saved = {"migrate", slice_of(&note, sizeof(note))};
 
 	snprintf(note.what, sizeof(note.what), "%s", what);
 	return saved_write(m->saved, NULL, 0, &saved, 1, err);
-}
-
-/* ---- progress; with mutex held ---- */
-
-static double active_s(const struct migration *g)
-{
-	int64_t ms = g->active_ms + (g->since_ms ? pace_now_ms() - g->since_ms : 0);
-
-	return (double)ms / 1000;
-}
-
-static void set_state(struct migration *g, enum state state)
-{
-	int64_t now = pace_now_ms();
-
-	if (g->since_ms)
-		g->active_ms += now - g->since_ms;
-	g->since_ms = state == RUNNING ? now : 0;
-	g->state = state;
-	g->seen.state = STATES[state];
-	if (state == DONE || state == FAILED || state == STOPPED)
-		g->seen.ended = memory_now();
-}
-
-static void add_failure(struct migration *g, const struct agree_failure *failure)
-{
-	struct memory_migration_failure *to;
-	struct entity_id id;
-
-	if (g->seen.failure_count == MIGRATION_FAILURES_MAX)
-		return;
-	to = &g->seen.failures[g->seen.failure_count++];
-	if (!entity_id_of_name(failure->name, &id))
-		id = (struct entity_id){.key = failure->name};
-	snprintf(to->key, sizeof(to->key), id.member.ptr ? "[%.*s %.*s]" : "%.*s", (int)id.key.len,
-		id.key.ptr, (int)id.member.len, id.member.ptr);
-	snprintf(to->error, sizeof(to->error), "%s", strerror(-failure->ret));
-}
-
-static bool has_failed(const struct chunk *chunk, struct slice name)
-{
-	for (const struct agree_failure *f = chunk->failures; f; f = f->next)
-		if (slice_equal(f->name, name))
-			return true;
-	return false;
-}
-
-static void count_chunk(struct migration *g, const struct chunk *chunk, size_t written)
-{
-	size_t failed = 0;
-
-	for (const struct agree_failure *f = chunk->failures; f; f = f->next)
-		add_failure(g, f);
-	for (size_t i = chunk->from; i < chunk->to; i++) {
-		struct memory_migration_type *type = &g->seen.types[g->plan.types[i]];
-		bool bad = chunk->failures && has_failed(chunk, names_at(&g->plan.names, i));
-
-		failed += bad;
-		type->failed += bad;
-		type->done += !bad;
-	}
-	g->seen.failed += failed;
-	g->seen.done += chunk->to - chunk->from - failed;
-	g->seen.skipped += chunk->to - chunk->from - failed - written;
-	g->active_done += chunk->to - chunk->from;
 }
 
 /* ---- the work ---- */
@@ -143,10 +56,10 @@ static int write_chunk(void *context, struct chunk *chunk, struct err *err)
 	struct run *run = context;
 	struct migration *g = run->m->migration;
 	struct flush_job job = {.kind = JOB_CHUNK, .chunk = chunk, .names = &g->plan.names};
-	size_t made = chunk->count;
+	size_t skipped = migration_skipped(chunk); /* those are told before it is written */
 	int ret = 0;
 
-	if (made || chunk->adopted.len) {
+	if (chunk->count || chunk->adopted.len) {
 		pthread_mutex_lock(&run->m->switching);
 		ret = memory_run_job(run->m, &job, err);
 		pthread_mutex_unlock(&run->m->switching);
@@ -154,8 +67,10 @@ static int write_chunk(void *context, struct chunk *chunk, struct err *err)
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&g->mutex);
-	if (g->run == run->number)
-		count_chunk(g, chunk, made);
+	if (g->run == run->number) {
+		migration_count(g, chunk, skipped);
+		migration_tell_progress(run->m);
+	}
 	pthread_mutex_unlock(&g->mutex);
 	g->at = chunk->to;
 	return 0;
@@ -191,6 +106,17 @@ static int make_plan(struct run *run, struct err *err)
 	return 0;
 }
 
+/* Also when it goes on, after a pause or at a mount. */
+static void tell_start(struct run *run)
+{
+	struct migration *g = run->m->migration;
+
+	pthread_mutex_lock(&g->mutex);
+	if (g->run == run->number && g->state == RUNNING)
+		migration_tell(run->m, "migration-started");
+	pthread_mutex_unlock(&g->mutex);
+}
+
 static int work(struct run *run, struct err *err)
 {
 	struct memory *m = run->m;
@@ -201,6 +127,7 @@ static int work(struct run *run, struct err *err)
 
 	if (ret)
 		return ret;
+	tell_start(run);
 	atomic_store(&m->flush.notes, true);
 	ret = walk_begin(&walk, g->at);
 	while (!ret && walk_more(&walk) && goes_on(run))
@@ -235,7 +162,8 @@ static void finish(struct run *run, int ret, struct err *err)
 	if (g->run == run->number && g->state == RUNNING && !g->closing && (ret || over)) {
 		if (ret)
 			memcpy(g->seen.error, err->text, sizeof(g->seen.error));
-		set_state(g, ret ? FAILED : DONE);
+		migration_set(g, ret ? FAILED : DONE);
+		migration_tell(m, ret ? "migration-failed" : "migration-completed");
 		if (over)
 			keep_note(m, IDLE, "", NULL);
 	}
@@ -286,14 +214,14 @@ static int start_thread(struct memory *m, struct err *err)
 	return 0;
 }
 
-static void begin(struct migration *g, const char *what, enum state state)
+static void begin(struct migration *g, const char *what, enum migration_state state)
 {
 	g->seen = (struct memory_migration){.started = memory_now(), .left_s = -1};
 	snprintf(g->seen.what, sizeof(g->seen.what), "%s", what);
 	g->active_ms = g->since_ms = 0;
 	g->active_done = 0;
 	g->run++;
-	set_state(g, state);
+	migration_set(g, state);
 }
 
 static bool has_key(struct memory *m, struct slice key)
@@ -347,18 +275,21 @@ static int want(struct memory *m, struct slice word, struct err *err)
 	return start_thread(m, err);
 }
 
-static int pause_or_resume(struct memory *m, enum state from, enum state to, struct err *err)
+static int pause_or_resume(struct memory *m, enum migration_state from, enum migration_state to,
+	struct err *err)
 {
 	struct migration *g = m->migration;
 	int ret;
 
 	if (g->state != from && !(to == RUNNING && g->state == FAILED))
-		return err_set(err, -EINVAL, "no migration is %s", STATES[from]);
+		return err_set(err, -EINVAL, "no migration is %s", migration_state_name(from));
 	ret = keep_note(m, to, g->seen.what, err);
 	if (ret)
 		return ret;
 	g->seen.error[0] = '\0';
-	set_state(g, to);
+	migration_set(g, to);
+	if (to == PAUSED)
+		migration_tell(m, "migration-paused");
 	return start_thread(m, err);
 }
 
@@ -370,9 +301,11 @@ static int stop(struct memory *m, struct err *err)
 	if (g->state != RUNNING && g->state != PAUSED && g->state != FAILED)
 		return err_set(err, -EINVAL, "no migration is under way");
 	ret = keep_note(m, IDLE, "", err);
-	if (!ret)
-		set_state(g, STOPPED);
-	return ret;
+	if (ret)
+		return ret;
+	migration_set(g, STOPPED);
+	migration_tell(m, "migration-stopped");
+	return 0;
 }
 
 static struct slice trim(struct slice word)
@@ -407,23 +340,6 @@ int memory_migrate(struct memory *m, struct slice word, struct err *err)
 	return ret;
 }
 
-void memory_migration(struct memory *m, struct memory_migration *migration)
-{
-	struct migration *g = m->migration;
-	double seconds;
-
-	pthread_mutex_lock(&g->mutex);
-	*migration = g->seen;
-	seconds = active_s(g);
-	if (seconds > 0)
-		migration->rate_per_s = (double)g->active_done / seconds;
-	if (g->state == RUNNING && migration->rate_per_s > 0)
-		migration->left_s =
-			(double)(migration->total - migration->done - migration->failed) /
-			migration->rate_per_s;
-	pthread_mutex_unlock(&g->mutex);
-}
-
 /* ---- with the memory ---- */
 
 int memory_migration_new(struct memory *m)
@@ -434,7 +350,7 @@ int memory_migration_new(struct memory *m)
 		return -ENOMEM;
 	pthread_mutex_init(&g->mutex, NULL);
 	pthread_cond_init(&g->wake, NULL);
-	g->seen = (struct memory_migration){.state = STATES[IDLE], .left_s = -1};
+	g->seen = (struct memory_migration){.state = migration_state_name(IDLE), .left_s = -1};
 	m->migration = g;
 	return 0;
 }
@@ -454,7 +370,7 @@ int memory_migration_start(struct memory *m, struct err *err)
 	if (ret || (note.state != RUNNING && note.state != PAUSED))
 		return 0;
 	pthread_mutex_lock(&g->mutex);
-	begin(g, note.what, (enum state)note.state);
+	begin(g, note.what, (enum migration_state)note.state);
 	ret = start_thread(m, err);
 	pthread_mutex_unlock(&g->mutex);
 	return ret;

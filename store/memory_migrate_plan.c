@@ -19,6 +19,19 @@ static const struct {
 	{"learnings", WANTED_LEARNINGS},
 };
 
+static int word_of(struct slice text)
+{
+	for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++)
+		if (slice_equal(text, slice_str(WORDS[i].word)))
+			return WORDS[i].what;
+	return WANTED_KEY;
+}
+
+bool wanted_is_word(struct slice word)
+{
+	return word_of(word) != WANTED_KEY;
+}
+
 int wanted_read(struct wanted *wanted, struct slice word, struct err *err)
 {
 	struct arena arena = ARENA_INIT;
@@ -26,13 +39,9 @@ int wanted_read(struct wanted *wanted, struct slice word, struct err *err)
 	size_t end;
 	int ret;
 
-	*wanted = (struct wanted){.what = WANTED_KEY};
-	for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++) {
-		if (slice_equal(word, slice_str(WORDS[i].word))) {
-			wanted->what = WORDS[i].what;
-			return 0;
-		}
-	}
+	*wanted = (struct wanted){.what = word_of(word)};
+	if (wanted->what != WANTED_KEY)
+		return 0;
 	ret = edn_read(&arena, word, EDN_LOAD_DEPTH, &key, &end, NULL);
 	/* a bare word is a symbol: rather a slip of the pen than a key */
 	if (ret || end != word.len || key.type == EDN_SYMBOL)
@@ -120,7 +129,7 @@ static unsigned char type_row(struct plan *plan, const char *type)
 	return (unsigned char)i;
 }
 
-enum { CLASS_NONE = 255, PIECE = 512 };
+enum { CLASS_NONE = 255, PIECE = 64 };
 
 static int class_of_name(struct memory *m, const struct wanted *wanted, struct slice name,
 	const char **type)

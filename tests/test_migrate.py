@@ -232,6 +232,33 @@ def test_a_switch_of_the_mode_in_the_middle(mount, many):
     assert mode_of(m) == 'datalevin-only'
 
 
+# ---- what is told of it ----
+
+def told(m):
+    rows = [json.loads(line) for line in (m.mnt / '.events').read_text().splitlines()]
+    return [row for row in rows if row['event'].startswith('migration-')]
+
+
+def test_events(mount, many):
+    m = mount(many)
+    total = len(in_mount_names(m))
+    begin_paused(m)
+    migrate(m, 'resume')
+    end = ended(m)
+    rows = told(m)
+    assert [row['event'] for row in rows if row['event'] not in ('migration-progress', 'migration-started')] in (
+        ['migration-paused', 'migration-completed'], ['migration-completed', 'migration-paused', 'migration-completed'])
+    assert 'migration-started' in [row['event'] for row in rows[:-1]]
+    assert rows[-1]['count'] == end['total'] >= total and rows[-1]['duration_ms'] > 0
+    assert rows[-1]['detail'] == f'all, {end["done"]} done'
+    migrate(m, ':learning/wal')
+    ended(m)
+    assert told(m)[-1]['key'] == ':learning/wal' and told(m)[-1]['detail'] == '1 done'
+    begin_paused(m)
+    migrate(m, 'stop')
+    assert told(m)[-1]['event'] == 'migration-stopped'
+
+
 # ---- what goes wrong ----
 
 def test_disk_full(mount, small_disk, many):
