@@ -142,32 +142,30 @@ static bool is_of_the_store(int ret)
 	return ret == -ENOSPC || ret == -EDQUOT || ret == -EIO || ret == -EROFS || ret == -ENOMEM;
 }
 
-/* All could not be written together: which one is it? */
-static int write_each(struct chunk *chunk, struct err *err)
+/* Where all can't be written together, halves are, down to what can't be. As deep as CHUNK_ENTITIES has bits. */
+static int write_items(struct chunk *chunk, size_t from, size_t count, struct err *err)
 {
 	int ret = 0;
 
-	for (size_t i = 0; i < chunk->count && !ret; i++) {
-		ret = eav_write(chunk->m->eav.store, &chunk->items[i], 1, NULL, 0, err);
-		if (ret && !is_of_the_store(ret))
-			ret = note_failure(chunk, chunk->items[i].name, ret);
-	}
-	return ret;
+	if (count)
+		ret = eav_write(chunk->m->eav.store, chunk->items + from, count, NULL, 0, err);
+	if (!ret || !chunk->agree->tolerant || is_of_the_store(ret))
+		return ret;
+	*err = (struct err){0};
+	if (count == 1)
+		return note_failure(chunk, chunk->items[from].name, ret);
+	ret = write_items(chunk, from, count / 2, err);
+	return ret ? ret : write_items(chunk, from + count / 2, count - count / 2, err);
 }
 
 int chunk_write(struct chunk *chunk, const struct names *names, struct err *err)
 {
-	int ret = 0;
+	int ret;
 
 	if (!is_open(chunk->m))
 		return -ENODEV;
 	drop_flushed(chunk);
-	if (chunk->count)
-		ret = eav_write(chunk->m->eav.store, chunk->items, chunk->count, NULL, 0, err);
-	if (ret && chunk->agree->tolerant && !is_of_the_store(ret)) {
-		*err = (struct err){0};
-		ret = write_each(chunk, err);
-	}
+	ret = write_items(chunk, 0, chunk->count, err);
 	if (!ret && chunk->adopted.len)
 		ret = adopt_chunk(chunk, names, err);
 	return ret;

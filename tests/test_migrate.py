@@ -261,6 +261,78 @@ def test_events(mount, many):
 
 # ---- what goes wrong ----
 
+@pytest.fixture
+def failing(mount, build_dir):
+    """A mount whose EAV store fails as tests/c/failpoint.c says, and where it looks."""
+    def make(text):
+        m = mount.prepare(text)
+        path = m.base / 'fail'
+        m.env = dict(os.environ, LD_PRELOAD=str(build_dir / 'tests' / 'failpoint.so'), OUROFS_FAILPOINT=str(path))
+        m.mount()
+        return m, path
+    return make
+
+
+@pytest.mark.preload
+def test_one_that_fails_is_listed(failing, many):
+    """What is beside it is migrated, and it is when nothing is in the way any more."""
+    m, path = failing(many.rstrip()[:-1] + ' :presence/bad {"one" 1 "zwei" 2}}')
+    path.with_suffix('.key').write_text('zwei')
+    migrate(m, 'all')
+    end = ended(m)
+    assert end['state'] == 'done' and end['failed'] == 1 == end['types']['presence']['failed']
+    assert end['done'] == end['total'] - 1 and end['skipped'] == 0
+    assert [failure['key'] for failure in end['failures']] == ['[:presence/bad "zwei"]']
+    assert end['failures'][0]['error']
+    assert told(m)[-1]['detail'].endswith('1 failed')
+    assert source(m, 'presence/bad/one.json') == 'eav'
+    assert source(m, 'presence/bad/zwei.json') == 'edn'
+    with pytest.raises(OSError) as caught:
+        (m.mnt / '.mode').write_text('datalevin-only')
+    assert caught.value.errno == errno.EBUSY
+    line = (m.mnt / '.errors').read_text().splitlines()[-1]
+    assert ':presence/bad zwei' in line or ':presence/bad "zwei"' in line
+    assert '/.migrate' in line
+    path.with_suffix('.key').unlink()
+    migrate(m, 'all')
+    end = ended(m)
+    assert end['failed'] == 0 and end['skipped'] == end['total'] - 1
+    switch(m, 'datalevin-only')
+    seen = files(m)
+    m.unmount()
+    check_eav(m, seen)
+
+
+@pytest.mark.preload
+@pytest.mark.parametrize('kind', ['put', 'commit', 'get'])
+@pytest.mark.parametrize('word', ['all', 'resume', None])
+def test_a_store_that_fails(failing, kind, word):
+    """Nothing is lost; it goes on when it is told to, or at the next mount."""
+    m, path = failing(TEXT)
+    path.with_suffix('.' + kind).touch()
+    migrate(m, 'all')
+    end = ended(m)
+    if kind != 'get':  # which says that what is there is damaged, and nothing is
+        assert end['state'] == 'failed' and end['error'] and end['done'] == 0
+        assert told(m)[-1]['event'] == 'migration-failed' and told(m)[-1]['detail'].endswith(end['error'])
+        assert end['error'] in (m.mnt / '.errors').read_text()
+    (m.mnt / 'config.json').write_text('{"saved": "meanwhile"}')
+    path.with_suffix('.' + kind).unlink()
+    if word and end['state'] == 'failed':
+        wait_until(lambda: json.loads((m.mnt / '.health').read_text())['status'] == 'healthy', 'the store to be well')
+        migrate(m, word)
+    elif end['state'] == 'failed':
+        m.remount()
+    if progress(m)['state'] != 'idle':
+        assert ended(m)['state'] == 'done'
+    assert (m.mnt / 'config.json').read_text() == '{"saved": "meanwhile"}'
+    m.sync()
+    switch(m, 'datalevin-only')
+    seen = files(m)
+    m.unmount()
+    check_eav(m, seen)
+
+
 def test_disk_full(mount, small_disk, many):
     disk = small_disk('24m')
     m = mount.prepare(many)

@@ -4,9 +4,9 @@
  *
  *   OUROFS_FAILPOINT=PATH   while PATH.get, PATH.put, PATH.commit, PATH.open is there, that kind of call
  *                           fails; without it nothing happens
- *
  *                           PATH.malloc holds a digit or two, n: so does the n-th allocation of 64 KiB to 1 MB, with
  *                           ENOMEM; the file counts down
+ *                           PATH.key holds some bytes: what has them in its key can't be put, with EOVERFLOW
  *
  * Meant is the EAV store alone: an environment in a directory named "saved" goes on. A commit that fails is
  * an abort.
@@ -65,6 +65,25 @@ static bool fails(const char *kind, const char *path)
 		return false;
 	snprintf(file, sizeof(file), "%s.%s", prefix, kind);
 	return access(file, F_OK) == 0;
+}
+
+static bool is_refused(MDB_txn *txn, const MDB_val *key)
+{
+	const char *path = NULL;
+	char file[4096];
+	char bytes[256];
+	size_t len;
+	FILE *in;
+
+	if (!prefix || mdb_env_get_path(mdb_txn_env(txn), &path) || !is_meant(path))
+		return false;
+	snprintf(file, sizeof(file), "%s.key", prefix);
+	in = fopen(file, "re");
+	if (!in)
+		return false;
+	len = fread(bytes, 1, sizeof(bytes), in);
+	fclose(in);
+	return len && memmem(key->mv_data, key->mv_size, bytes, len);
 }
 
 static bool fails_in(const char *kind, MDB_txn *txn)
@@ -138,6 +157,8 @@ int mdb_get(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data)
 int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned flags)
 {
 	NEXT(int, mdb_put, (MDB_txn *, MDB_dbi, MDB_val *, MDB_val *, unsigned));
+	if (is_refused(txn, key))
+		return EOVERFLOW;
 	return fails_in("put", txn) ? EIO : next(txn, dbi, key, data, flags);
 }
 
