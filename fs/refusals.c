@@ -29,8 +29,10 @@ struct refusals {
 	pthread_mutex_t lock;
 	struct refusal *first; /* guarded by lock, as all below */
 	size_t count;
-	uint64_t total;                /* of refusals_add */
-	char *errors[REFUSALS_ERRORS]; /* a ring */
+	uint64_t total; /* of refusals_add */
+	/* Innermost, and never held over the disk: a line may be logged under any lock. */
+	pthread_mutex_t errors_lock;
+	char *errors[REFUSALS_ERRORS]; /* a ring; guarded by errors_lock, as is the next */
 	size_t error_count;            /* ever */
 	struct left left[LEFT_KEPT];   /* a ring */
 	size_t left_count;
@@ -155,6 +157,7 @@ int refusals_new(struct refusals **out, struct scratch *tree)
 		return -ENOMEM;
 	refusals->tree = tree;
 	pthread_mutex_init(&refusals->lock, NULL);
+	pthread_mutex_init(&refusals->errors_lock, NULL);
 	ret = load_directory(refusals, slice_str(""));
 	if (ret && ret != -ENOENT) {
 		refusals_free(refusals);
@@ -181,13 +184,16 @@ void refusals_free(struct refusals *refusals)
 	for (i = 0; i < REFUSALS_ERRORS; i++)
 		free(refusals->errors[i]);
 	pthread_mutex_destroy(&refusals->lock);
+	pthread_mutex_destroy(&refusals->errors_lock);
 	free(refusals);
 }
 
 /* ---- /.errors ---- */
 
-static void log_locked(struct refusals *refusals, struct slice path, const char *text)
+/* Returns its number + 1, or 0 when there was no memory for it. */
+static size_t add_line(struct refusals *refusals, struct slice path, const char *text)
 {
+	size_t number;
 	struct buf line = BUF_INIT;
 	time_t now = time(NULL);
 	struct tm tm;
@@ -213,30 +219,44 @@ static void log_locked(struct refusals *refusals, struct slice path, const char 
 	buf_cstr(&line);
 	if (buf_error(&line)) {
 		buf_release(&line);
-		return;
+		return 0;
 	}
-	i = refusals->error_count++ % REFUSALS_ERRORS;
+	pthread_mutex_lock(&refusals->errors_lock);
+	i = refusals->error_count % REFUSALS_ERRORS;
 	free(refusals->errors[i]);
 	refusals->errors[i] = line.ptr;
+	number = ++refusals->error_count;
+	pthread_mutex_unlock(&refusals->errors_lock);
+	return number;
 }
 
 void refusals_log(struct refusals *refusals, struct slice path, const char *text)
 {
-	pthread_mutex_lock(&refusals->lock);
-	log_locked(refusals, path, text);
-	pthread_mutex_unlock(&refusals->lock);
+	(void)add_line(refusals, path, text);
+}
+
+static void withdraw_line(struct refusals *refusals, size_t number)
+{
+	pthread_mutex_lock(&refusals->errors_lock);
+	if (number && refusals->error_count - number < REFUSALS_ERRORS) {
+		char **line = &refusals->errors[(number - 1) % REFUSALS_ERRORS];
+
+		free(*line);
+		*line = NULL;
+	}
+	pthread_mutex_unlock(&refusals->errors_lock);
 }
 
 void refusals_print_errors(struct refusals *refusals, struct buf *out)
 {
 	size_t i;
 
-	pthread_mutex_lock(&refusals->lock);
+	pthread_mutex_lock(&refusals->errors_lock);
 	i = refusals->error_count > REFUSALS_ERRORS ? refusals->error_count - REFUSALS_ERRORS : 0;
 	for (; i < refusals->error_count; i++)
 		if (refusals->errors[i % REFUSALS_ERRORS])
 			buf_add_str(out, refusals->errors[i % REFUSALS_ERRORS]);
-	pthread_mutex_unlock(&refusals->lock);
+	pthread_mutex_unlock(&refusals->errors_lock);
 }
 
 /* ---- refusing and forgiving ---- */
@@ -261,18 +281,19 @@ void refusals_add(struct refusals *refusals, struct slice path, struct slice byt
 	struct timespec now;
 	struct refusal *refusal;
 	const struct left *left;
+	size_t line;
 	int ret;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	err_describe(reason, text, sizeof(text));
 	pthread_mutex_lock(&refusals->lock);
 	refusals->total++;
-	log_locked(refusals, path, text);
+	line = add_line(refusals, path, text);
 	drop(refusals, find(refusals, path));
 	refusal = remember(refusals, path, now);
 	if (!refusal)
 		goto out;
-	refusal->error = refusals->error_count;
+	refusal->error = line;
 	left = find_left(refusals, path);
 	if (committed || left) {
 		refusal->has_committed = true;
@@ -280,7 +301,7 @@ void refusals_add(struct refusals *refusals, struct slice path, struct slice byt
 	}
 	ret = scratch_write_whole(refusals->tree, path, bytes, 0600, NULL, false);
 	if (ret)
-		log_locked(refusals, path,
+		(void)add_line(refusals, path,
 			"... and what was refused could not be kept in .rejected");
 	buf_add_str(&why, text);
 	buf_add_char(&why, '\n');
@@ -304,12 +325,8 @@ void refusals_withdraw(struct refusals *refusals, struct slice path)
 
 	pthread_mutex_lock(&refusals->lock);
 	at = find(refusals, path);
-	if (*at && (*at)->error && refusals->error_count - (*at)->error < REFUSALS_ERRORS) {
-		char **line = &refusals->errors[((*at)->error - 1) % REFUSALS_ERRORS];
-
-		free(*line);
-		*line = NULL;
-	}
+	if (*at)
+		withdraw_line(refusals, (*at)->error);
 	drop(refusals, at);
 	pthread_mutex_unlock(&refusals->lock);
 }

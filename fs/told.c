@@ -24,7 +24,6 @@ static const struct told TOLD[] = {
 	{"validation-completed", log_info, false, "the stores are compared"},
 	{"outside-change", log_info, false, "memory.edn was changed by another writer"},
 	{"conflict", log_warning, true, "another writer's value is kept in .conflicts"},
-	{"error", log_warning, true, "a change was not taken"},
 	{"store-degraded", log_warning, true, "fails"},
 	{"store-recovered", log_info, false, "is well again"},
 };

@@ -308,11 +308,17 @@ static int stop(struct memory *m, struct err *err)
 	return 0;
 }
 
+/* Not strchr: a NUL is no blank. */
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static struct slice trim(struct slice word)
 {
-	while (word.len && strchr(" \t\r\n", word.ptr[word.len - 1]))
+	while (word.len && is_blank(word.ptr[word.len - 1]))
 		word.len--;
-	while (word.len && strchr(" \t\r\n", word.ptr[0]))
+	while (word.len && is_blank(word.ptr[0]))
 		word = slice_of(word.ptr + 1, word.len - 1);
 	return word;
 }

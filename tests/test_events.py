@@ -89,6 +89,7 @@ def test_another_writer(mount):
     change, = soon(lambda: named(m, 'outside-change'), 'the change to be told') or named(m, 'outside-change')
     assert change['count'] == 3 and change['detail'] == 'adopted 3, stale 0, conflicts 1'
     assert [event['key'] for event in named(m, 'conflict')] == [':a']
+    soon(lambda: ':a 10' in m.edn_text(), 'what stands to be put back')
     m.edn.write_text('{:broken')
     soon(lambda: len(named(m, 'outside-change')) == 2, 'the broken file to be told')
     assert named(m, 'outside-change')[1]['error'] == 'EBADMSG'

@@ -26,6 +26,7 @@ def busy(mount, *options):
     (m.mnt / '.mode').write_text('dual-write')
     m.edn.write_text('{:config {:secret "hunter2" :a 2}}')
     soon(lambda: (m.mnt / '.conflicts/config.json').exists(), 'the conflict')
+    soon(lambda: ':a 1' in m.edn_text(), 'what stands to be put back')
     m.edn.write_text('{:config "hunter2')
     soon(lambda: 'bad-' in (m.mnt / '.errors').read_text(), 'the broken file to be set aside')
     m.unmount()
