@@ -4,28 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include <cjson/cJSON.h>
-
-static void add_time(cJSON *to, const char *name, struct timespec time)
-{
-	char text[32];
-	struct tm tm;
-
-	if (!time.tv_sec) {
-		cJSON_AddNullToObject(to, name);
-		return;
-	}
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&time.tv_sec, &tm));
-	cJSON_AddStringToObject(to, name, text);
-}
-
-static void add_text(cJSON *to, const char *name, const char *text)
-{
-	if (*text)
-		cJSON_AddStringToObject(to, name, text);
-	else
-		cJSON_AddNullToObject(to, name);
-}
+#include "control_json.h"
 
 static void add_counts(cJSON *to, size_t total, size_t done, size_t failed)
 {
@@ -66,7 +45,7 @@ static cJSON *make(const struct memory_migration *migration)
 	if (!root)
 		return NULL;
 	cJSON_AddStringToObject(root, "state", migration->state);
-	add_text(root, "what", migration->what);
+	control_json_text(root, "what", migration->what);
 	add_counts(root, migration->total, migration->done, migration->failed);
 	cJSON_AddNumberToObject(root, "skipped", (double)migration->skipped);
 	cJSON_AddNumberToObject(root, "rate", (double)(long)migration->rate_per_s);
@@ -74,11 +53,11 @@ static cJSON *make(const struct memory_migration *migration)
 		cJSON_AddNullToObject(root, "left_s");
 	else
 		cJSON_AddNumberToObject(root, "left_s", (double)(long)(migration->left_s + 0.5));
-	add_time(root, "started", migration->started);
-	add_time(root, "ended", migration->ended);
+	control_json_time(root, "started", migration->started);
+	control_json_time(root, "ended", migration->ended);
 	add_types(root, migration);
 	add_failures(root, migration);
-	add_text(root, "error", migration->error);
+	control_json_text(root, "error", migration->error);
 	return root;
 }
 
@@ -86,21 +65,13 @@ int migrate_print(struct fs *fs, struct buf *out)
 {
 	struct memory_migration *migration = malloc(sizeof(*migration));
 	cJSON *root = NULL;
-	char *text = NULL;
 
 	if (migration) {
 		memory_migration(fs->memory, migration);
 		root = make(migration);
 	}
-	if (root)
-		text = cJSON_Print(root);
-	cJSON_Delete(root);
 	free(migration);
-	if (!text)
-		return -ENOMEM;
-	buf_add_format(out, "%s\n", text);
-	cJSON_free(text);
-	return buf_error(out);
+	return control_json_print(root, out);
 }
 
 int migrate_write(struct fs *fs, struct slice text)

@@ -1,34 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "control_validate.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <time.h>
-
-#include <cjson/cJSON.h>
-
+#include "control_json.h"
 #include "memory_validate.h"
-
-static void add_time(cJSON *to, const char *name, struct timespec time)
-{
-	char text[32];
-	struct tm tm;
-
-	if (!time.tv_sec) {
-		cJSON_AddNullToObject(to, name);
-		return;
-	}
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&time.tv_sec, &tm));
-	cJSON_AddStringToObject(to, name, text);
-}
-
-static void add_text(cJSON *to, const char *name, const char *text)
-{
-	if (text[0])
-		cJSON_AddStringToObject(to, name, text);
-	else
-		cJSON_AddNullToObject(to, name);
-}
 
 static void add_first(cJSON *root, const struct validation *validation)
 {
@@ -38,16 +12,16 @@ static void add_first(cJSON *root, const struct validation *validation)
 		const struct validation_finding *finding = &validation->first[i];
 		cJSON *row = cJSON_CreateObject();
 
-		add_text(row, "key", finding->key);
+		control_json_text(row, "key", finding->key);
 		cJSON_AddStringToObject(row, "kind", validation_kind_names[finding->kind]);
-		add_text(row, "path", finding->path);
-		add_text(row, "attribute", finding->attribute);
+		control_json_text(row, "path", finding->path);
+		control_json_text(row, "attribute", finding->attribute);
 		cJSON_AddStringToObject(row, "detail", finding->detail);
 		cJSON_AddItemToArray(first, row);
 	}
 }
 
-static char *print(const struct validation *validation)
+static cJSON *make(const struct validation *validation)
 {
 	static const char *const STATES[] = {[VALIDATION_IDLE] = "idle",
 		[VALIDATION_RUNNING] = "running",
@@ -56,7 +30,6 @@ static char *print(const struct validation *validation)
 		[VALIDATION_STOPPED] = "stopped"};
 	cJSON *root = cJSON_CreateObject();
 	cJSON *kinds;
-	char *text;
 
 	cJSON_AddStringToObject(root, "state", STATES[validation->state]);
 	cJSON_AddNumberToObject(root, "total", (double)validation->total);
@@ -67,29 +40,22 @@ static char *print(const struct validation *validation)
 		cJSON_AddNumberToObject(kinds, validation_kind_names[i],
 			(double)validation->kinds[i]);
 	add_first(root, validation);
-	add_time(root, "started", validation->started);
-	add_time(root, "ended", validation->ended);
-	add_text(root, "error", validation->error);
-	text = cJSON_Print(root);
-	cJSON_Delete(root);
-	return text;
+	control_json_time(root, "started", validation->started);
+	control_json_time(root, "ended", validation->ended);
+	control_json_text(root, "error", validation->error);
+	return root;
 }
 
 int control_read_validate(struct fs *fs, struct buf *out)
 {
 	struct validation validation;
 	int ret = memory_validation(fs->memory, &validation);
-	char *text;
 
 	if (ret)
 		return ret;
-	text = print(&validation);
+	ret = control_json_print(make(&validation), out);
 	validation_release(&validation);
-	if (!text)
-		return -ENOMEM;
-	buf_add_format(out, "%s\n", text);
-	cJSON_free(text);
-	return buf_error(out);
+	return ret;
 }
 
 int control_write_validate(struct fs *fs, struct slice text)

@@ -7,22 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <cjson/cJSON.h>
-
+#include "control_json.h"
 #include "health_causes.h"
-
-static void add_time(cJSON *to, const char *name, struct timespec time)
-{
-	char text[32];
-	struct tm tm;
-
-	if (!time.tv_sec) {
-		cJSON_AddNullToObject(to, name);
-		return;
-	}
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&time.tv_sec, &tm));
-	cJSON_AddStringToObject(to, name, text);
-}
 
 static void add_causes(struct fs *fs, cJSON *root, const struct memory_health *health)
 {
@@ -40,7 +26,8 @@ static void add_causes(struct fs *fs, cJSON *root, const struct memory_health *h
 		cJSON_AddStringToObject(cause, "cause", rows[i].name);
 		cJSON_AddStringToObject(cause, "severity",
 			rows[i].unhealthy ? "unhealthy" : "degraded");
-		add_time(cause, "since", (struct timespec){.tv_sec = (time_t)rows[i].since_s});
+		control_json_time(cause, "since",
+			(struct timespec){.tv_sec = (time_t)rows[i].since_s});
 		cJSON_AddStringToObject(cause, "detail", rows[i].detail);
 		cJSON_AddItemToArray(causes, cause);
 	}
@@ -115,7 +102,7 @@ static void add_edn(struct fs *fs, cJSON *root, const struct memory_health *heal
 	cJSON_AddNumberToObject(edn, "stale_put_back", (double)health->stale_put_back);
 	cJSON_AddNumberToObject(edn, "conflicts", (double)health->conflicts);
 	cJSON_AddNumberToObject(edn, "rewrites", (double)health->rewrites);
-	add_time(edn, "last_rewrite", health->last_rewrite);
+	control_json_time(edn, "last_rewrite", health->last_rewrite);
 	cJSON_AddNumberToObject(edn, "last_rewrite_ms", health->last_rewrite_ms);
 	if (health->edn_error)
 		cJSON_AddStringToObject(edn, "error", health->edn_reason);
@@ -166,7 +153,6 @@ int health_print(struct fs *fs, struct buf *out)
 	struct memory_health health;
 	cJSON *root = cJSON_CreateObject();
 	cJSON *journal;
-	char *text = NULL;
 	int ret;
 
 	if (!root)
@@ -184,11 +170,7 @@ int health_print(struct fs *fs, struct buf *out)
 	cJSON_AddNumberToObject(root, "scratch_bytes",
 		(double)atomic_load(&fs->trees[TREE_SCRATCH].used_bytes));
 	if (!ret)
-		text = cJSON_Print(root);
+		return control_json_print(root, out);
 	cJSON_Delete(root);
-	if (!text)
-		return -ENOMEM;
-	buf_add_format(out, "%s\n", text);
-	cJSON_free(text);
-	return buf_error(out);
+	return ret;
 }
