@@ -29,7 +29,7 @@
  * Deleted documents stay in the ednfile as ghosts until the next rewrite, so that one that is
  * written again meanwhile keeps its place; the tree no longer knows them.
  *
- * Lock order: memory.lock, then saved's locks, then the journal's, then a pace's mutex.
+ * Lock order: store_trees.mutex (store_trees.h), memory.lock, then saved's locks, then the journal's, then a pace's mutex.
  */
 
 /* A document as pending: immutable, counted. */
