@@ -29,7 +29,8 @@
  * Deleted documents stay in the ednfile as ghosts until the next rewrite, so that one that is
  * written again meanwhile keeps its place; the tree no longer knows them.
  *
- * Lock order: store_trees.mutex (store_trees.h), memory.lock, then saved's locks, then the journal's, then a pace's mutex.
+ * Lock order: store_trees.mutex (store_trees.h), memory.lock, an EAV reader, saved's locks, the journal's, a pace's mutex.
+ * (Who has memory.lock alone may read saved first.)
  */
 
 /* A document as pending: immutable, counted. */
