@@ -29,8 +29,9 @@ static int fail(struct err *err, const char *name)
 
 static void clear(int store_fd)
 {
-	static const char *const FILES[] = {"mending/saved/data.mdb", "mending/saved/lock.mdb",
-		"mending/data.mdb", "mending/lock.mdb"};
+	static const char *const FILES[] = {"mending/saved/data.mdb",
+		"mending/saved/data.mdb.closed", "mending/saved/lock.mdb", "mending/data.mdb",
+		"mending/data.mdb.closed", "mending/lock.mdb"};
 
 	for (size_t i = 0; i < sizeof(FILES) / sizeof(*FILES); i++)
 		unlinkat(store_fd, FILES[i], 0);

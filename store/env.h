@@ -31,6 +31,7 @@ struct env {
 	MDB_dbi tables[ENV_TABLES];
 	const char *name; /* of the file, as messages call it */
 	bool read_only;
+	int dir_fd;            /* of a writer, its own; -1 */
 	bool lost;             /* its map could not be put back; guarded by map_lock */
 	size_t map_bytes;      /* guarded by write_lock */
 	unsigned long commits; /* written under write_lock, atomically */

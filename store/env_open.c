@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "env.h"
 
+#include "env_closed.h"
 #include "env_pages.h"
 
 #include <errno.h>
@@ -220,6 +221,18 @@ static int reserve_lock(const struct env *env, int dir_fd, struct err *err)
 	return ret ? env_fail(env, err, ret, "cannot make its lock") : 0;
 }
 
+static int begin_writing(struct env *env, int dir_fd, struct err *err)
+{
+	int ret = env_forget_closed(dir_fd);
+
+	if (ret)
+		return env_fail(env, err, -ret, "cannot begin");
+	env->dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
+	if (env->dir_fd < 0)
+		return env_fail(env, err, errno, "cannot begin");
+	return reserve_lock(env, dir_fd, err);
+}
+
 /* A new file's name must survive what its first commit survives. */
 static int sync_names(const struct env *env, int dir_fd, struct err *err)
 {
@@ -238,7 +251,7 @@ static int open_at(struct env *env, int dir_fd, const char *path, const struct e
 		return env_fail(env, err, errno, "cannot look at it");
 	if (env->read_only && !st.st_size)
 		return 0;
-	ret = st.st_size ? examine(env, dir_fd, err) : 0;
+	ret = st.st_size && !env_is_closed(dir_fd) ? examine(env, dir_fd, err) : 0;
 	if (!ret && st.st_size)
 		ret = inspect(env, path, (uint64_t)st.st_size, options->format, err);
 	if (ret)
@@ -247,7 +260,7 @@ static int open_at(struct env *env, int dir_fd, const char *path, const struct e
 	while (env->map_bytes < (size_t)st.st_size + (size_t)st.st_size / 2)
 		env->map_bytes *= 2;
 	if (!env->read_only)
-		ret = reserve_lock(env, dir_fd, err);
+		ret = begin_writing(env, dir_fd, err);
 	if (!ret)
 		ret = open_mdb(env, &env->mdb, path, flags, env->map_bytes, err);
 	if (!ret && !env->read_only)
@@ -273,7 +286,7 @@ int env_open(struct env *env, int dir_fd, const char *path, const struct env_opt
 {
 	int ret;
 
-	*env = (struct env){.name = options->name, .read_only = options->read_only};
+	*env = (struct env){.name = options->name, .read_only = options->read_only, .dir_fd = -1};
 	if (pthread_key_create(&env->depth, NULL)) {
 		env->name = NULL;
 		return err_set(err, -EAGAIN, "%s: no key for a thread's own data", options->name);
@@ -295,6 +308,10 @@ void env_close(struct env *env)
 		mdb_txn_abort(env->pool[--env->pooled]);
 	if (env->mdb)
 		mdb_env_close(env->mdb);
+	if (env->mdb && env->dir_fd >= 0 && !env->lost)
+		env_note_closed(env->dir_fd);
+	if (env->dir_fd >= 0)
+		close(env->dir_fd);
 	pthread_mutex_destroy(&env->pool_lock);
 	pthread_mutex_destroy(&env->write_lock);
 	pthread_rwlock_destroy(&env->map_lock);

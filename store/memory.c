@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_open.h"
+
+#include "memory_eav.h"
 #include "memory_event.h"
 
 #include <errno.h>
@@ -40,7 +42,7 @@ static void release(struct memory *m)
 	validator_free(m->validator);
 	store_trees_free(m->trees);
 	journal_close(m->journal);
-	eav_close(m->eav.store);
+	memory_eav_close(m);
 	saved_close(m->saved);
 	ednfile_free(m->file);
 	tree_free(m->tree);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_eav.h"
+
+#include "env_closed.h"
 #include "memory_event.h"
 
 #include <errno.h>
@@ -36,6 +38,9 @@ int memory_eav_open(struct memory *m, struct err *err)
 void memory_eav_close(struct memory *m)
 {
 	eav_close(m->eav.store);
+	/* what has failed is examined before it is opened again */
+	if (m->eav.store && atomic_load(&m->eav.state) == EAV_FAILED)
+		env_forget_closed(m->dir.dir_fd);
 	m->eav.store = NULL;
 	m->eav.watermark = 0;
 	m->eav.marked = false;

