@@ -156,8 +156,12 @@ static int examine(const struct env *env, int dir_fd, struct err *err)
 		ret = examine_pages(env, &pages, err);
 		env_pages_release(&pages);
 	} else {
-		ret = ret == -EINVAL ? refuse(env, err)
-				     : err_set(err, ret, "%s: %s", env->name, reason.text);
+		ret = ret == -EINVAL
+			      ? err_set(err, ret,
+					"%s belongs to another program, or is damaged (ourofsctl "
+					"check tells more)",
+					env->name)
+			      : err_set(err, ret, "%s: %s", env->name, reason.text);
 	}
 	close(fd);
 	return ret;
