@@ -14,41 +14,70 @@ static struct hash128 identity_of(const struct eav_record *record, bool found)
 					 : record->identity;
 }
 
-static int add_item(struct chunk *chunk, const struct eav_item *item)
+static int add_item(struct chunk *chunk, const struct eav_item *item,
+	const struct agree_source *source)
 {
 	struct eav_item *to = &chunk->items[chunk->count];
 
 	*to = *item;
+	chunk->sources[chunk->count] = *source;
 	to->name.ptr = arena_copy(&chunk->arena, item->name.ptr, item->name.len);
 	if (!to->name.ptr)
 		return -ENOMEM;
-	chunk->bytes += item->record ? item->record->bytes.len : 0;
+	chunk->bytes += source->text.len + source->saved.bytes.len;
 	chunk->count++;
 	return 0;
+}
+
+static int put_document(struct chunk *chunk, struct slice name, const struct doc *doc)
+{
+	struct eav_item item = {.name = name};
+	struct agree_source source = {.saved = doc->record, .text = doc->item.text};
+	struct saved_record *saved = &source.saved;
+	int ret;
+
+	source.text.ptr = arena_copy(&chunk->arena, source.text.ptr, source.text.len);
+	if (saved->has_bytes)
+		saved->bytes.ptr = arena_copy(&chunk->arena, saved->bytes.ptr, saved->bytes.len);
+	else
+		saved->bytes = (struct slice){0};
+	if (!source.text.ptr || (saved->bytes.len && !saved->bytes.ptr))
+		return -ENOMEM;
+	source.in_edn = mode_row((enum mode)atomic_load(&chunk->m->mode))->writes_edn;
+	ret = add_item(chunk, &item, &source);
+	/* here the EAV store is looked at once more, which needs the lock */
+	if (!ret && !source.in_edn) {
+		ret = agree_make(chunk, chunk->count - 1);
+		chunk->count -= ret != 0;
+	}
+	return ret;
+}
+
+int agree_make(struct chunk *chunk, size_t i)
+{
+	struct agree_source *source = &chunk->sources[i];
+	struct eav_item *item = &chunk->items[i];
+	int ret = 0;
+
+	if (source->text.ptr)
+		ret = memory_eav_item(chunk->m, &chunk->arena, item->name, &source->saved,
+			source->text, source->in_edn, item);
+	source->text.ptr = NULL;
+	return ret;
 }
 
 /* What is served goes to the EAV store. */
 static int put_ours(struct chunk *chunk, struct slice name, struct doc *doc, struct hash128 ours)
 {
+	const struct agree_source made = {0};
 	struct eav_item item = {.name = name};
 	int ret = 0;
 
-	if (hash128_equal(ours, IDENTITY_COLLECTION)) {
+	if (hash128_equal(ours, IDENTITY_COLLECTION))
 		ret = memory_eav_collection(&chunk->arena, name, chunk->m->sequence, &item);
-	} else if (!hash128_equal(ours, IDENTITY_ABSENT)) {
-		struct saved_record saved = doc->record;
-		void *bytes = saved.has_bytes
-				      ? arena_copy(&chunk->arena, saved.bytes.ptr, saved.bytes.len)
-				      : NULL;
-		void *text = arena_copy(&chunk->arena, doc->item.text.ptr, doc->item.text.len);
-
-		if (!text || (saved.has_bytes && saved.bytes.len && !bytes))
-			return -ENOMEM;
-		saved.bytes.ptr = bytes;
-		ret = memory_eav_item(chunk->m, &chunk->arena, name, &saved,
-			slice_of(text, doc->item.text.len), &item);
-	}
-	return ret ? ret : add_item(chunk, &item);
+	else if (!hash128_equal(ours, IDENTITY_ABSENT))
+		return put_document(chunk, name, doc);
+	return ret ? ret : add_item(chunk, &item, &made);
 }
 
 /* The EAV store is ahead: its value is served from now on. */
@@ -221,6 +250,12 @@ int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name)
 		/* what was never there is read from memory.edn until it is migrated or saved */
 		wanted = found || damaged || chunk->agree->migrate || chunk->agree->check ||
 			 doc.record.sequence > m->eav.watermark;
+	}
+	/* of what is in one store alone the value does not matter here */
+	if (!ret && wanted && doc.item.text.ptr && !found && !damaged) {
+		ret = chunk->agree->check ? note_difference(chunk->agree, name)
+					  : put_document(chunk, name, &doc);
+		goto out;
 	}
 	if (!ret && doc.item.text.ptr)
 		ret = identify(&doc, found ? &record : NULL, &ours);

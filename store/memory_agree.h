@@ -26,11 +26,19 @@ struct agree_failure {
 	int ret;
 };
 
+/* What a document's item is made of, once memory.lock is not held any more. */
+struct agree_source {
+	struct saved_record saved;
+	struct slice text;
+	bool in_edn; /* the mode of that time writes memory.edn */
+};
+
 struct chunk {
 	struct memory *m;
 	struct agree *agree;
 	struct arena arena;
 	struct eav_item *items;
+	struct agree_source *sources; /* of each item; text.ptr NULL: it is made */
 	size_t count;
 	size_t bytes;
 	size_t from, to;                /* of the names */
@@ -44,6 +52,8 @@ struct chunk {
  * this entity alone: damage, -ENOMEM.
  */
 int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name);
+/* Makes the item, which takes the longest: without memory.lock. */
+int agree_make(struct chunk *chunk, size_t i);
 
 struct walk {
 	struct memory *m;

@@ -132,7 +132,8 @@ static int make_item(struct memory *m, struct arena *arena, struct slice name,
 		return set_gone(m, arena, item);
 	if (p->saved.collection)
 		return memory_eav_collection(arena, name, p->sequence, item);
-	return memory_eav_item(m, arena, name, &p->saved, p->saved.text, item);
+	return memory_eav_item(m, arena, name, &p->saved, p->saved.text,
+		mode_row(m->mode)->writes_edn, item);
 }
 
 int memory_eav_write(struct memory *m, const struct batch *b, struct err *err)

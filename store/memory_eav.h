@@ -31,9 +31,12 @@ int memory_eav_write(struct memory *m, const struct batch *batch, struct err *er
 
 /* ---- one entity: memory_eav_item.c ---- */
 
-/* What the store is to hold for a document; all of it in arena. identity and text_hash must be known. */
+/*
+ * What the store is to hold for a document; all of it in arena. in_edn: memory.edn is written with it. Else the
+ * EAV store is asked what that had, under memory.lock or on the flush thread.
+ */
 int memory_eav_item(struct memory *m, struct arena *arena, struct slice name,
-	const struct saved_record *saved, struct slice text, struct eav_item *item);
+	const struct saved_record *saved, struct slice text, bool in_edn, struct eav_item *item);
 /* For a collection. */
 int memory_eav_collection(struct arena *arena, struct slice name, uint64_t sequence,
 	struct eav_item *item);

@@ -23,7 +23,7 @@ static const char *type_of(const struct memory *m, struct arena *arena, struct s
 }
 
 /* In what mode the stores are written decides whether memory.edn will hold the value, too. */
-static int set_base(struct memory *m, struct slice name, struct eav_record *record)
+static int set_base(struct memory *m, struct slice name, bool in_edn, struct eav_record *record)
 {
 	struct eav_reader reader;
 	struct eav_record before;
@@ -31,7 +31,7 @@ static int set_base(struct memory *m, struct slice name, struct eav_record *reco
 
 	record->base_exists = true;
 	record->base = record->identity;
-	if (mode_row(m->mode)->writes_edn)
+	if (in_edn)
 		return 0;
 	ret = eav_read_begin(m->eav.store, &reader);
 	if (!ret)
@@ -63,7 +63,7 @@ static int set_bytes(struct arena *arena, const struct saved_record *saved, cons
 }
 
 int memory_eav_item(struct memory *m, struct arena *arena, struct slice name,
-	const struct saved_record *saved, struct slice text, struct eav_item *item)
+	const struct saved_record *saved, struct slice text, bool in_edn, struct eav_item *item)
 {
 	struct eav_record *record = arena_alloc(arena, sizeof(*record));
 	struct edn *value = arena_alloc(arena, sizeof(*value));
@@ -85,7 +85,7 @@ int memory_eav_item(struct memory *m, struct arena *arena, struct slice name,
 		.identity = edn_identity(value),
 		.type = slice_str(type_of(m, arena, name, value)),
 	};
-	ret = set_base(m, name, record);
+	ret = set_base(m, name, in_edn, record);
 	if (!ret)
 		ret = set_bytes(arena, saved, value, &record->bytes);
 	*item = (struct eav_item){name, record, value};

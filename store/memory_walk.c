@@ -55,6 +55,23 @@ static size_t at_most(size_t n, size_t most)
 	return n < most ? n : most;
 }
 
+/* What memory.lock was held for, from item i on. */
+static int make_items(struct chunk *chunk, size_t i)
+{
+	size_t kept = i;
+	int ret = 0;
+
+	for (; !ret && i < chunk->count; i++) {
+		ret = agree_make(chunk, i);
+		if (!ret)
+			chunk->items[kept++] = chunk->items[i];
+		else if (chunk->agree->tolerant)
+			ret = note_failure(chunk, chunk->items[i].name, ret);
+	}
+	chunk->count = kept;
+	return ret;
+}
+
 /* Nobody who saves waits for more than a piece. */
 static int compare_chunk(struct chunk *chunk, const struct names *names)
 {
@@ -63,12 +80,16 @@ static int compare_chunk(struct chunk *chunk, const struct names *names)
 	int ret = 0;
 
 	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES) {
+		size_t made = chunk->count;
+
 		pthread_rwlock_rdlock(&m->lock);
 		if (chunk->to == chunk->from)
 			chunk->sequence = m->sequence;
 		ret = compare_piece(chunk, names,
 			chunk->to + at_most(end - chunk->to, PIECE_ENTITIES));
 		pthread_rwlock_unlock(&m->lock);
+		if (!ret)
+			ret = make_items(chunk, made);
 	}
 	return ret;
 }
@@ -79,7 +100,8 @@ static void *compare(void *context)
 	struct chunk *chunk = &walk->chunk;
 
 	chunk->items = arena_alloc(&chunk->arena, CHUNK_ENTITIES * sizeof(*chunk->items));
-	walk->ret = chunk->items ? compare_chunk(chunk, walk->names) : -ENOMEM;
+	chunk->sources = arena_alloc(&chunk->arena, CHUNK_ENTITIES * sizeof(*chunk->sources));
+	walk->ret = chunk->items && chunk->sources ? compare_chunk(chunk, walk->names) : -ENOMEM;
 	return NULL;
 }
 
