@@ -148,6 +148,12 @@ static void explain(struct memory *m, int ret, struct err *err)
 		err_set(err, ret, "%s", strerror(-ret));
 }
 
+/* A switch back to a mode that does brings everything there. */
+static bool is_left_alone(struct memory *m)
+{
+	return !mode_row((enum mode)atomic_load(&m->mode))->writes_eav;
+}
+
 /* What ended by itself is wanted no more; what failed is tried again at the next mount, or when it is told to. */
 static void finish(struct run *run, int ret, struct err *err)
 {
@@ -164,7 +170,7 @@ static void finish(struct run *run, int ret, struct err *err)
 			memcpy(g->seen.error, err->text, sizeof(g->seen.error));
 		migration_set(g, ret ? FAILED : DONE);
 		migration_tell(m, ret ? "migration-failed" : "migration-completed");
-		if (over)
+		if (over || is_left_alone(m))
 			keep_note(m, IDLE, "", NULL);
 	}
 	pthread_mutex_unlock(&g->mutex);
@@ -246,7 +252,7 @@ static int check_wanted(struct memory *m, struct slice word, struct err *err)
 	if (!ret && wanted.what == WANTED_KEY && !has_key(m, buf_slice(&wanted.key)))
 		ret = err_set(err, -EINVAL, "there is no key %.*s",
 			wanted.key.len < 150 ? (int)wanted.key.len : 150, wanted.key.ptr);
-	if (!ret && !mode_row((enum mode)atomic_load(&m->mode))->writes_eav)
+	if (!ret && is_left_alone(m))
 		ret = err_set(err, -EBUSY,
 			"the mode is %s, which writes no EAV store: switch to dual-write or "
 			"datalevin-first, which migrates everything",

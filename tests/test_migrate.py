@@ -227,6 +227,8 @@ def test_a_switch_of_the_mode_in_the_middle(mount, many):
     switch(m, 'edn-only')
     end = ended(m)
     assert end['state'] in ('failed', 'done') and (end['state'] == 'done' or 'edn-only' in end['error'])
+    m.remount()
+    assert progress(m)['state'] == 'idle'  # there is nothing that it could do
     switch(m, 'datalevin-first')
     switch(m, 'datalevin-only')
     assert mode_of(m) == 'datalevin-only'
