@@ -13,14 +13,14 @@
  * Counting takes no lock and shares no cache line between processors that count at once. What is printed is no
  * snapshot of one moment, but no counter is ever seen to fall.
  */
-#define METRICS_OPERATIONS(X)                                                                    \
-	X(lookup)                                                                                \
-	X(getattr)                                                                               \
-	X(setattr) X(statfs) X(getxattr) X(listxattr) X(setxattr) X(removexattr) X(opendir)      \
-		X(readdir) X(readdirplus) X(releasedir) X(fsyncdir) X(mkdir) X(rmdir) X(unlink)  \
-			X(rename) X(symlink) X(link) X(mknod) X(open) X(create) X(read) X(write) \
-				X(flush) X(fsync) X(release) X(fallocate) X(lseek)               \
-					X(copy_file_range) X(flock) X(getlk) X(setlk)
+/* clang-format off */
+#define METRICS_OPERATIONS(X) \
+	X(lookup) X(getattr) X(setattr) X(statfs) X(getxattr) X(listxattr) X(setxattr) \
+	X(removexattr) X(opendir) X(readdir) X(readdirplus) X(releasedir) X(fsyncdir) X(mkdir) \
+	X(rmdir) X(unlink) X(rename) X(symlink) X(link) X(mknod) X(open) X(create) X(read) \
+	X(write) X(flush) X(fsync) X(release) X(fallocate) X(lseek) X(copy_file_range) \
+	X(flock) X(getlk) X(setlk)
+/* clang-format on */
 
 enum operation {
 #define METRICS_NUMBER(name) OPERATION_##name,
