@@ -399,9 +399,10 @@ def test_other_users_get_as_far_as_permissions_say(binary, example):
         (mnt / 'config.json').chmod(0o600)
         (mnt / 'drawer').mkdir(mode=0o700)
         (mnt / 'drawer' / 'a.json').write_text('1')
-        for path in ('plots.json', '.mode', '.health', '.sync', '.help'):
+        for path in ('plots.json', '.mode', '.metrics', '.sync', '.help'):
             assert other(f'cat mnt/{path}').returncode == 0, path
         for command in ('cat mnt/config.json', 'cat mnt/drawer/a.json', 'cat mnt/.errors',
+                        'cat mnt/.health', 'cat mnt/.events',
                         'ls mnt/.rejected', 'cat mnt/.rejected/plots.json.why', 'ls mnt/.conflicts',
                         'echo edn-only > mnt/.mode', 'echo > mnt/.sync', 'echo 1 > mnt/plots.json',
                         'rm -f mnt/plots.json', 'mkdir mnt/new', 'touch mnt/new.json',
