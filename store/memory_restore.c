@@ -214,7 +214,10 @@ int memory_restore(struct memory *m, bool eav_current, struct err *err)
 	if (!ret)
 		ret = saved_each(&reader, 'D', restore_one, &restore);
 	saved_read_end(&reader);
-	return ret ? err_set(err, ret, "cannot restore memory.edn: %s", strerror(-ret)) : 0;
+	return ret ? err_set(err, ret, "cannot restore memory.edn: %s",
+			     ret == -EIO ? "saved/data.mdb is damaged (ourofsctl check tells more)"
+					 : strerror(-ret))
+		   : 0;
 }
 
 /* ---- all of it, from the EAV store ---- */

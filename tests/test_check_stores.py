@@ -455,6 +455,27 @@ def test_an_eav_store_that_is_gone(damaged, check):
     serves(m, check, 'datalevin-only', seen, exactly=True)
 
 
+def test_a_mount_of_a_damaged_record_says_what_to_do(damaged, check):
+    m, _ = damaged('datalevin-first', 'unmounted')
+    flip(m.store / 'saved', b'documents', CONFIG, 40)
+    m.expect_stderr('ourofsctl check tells more')
+    m.spawn()
+    assert m.wait_exit() == 1 and 'saved/data.mdb is damaged' in m.stderr()
+    m.proc = None
+    assert check(m.store, '--repair')[0] == 1
+    m.mount()
+
+
+def test_damaged_bytes_are_not_served(damaged):
+    """The value is, as memory.edn has it; by a mode that does not read the EAV store."""
+    m, seen = damaged('datalevin-first', 'unmounted')
+    flip(m.store / 'saved', b'documents', CONFIG, -2)
+    m.options = ('edn_delay=5', 'mode=edn-only')
+    m.mount()
+    assert values(look(m)) == values(seen)
+    assert (m.mnt / 'config.json').read_bytes() != seen['config.json'].content
+
+
 @pytest.mark.parametrize('mode', MODES)
 def test_damage_to_both(damaged, check, mode):
     """What is good in either is enough."""
