@@ -452,8 +452,8 @@ def test_keys_longer_than_names(mount):
 
 def test_reserved_names(mount):
     m = mount('{:config 1}')
-    for name in ('.store', '.by', '.search', '.since', '.at', '.history', '.snap', '.tx',
-                 '.knowledge', '.query', '.metrics', '.events', '.migrate', '.validate'):
+    for name in ('.by', '.search', '.since', '.at', '.history', '.snap', '.tx',
+                 '.knowledge', '.query'):
         path = m.mnt / name
         for make in (lambda: path.write_text('1'), path.mkdir,
                      lambda: os.rename(m.mnt / 'config.json', path)):
