@@ -63,14 +63,14 @@ def test_callers_return_from_a_crash(mount, cycle):
     for thread in threads:
         thread.start()
     wait_until(lambda: len(saves) > 30 * cycle, 'saves')
-    m.proc.send_signal(signal.SIGQUIT)
+    m.proc.send_signal(signal.SIGABRT)
     for thread in threads:
         thread.join(BOUND_S)
     hang = [thread for thread in threads if thread.is_alive()]
     if hang:
         m.give_up()
     assert not hang
-    assert m.wait_exit() == -signal.SIGQUIT
+    assert m.wait_exit() == -signal.SIGABRT
     m.kill()
     m.remount()
     assert {path.name[:2] for path in (m.mnt / 'd').glob('*.json')} >= set(saves)
