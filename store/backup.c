@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "backup.h"
 
+#include "backup_journal.h"
 #include "copy_tree.h"
 #include "env_copy.h"
 #include "journal.h"
@@ -19,32 +20,27 @@
 /*
  * In which order:
  *
- *	hold the journal's segments open   what is trimmed from now on is still there
+ *	hold the journal's segments open   what is trimmed from now on is still there, what comes as well
  *	memory.edn                         and saved: again, until saved says that this is the file it knows
  *	saved/data.mdb                     holds the journal up to its watermark
  *	data.mdb                           is written before saved: at least as far
  *	the journal                        synced before either was: at least as far, from before saved's watermark
  *
- * The journal that was copied is read once: a record that is missing between the watermark and its end means
- * that it was trimmed faster than it was held, and all is done again.
+ * The journal that was copied is read once: a record that is missing between the watermark and its end would
+ * mean that it came and went unseen.
  */
-enum { SEGMENTS_MAX = 1024, TRIES = 10, PATH_BYTES = 4096 };
+enum { TRIES = 10, PATH_BYTES = 4096 };
 
 #define PARTIAL     "memory.eav.partial"
 #define PARTIAL_EDN "memory.edn.partial"
-
-struct segment {
-	char name[NAME_MAX + 1];
-	int fd;
-};
 
 struct copying {
 	struct backup *backup;
 	char partial[PATH_BYTES]; /* to/PARTIAL */
 	int partial_fd;
 	int to_fd;
-	struct segment *segments;
-	size_t count;
+	char journal_path[PATH_BYTES];
+	struct backup_journal journal;
 };
 
 static int fail(struct err *err, const char *path)
@@ -101,71 +97,24 @@ static int open_target(struct copying *c, struct err *err)
 
 /* ---- the journal ---- */
 
-static bool is_held(const struct copying *c, const char *name)
+static int hold_journal(struct copying *c, struct err *err)
 {
-	for (size_t i = 0; i < c->count; i++)
-		if (strcmp(c->segments[i].name, name) == 0)
-			return true;
-	return false;
+	backup_journal_release(&c->journal);
+	return backup_journal_hold(&c->journal, c->journal_path, err);
 }
 
-/* What is set aside beside the segments is of no use for a mount. */
-static bool is_segment(const char *name)
-{
-	size_t len = strlen(name);
-
-	return len > 4 && strcmp(name + len - 4, ".log") == 0;
-}
-
-static int hold(struct copying *c, int dir_fd, const char *name, struct err *err)
-{
-	struct segment *segment = &c->segments[c->count];
-
-	if (c->count == SEGMENTS_MAX)
-		return err_set(err, -EMFILE, "the journal has too many segments");
-	segment->fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (segment->fd < 0)
-		return errno == ENOENT ? 0 : fail(err, name);
-	snprintf(segment->name, sizeof(segment->name), "%s", name);
-	c->count++;
-	return 0;
-}
-
-static int hold_segments(struct copying *c, struct err *err)
-{
-	char path[PATH_BYTES];
-	struct dirent *entry;
-	DIR *dir;
-	int ret = join(path, c->backup->store, "journal", err);
-
-	dir = ret ? NULL : opendir(path);
-	if (!dir)
-		return ret ? ret : fail(err, path);
-	while (!ret && (entry = readdir(dir)))
-		if (is_segment(entry->d_name) && !is_held(c, entry->d_name))
-			ret = hold(c, dirfd(dir), entry->d_name, err);
-	closedir(dir);
-	return ret;
-}
-
-static int copy_segments(struct copying *c, struct err *err)
+static int copy_journal(struct copying *c, uint64_t watermark, struct err *err)
 {
 	int ret = mkdirat(c->partial_fd, "journal", 0700) ? fail(err, "journal") : 0;
 	int fd = ret ? -1 : openat(c->partial_fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (!ret && fd < 0)
 		ret = fail(err, "journal");
-	for (size_t i = 0; i < c->count && !ret; i++)
-		ret = copy_file(c->segments[i].fd, fd, c->segments[i].name, err);
+	if (!ret)
+		ret = backup_journal_copy(&c->journal, watermark, fd, err);
 	if (fd >= 0)
 		close(fd);
 	return ret;
-}
-
-static void let_go(struct copying *c)
-{
-	while (c->count)
-		close(c->segments[--c->count].fd);
 }
 
 /* ---- memory.edn and saved, of one moment ---- */
@@ -267,8 +216,7 @@ static int copy_values(struct copying *c, uint64_t *watermark, struct err *err)
 	int ret = 0;
 
 	for (int i = 0; i < TRIES && !ret && !known; i++) {
-		let_go(c);
-		ret = hold_segments(c, err);
+		ret = hold_journal(c, err);
 		if (!ret)
 			ret = copy_edn(c, &hash, err);
 		known = !ret;
@@ -342,9 +290,7 @@ static int copy_all(struct copying *c, struct err *err)
 	if (!ret)
 		ret = copy_eav(c, err);
 	if (!ret)
-		ret = hold_segments(c, err); /* those made since */
-	if (!ret)
-		ret = copy_segments(c, err);
+		ret = copy_journal(c, watermark, err);
 	if (!ret)
 		ret = journal_replay_only(c->partial_fd, watermark, pass_by, NULL, err);
 	if (!ret)
@@ -357,9 +303,8 @@ int backup_make(struct backup *backup, struct err *err)
 	struct copying c = {.backup = backup, .partial_fd = -1, .to_fd = -1};
 	int ret = open_target(&c, err);
 
-	c.segments = calloc(SEGMENTS_MAX, sizeof(*c.segments));
-	if (!c.segments && !ret)
-		ret = err_set(err, -ENOMEM, "out of memory");
+	if (!ret)
+		ret = join(c.journal_path, backup->store, "journal", err);
 	if (!ret)
 		ret = copy_all(&c, err);
 	if (!ret)
@@ -368,8 +313,7 @@ int backup_make(struct backup *backup, struct err *err)
 		remove_tree(c.partial);
 		unlinkat(c.to_fd, PARTIAL_EDN, 0);
 	}
-	let_go(&c);
-	free(c.segments);
+	backup_journal_release(&c.journal);
 	if (c.partial_fd >= 0)
 		close(c.partial_fd);
 	if (c.to_fd >= 0)

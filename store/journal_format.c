@@ -81,7 +81,7 @@ static int compare_firsts(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static bool parse_name(const char *name, uint64_t *first)
+bool journal_segment_first(const char *name, uint64_t *first)
 {
 	char again[JOURNAL_NAME_SIZE];
 
@@ -97,7 +97,7 @@ static int collect(DIR *dir, uint64_t **firsts, size_t *count)
 	for (struct dirent *entry; (entry = readdir(dir));) {
 		uint64_t first;
 
-		if (!parse_name(entry->d_name, &first))
+		if (!journal_segment_first(entry->d_name, &first))
 			continue;
 		if (*count == cap) {
 			size_t more = cap ? cap * 2 : 16;

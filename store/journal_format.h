@@ -22,6 +22,8 @@ void journal_encode_header(char header[JOURNAL_HEADER_BYTES], uint64_t first);
 void journal_encode_record(char head[JOURNAL_RECORD_BYTES], const struct journal_record *record);
 void journal_encode_lost(char payload[JOURNAL_LOST_BYTES], uint64_t first, uint64_t last);
 void journal_segment_name(char name[JOURNAL_NAME_SIZE], uint64_t first);
+/* False: it is no segment's name. */
+bool journal_segment_first(const char *name, uint64_t *first);
 
 /*
  * Sequence numbers that name the segments in a directory, ascending. The caller frees them. *whole: how many
