@@ -24,6 +24,9 @@ void ops_answer_stale(struct fs *fs, fuse_req_t req, struct document *document, 
 /* What RELEASE does: the last verdict on a draft, the node's new standing; frees the handle. */
 void ops_close(struct fs *fs, struct handle *handle);
 
+/* How long the kernel keeps the attributes of a directory, which change without its doing. */
+enum { OPS_TIMEOUT_DIRECTORY_S = 1 };
+
 /* Attributes of a node, and how long the kernel may keep them. handle: the one they are asked by, or NULL. */
 int ops_stat(struct fs *fs, const struct node *node, const struct handle *handle, pid_t thread,
 	struct stat *st, double *timeout);

@@ -148,12 +148,6 @@ static void explain(struct memory *m, int ret, struct err *err)
 		err_set(err, ret, "%s", strerror(-ret));
 }
 
-/* A switch back to a mode that does brings everything there. */
-static bool is_left_alone(struct memory *m)
-{
-	return !mode_row((enum mode)atomic_load(&m->mode))->writes_eav;
-}
-
 /* What ended by itself is wanted no more; what failed is tried again at the next mount, or when it is told to. */
 static void finish(struct run *run, int ret, struct err *err)
 {
@@ -170,7 +164,7 @@ static void finish(struct run *run, int ret, struct err *err)
 			memcpy(g->seen.error, err->text, sizeof(g->seen.error));
 		migration_set(g, ret ? FAILED : DONE);
 		migration_tell(m, ret ? "migration-failed" : "migration-completed");
-		if (over || is_left_alone(m))
+		if (over || migration_is_left_alone(m))
 			keep_note(m, IDLE, "", NULL);
 	}
 	pthread_mutex_unlock(&g->mutex);
@@ -230,37 +224,6 @@ static void begin(struct migration *g, const char *what, enum migration_state st
 	migration_set(g, state);
 }
 
-static bool has_key(struct memory *m, struct slice key)
-{
-	struct ednfile_item item;
-	bool has;
-
-	pthread_rwlock_rdlock(&m->lock);
-	has = ednfile_get(m->file, key, (struct slice){0}, &item) == 0 ||
-	      ednfile_is_collection(m->file, key);
-	pthread_rwlock_unlock(&m->lock);
-	return has;
-}
-
-static int check_wanted(struct memory *m, struct slice word, struct err *err)
-{
-	struct wanted wanted;
-	int ret = wanted_read(&wanted, word, err);
-
-	if (!ret && word.len >= sizeof(((struct note *)0)->what))
-		ret = err_set(err, -EINVAL, "the key is too long");
-	if (!ret && wanted.what == WANTED_KEY && !has_key(m, buf_slice(&wanted.key)))
-		ret = err_set(err, -EINVAL, "there is no key %.*s",
-			wanted.key.len < 150 ? (int)wanted.key.len : 150, wanted.key.ptr);
-	if (!ret && is_left_alone(m))
-		ret = err_set(err, -EBUSY,
-			"the mode is %s, which writes no EAV store: switch to dual-write or "
-			"datalevin-first, which migrates everything",
-			memory_mode_name(m));
-	buf_release(&wanted.key);
-	return ret;
-}
-
 static int want(struct memory *m, struct slice word, struct err *err)
 {
 	struct migration *g = m->migration;
@@ -270,7 +233,7 @@ static int want(struct memory *m, struct slice word, struct err *err)
 	if (g->state == RUNNING || g->state == PAUSED)
 		return err_set(err, -EBUSY, "the migration of %.100s is %s", g->seen.what,
 			g->seen.state);
-	ret = check_wanted(m, word, err);
+	ret = wanted_check(m, word, err);
 	if (ret)
 		return ret;
 	snprintf(what, sizeof(what), "%.*s", (int)word.len, word.ptr);

@@ -19,6 +19,10 @@ struct wanted {
 };
 /* -EINVAL. */
 int wanted_read(struct wanted *wanted, struct slice word, struct err *err);
+/* Can that be migrated now? -EINVAL, -EBUSY. */
+int wanted_check(struct memory *m, struct slice word, struct err *err);
+/* The mode writes no EAV store; a switch back to one that does brings everything there. */
+bool migration_is_left_alone(struct memory *m);
 /* No key, that is. */
 bool wanted_is_word(struct slice word);
 

@@ -56,6 +56,42 @@ int wanted_read(struct wanted *wanted, struct slice word, struct err *err)
 	return ret;
 }
 
+bool migration_is_left_alone(struct memory *m)
+{
+	return !mode_row((enum mode)atomic_load(&m->mode))->writes_eav;
+}
+
+static bool has_key(struct memory *m, struct slice key)
+{
+	struct ednfile_item item;
+	bool has;
+
+	pthread_rwlock_rdlock(&m->lock);
+	has = ednfile_get(m->file, key, (struct slice){0}, &item) == 0 ||
+	      ednfile_is_collection(m->file, key);
+	pthread_rwlock_unlock(&m->lock);
+	return has;
+}
+
+int wanted_check(struct memory *m, struct slice word, struct err *err)
+{
+	struct wanted wanted;
+	int ret = wanted_read(&wanted, word, err);
+
+	if (!ret && word.len >= MIGRATION_WHAT_MAX)
+		ret = err_set(err, -EINVAL, "the key is too long");
+	if (!ret && wanted.what == WANTED_KEY && !has_key(m, buf_slice(&wanted.key)))
+		ret = err_set(err, -EINVAL, "there is no key %.*s",
+			wanted.key.len < 150 ? (int)wanted.key.len : 150, wanted.key.ptr);
+	if (!ret && migration_is_left_alone(m))
+		ret = err_set(err, -EBUSY,
+			"the mode is %s, which writes no EAV store: switch to dual-write or "
+			"datalevin-first, which migrates everything",
+			memory_mode_name(m));
+	buf_release(&wanted.key);
+	return ret;
+}
+
 /* ---- classes, in the order of their urgency ---- */
 
 static const struct {

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* Names: lookup and forget. */
+#include "ops.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "path.h"
+#include "stores.h"
+
+int ops_explain(struct fs *fs, struct slice path, int ret, const struct err *reason)
+{
+	char text[256];
+
+	if (ret && reason->text[0])
+		refusals_log(fs->refusals, path, err_describe(reason, text, sizeof(text)));
+	return ret;
+}
+
+/* ---- lookup ---- */
+
+static void set_timeouts(const struct view *view, struct slice path, struct fuse_entry_param *entry)
+{
+	if (stores_have(path)) {
+		entry->entry_timeout = stores_entry_timeout_s(path, view);
+		return;
+	}
+	switch (view->kind) {
+	case VIEW_DOCUMENT:
+		entry->entry_timeout = entry->attr_timeout = VIEW_LONG_S;
+		break;
+	case VIEW_DIRECTORY:
+		entry->entry_timeout = VIEW_LONG_S;
+		entry->attr_timeout = OPS_TIMEOUT_DIRECTORY_S;
+		break;
+	case VIEW_SCRATCH:
+		/* One that may be renamed to a document's name: its entry would outlive the rename. */
+		entry->entry_timeout =
+			view_below_dot(path) && !view_is_read_only(path) ? VIEW_LONG_S : 0;
+		entry->attr_timeout = view_is_read_only(path) ? 0 : VIEW_LONG_S;
+		break;
+	case VIEW_DRAFT:
+	case VIEW_CONTROL:
+	case VIEW_STORE:
+		break;
+	}
+}
+
+static enum node_kind node_kind_of(const struct view *view)
+{
+	switch (view->kind) {
+	case VIEW_DIRECTORY:
+		return NODE_DIRECTORY;
+	case VIEW_SCRATCH:
+		return NODE_SCRATCH;
+	case VIEW_CONTROL:
+		return NODE_CONTROL;
+	case VIEW_STORE:
+		return NODE_STORE;
+	case VIEW_DOCUMENT:
+	case VIEW_DRAFT:
+		break;
+	}
+	return NODE_DOCUMENT;
+}
+
+/* With fs->lock held: the node that everyone gets for what view found. One reference for the caller. */
+static struct node *current_node(struct fs *fs, struct node *parent, struct slice name,
+	const struct view *view)
+{
+	struct node *node = node_find(&fs->nodes, parent, name);
+
+	if (node && node->kind == node_kind_of(view) && node->version == view->version &&
+		!(node->kind == NODE_CONTROL && node->handles)) {
+		node_ref(node);
+		return node;
+	}
+	if (node) {
+		node->state = NODE_OLD;
+		node_unhash(&fs->nodes, node);
+	}
+	node = node_new(&fs->nodes, parent, name, node_kind_of(view));
+	if (!node)
+		return NULL;
+	node->version = view->version;
+	node->ino = view->st.st_ino;
+	node->control = (uint8_t)view->control;
+	node_hash(&fs->nodes, node);
+	return node;
+}
+
+/* With fs->lock held: the node of a writer who was sent back to look the name up; one reference. */
+static struct node *own_node(struct fs *fs, struct node *parent, struct slice name,
+	const struct expectation *expectation, const struct view *view)
+{
+	struct node *node = expectation->own;
+
+	if (node) {
+		node_ref(node);
+		return node;
+	}
+	node = node_new(&fs->nodes, parent, name, NODE_DOCUMENT);
+	if (!node)
+		return NULL;
+	node->state = NODE_WRITER;
+	node->version = view->version;
+	node->ino = view->st.st_ino;
+	return node;
+}
+
+/* With fs->lock held. */
+static int enter_found(struct fs *fs, struct node *parent, struct slice name, pid_t thread,
+	struct slice path, int found, struct view *view, struct fuse_entry_param *entry)
+{
+	struct document *document = document_find(fs, parent, name);
+	struct expectation *expectation =
+		thread ? expectation_of_name(fs, thread, parent, name) : NULL;
+	struct node *node;
+
+	if (found == -ENOENT && document && document->created) {
+		view->kind = VIEW_DRAFT;
+		view_empty_stat(fs, document->ino, document->mode, document->made, &view->st);
+	} else if (found) {
+		if (expectation)
+			expectation_drop(fs, expectation);
+		return found;
+	}
+	set_timeouts(view, path, entry);
+	if (expectation && expectation->write && node_kind_of(view) == NODE_DOCUMENT) {
+		node = own_node(fs, parent, name, expectation, view);
+		entry->entry_timeout = entry->attr_timeout = 0;
+	} else {
+		node = current_node(fs, parent, name, view);
+	}
+	if (!node)
+		return -ENOMEM;
+	if (expectation)
+		expectation_give(fs, expectation, node);
+	node->lookups++;
+	entry->ino = ino_of(fs, node);
+	entry->attr = view->st;
+	if (view->kind == VIEW_DRAFT && node->ino)
+		entry->attr.st_ino = node->ino;
+	node_unref(&fs->nodes, node);
+	return 0;
+}
+
+/* With no lock held, as what it shows takes some. */
+static int enter_control(struct fs *fs, struct fuse_entry_param *entry)
+{
+	struct node *node = node_of(fs, entry->ino);
+	int ret = control_enter(fs, node, &entry->attr);
+
+	if (!ret)
+		return 0;
+	pthread_mutex_lock(&fs->lock);
+	node_forget(&fs->nodes, node, 1);
+	pthread_mutex_unlock(&fs->lock);
+	return ret;
+}
+
+int ops_enter(struct fs *fs, struct node *parent, struct slice name, pid_t thread,
+	struct fuse_entry_param *entry)
+{
+	struct buf path = BUF_INIT;
+	struct view view;
+	bool again;
+	int ret;
+
+	if (name.len > PATH_NAME_MAX)
+		return -ENAMETOOLONG;
+	pthread_rwlock_rdlock(&fs->moves);
+	pthread_mutex_lock(&fs->lock);
+	do {
+		/* What was found is true only if no commit came between; its node would be a lie. */
+		uint32_t changes = document_settled(fs, parent, name);
+		int found;
+
+		buf_reset(&path);
+		ret = node_path(parent, name, &path);
+		pthread_mutex_unlock(&fs->lock);
+		found = ret ? ret : view_find(fs, buf_slice(&path), &view);
+		*entry = (struct fuse_entry_param){0};
+		pthread_mutex_lock(&fs->lock);
+		again = document_settled(fs, parent, name) != changes;
+		if (!again)
+			ret = enter_found(fs, parent, name, thread, buf_slice(&path), found, &view,
+				entry);
+	} while (again);
+	pthread_mutex_unlock(&fs->lock);
+	pthread_rwlock_unlock(&fs->moves);
+	buf_release(&path);
+	if (!ret && view.kind == VIEW_CONTROL)
+		ret = enter_control(fs, entry);
+	return ret;
+}
+
+void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param entry;
+	int ret = ops_enter(fs, node_of(fs, parent), slice_str(name), thread_of(req), &entry);
+
+	if (ret)
+		fuse_reply_err(req, -ret);
+	else
+		fuse_reply_entry(req, &entry);
+}
+
+void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
+{
+	struct fs *fs = fs_of(req);
+
+	if (ino != FUSE_ROOT_ID) {
+		pthread_mutex_lock(&fs->lock);
+		node_forget(&fs->nodes, node_of(fs, ino), lookups);
+		pthread_mutex_unlock(&fs->lock);
+	}
+	fuse_reply_none(req);
+}
+
+void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	struct fs *fs = fs_of(req);
+	size_t i;
+
+	pthread_mutex_lock(&fs->lock);
+	for (i = 0; i < count; i++)
+		if (forgets[i].ino != FUSE_ROOT_ID)
+			node_forget(&fs->nodes, node_of(fs, forgets[i].ino), forgets[i].nlookup);
+	pthread_mutex_unlock(&fs->lock);
+	fuse_reply_none(req);
+}
