@@ -72,6 +72,9 @@ def test_options_of_a_mount(binary, offered, tmp_path):
     assert offered('ourofs', '-') == {'-h', '--help', '-V', '--version', '-f', '-d', '-s', '-o'}
     (tmp_path / 'memory.edn').write_text('{}')
     assert offered('ourofs', '-f', 'mem') == {'memory.edn'}
+    (tmp_path / 'state').mkdir()
+    assert offered('ourofs', '-o', 'store', '=', '') == {'state'}
+    assert offered('ourofs', '-o', 'ro,mapping', '=', '') == {'state', 'memory.edn'}
 
 
 @pytest.mark.parametrize('program', ['ourofs', 'ourofsctl'])

@@ -21,8 +21,14 @@ _ourofs() {
 	mode) words='edn-only dual-write datalevin-first datalevin-only' ;;
 	control) words='hidden listed' ;;
 	loglevel) words='error warning info debug' ;;
-	store) mapfile -t COMPREPLY < <(compgen -d -- "$cur") && return ;;
-	mapping) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && return ;;
+	store)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return ;;
+	mapping)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return ;;
 	-o)
 		compopt -o nospace 2>/dev/null
 		head=
