@@ -69,7 +69,9 @@ def test_options_of_a_mount(binary, offered, tmp_path):
     assert offered('ourofs', '-o', 'ro,sto') == {'ro,store='}
     assert offered('ourofs', '-o', 'mode', '=', 'dat') == {'datalevin-first', 'datalevin-only'}
     assert offered('ourofs', '-o', 'ro,control', '=') == {'hidden', 'listed'}
-    assert offered('ourofs', '-') == {'-h', '--help', '-V', '--version', '-f', '-d', '-s', '-o'}
+    flags = set(re.findall(r'(?<![\w-])--?[a-zA-Z][a-z]*(?![\w-])', text.split('options, ')[1]))
+    assert {'-f', '--version', '-o'} <= flags
+    assert offered('ourofs', '-') == flags
     (tmp_path / 'memory.edn').write_text('{}')
     assert offered('ourofs', '-f', 'mem') == {'memory.edn'}
     (tmp_path / 'state').mkdir()
