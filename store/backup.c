@@ -64,13 +64,18 @@ static int check_empty(int dir_fd, const char *path, struct err *err)
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
-	int ret = dir ? 0 : fail(err, path);
+	int ret = 0;
 
+	if (!dir) {
+		ret = fail(err, path);
+		if (fd >= 0)
+			close(fd);
+		return ret;
+	}
 	while (!ret && (entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			ret = err_set(err, -ENOTEMPTY, "%s: it is not empty", path);
-	if (dir)
-		closedir(dir);
+	closedir(dir);
 	return ret;
 }
 
