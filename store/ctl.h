@@ -41,6 +41,8 @@ struct ctl_command {
 
 /* "ourofsctl: cause" on stderr. */
 void ctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The text itself, with '?' for control bytes: keys may hold what a terminal would obey. Returns it. */
+char *ctl_printable(char *text);
 
 /* ---- files and stores ---- */
 

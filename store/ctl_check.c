@@ -28,11 +28,17 @@ static bool is_number(const char *text)
 /* "FILE:OFFSET: what", as compilers say it, or "FILE: where: what". */
 static void print_line(const struct check_line *line)
 {
+	char *text = NULL;
+	int ret;
+
 	if (!*line->where)
-		printf("%s: %s\n", line->file, line->what);
+		ret = asprintf(&text, "%s: %s", line->file, line->what);
 	else
-		printf("%s:%s%s: %s\n", line->file, is_number(line->where) ? "" : " ", line->where,
-			line->what);
+		ret = asprintf(&text, "%s:%s%s: %s", line->file, is_number(line->where) ? "" : " ",
+			line->where, line->what);
+	puts(ret < 0 ? line->file : ctl_printable(text));
+	if (ret >= 0)
+		free(text);
 }
 
 static void say(void *context, const struct check_line *line)

@@ -27,7 +27,7 @@ static void tell(void *context, enum memory_import_kind kind, struct slice key)
 	if (report->named[kind])
 		cJSON_AddItemToArray(report->named[kind], cJSON_CreateString(name));
 	else if (report->print)
-		printf("%s %s\n", KINDS[kind], name);
+		printf("%s %s\n", KINDS[kind], ctl_printable(name));
 }
 
 static void print_json(const struct memory_import *import, const struct report *report)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl_mount.h"
 
+#include "ctl.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <mntent.h>
@@ -217,9 +219,9 @@ double ctl_json_number(const cJSON *json, const char *name)
 
 const char *ctl_json_text(const cJSON *json, const char *name)
 {
-	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
+	char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
 
-	return text ? text : "";
+	return text ? ctl_printable(text) : "";
 }
 
 void ctl_json_print(const cJSON *json)

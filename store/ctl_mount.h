@@ -33,7 +33,8 @@ char *ctl_mount_path(const struct ctl_mount *mount, const char *name);
 const char *ctl_number(double number, char *text);
 const char *ctl_bytes(double bytes, char *text); /* "1.2 MB" */
 double ctl_json_number(const cJSON *json, const char *name);
-const char *ctl_json_text(const cJSON *json, const char *name); /* "" where there is none */
+/* To be printed: ctl_printable. "" where there is none. */
+const char *ctl_json_text(const cJSON *json, const char *name);
 void ctl_json_print(const cJSON *json);
 
 /* ---- how far something is: ctl_progress.c ---- */

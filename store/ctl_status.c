@@ -45,7 +45,7 @@ static void print_state(const struct ctl_mount *mount, const cJSON *health)
 	label("health");
 	puts(ctl_json_text(health, "status"));
 	cJSON_ArrayForEach(reason, part(health, "reasons"))
-		printf("%*s%s\n", LABEL, "", cJSON_GetStringValue(reason));
+		printf("%*s%s\n", LABEL, "", ctl_printable(cJSON_GetStringValue(reason)));
 }
 
 static void print_edn(const cJSON *health)

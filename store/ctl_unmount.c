@@ -29,7 +29,7 @@ static bool leads_into(const char *link, const char *root, char *to, size_t size
 	return strncmp(to, root, root_len) == 0 && (to[root_len] == '/' || to[root_len] == '\0');
 }
 
-static void print_user(const char *pid, const char *how, const char *to)
+static void print_user(const char *pid, const char *how, char *to)
 {
 	char path[64], name[64] = "?";
 	FILE *file;
@@ -40,7 +40,8 @@ static void print_user(const char *pid, const char *how, const char *to)
 		name[strcspn(name, "\n")] = '\0';
 	if (file)
 		fclose(file);
-	fprintf(stderr, "    %s (process %s) %s %s\n", name, pid, how, to);
+	fprintf(stderr, "    %s (process %s) %s %s\n", ctl_printable(name), pid, how,
+		ctl_printable(to));
 }
 
 /* One line a process will do. */

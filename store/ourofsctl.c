@@ -56,16 +56,24 @@ static const struct ctl_command commands[] = {
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]), COLUMN = 30 };
 
+char *ctl_printable(char *text)
+{
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	return text;
+}
+
 void ctl_complain(const char *format, ...)
 {
+	char text[8192];
 	va_list args;
 
 	fflush(stdout);
-	fputs("ourofsctl: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	fprintf(stderr, "ourofsctl: %s\n", ctl_printable(text));
 }
 
 /* ---- help ---- */

@@ -196,6 +196,15 @@ def test_a_file_that_is_refused(mount, ctl, text, said):
     assert (m.mnt / 'config.json').read_text() == '{\n  "a": 1\n}\n'
 
 
+def test_no_key_speaks_to_the_terminal(mount, ctl):
+    m = mount('{}')
+    m.unmount()
+    (m.base / 'news.edn').write_text('{"\x1b[31mred" 1}')
+    assert ctl('import', '-n', m.store, m.base / 'news.edn').splitlines()[0] == 'added "?[31mred"'
+    report = json.loads(ctl('import', '-n', '--json', m.store, m.base / 'news.edn'))
+    assert report['added']['first'] == ['"\x1b[31mred"']
+
+
 def test_what_changes_its_kind(mount, ctl):
     m = mount('{:presence/s1 {"ann" 1} :presence/s2 nil}')
     m.unmount()
