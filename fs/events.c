@@ -21,13 +21,15 @@ struct events {
 	struct timespec last;           /* wall clock */
 };
 
+/* Offset o of a stream is byte from + o of all lines ever; so are these, but for `next`. */
 struct event_stream {
-	uint64_t base; /* offset base is byte `from` of all, and so on from there */
 	uint64_t from;
-	uint64_t next;   /* where its last read ended ... */
-	bool mid_line;   /* ... and whether in the middle of a line */
-	uint64_t number; /* of the line at next: how many are lost is told by it */
-	struct buf lost; /* the last line that said so; it ends at offset base */
+	uint64_t next;    /* the offset where its last read ended ... */
+	bool mid_line;    /* ... and whether in the middle of a line */
+	uint64_t number;  /* of the line there: how many are lost is told by it */
+	uint64_t lost_at; /* what is lost: from here ... */
+	uint64_t lost_to; /* ... to here, a line's begin */
+	struct buf lost;  /* the line in its place, without the blanks behind it and its end */
 };
 
 int events_new(struct events **out)
@@ -165,22 +167,30 @@ static uint64_t find(const struct events *events, uint64_t at)
 	return low;
 }
 
-/* What the reader at offset is to read next is gone: a line in its place, behind which the oldest follows. */
-static void skip(struct events *events, struct event_stream *stream, uint64_t offset)
+static void print_lost(struct event_stream *stream, bool mid_line, uint64_t count)
 {
-	uint64_t count = oldest(events) - stream->number;
-	bool mid_line = stream->mid_line && offset == stream->next;
-
 	buf_reset(&stream->lost);
 	if (mid_line)
 		buf_add_char(&stream->lost, '\n');
 	buf_add_char(&stream->lost, '{');
 	add_time(&stream->lost);
 	add_text(&stream->lost, "event", SLICE_LITERAL("events-lost"));
-	buf_add_format(&stream->lost, ",\"count\":%llu}\n", (unsigned long long)count);
-	stream->base = offset + stream->lost.len;
-	stream->from = kept_from(events);
-	stream->number = oldest(events);
+	buf_add_format(&stream->lost, ",\"count\":%llu}", (unsigned long long)count);
+}
+
+/* What the reader at byte `at` is to read next is gone. Where that is less than the line that says so, more goes. */
+static void skip(struct events *events, struct event_stream *stream, uint64_t at)
+{
+	bool mid_line = stream->mid_line && at == stream->from + stream->next;
+	uint64_t number = oldest(events);
+
+	do {
+		print_lost(stream, mid_line, number - stream->number);
+		stream->lost_to =
+			number < events->count ? line_at(events, number)->at : events->end;
+	} while (stream->lost_to - at <= stream->lost.len && number++ < events->count);
+	stream->lost_at = at;
+	stream->number = number;
 }
 
 static void add_kept(const struct events *events, struct event_stream *stream, size_t size,
@@ -189,7 +199,7 @@ static void add_kept(const struct events *events, struct event_stream *stream, s
 	uint64_t number = find(events, at);
 	size_t start = (size_t)(at - line_at(events, number)->at);
 
-	for (; number < events->count; number++) {
+	for (; number < events->count && size; number++) {
 		const struct line *line = line_at(events, number);
 		size_t left = line->len - start;
 
@@ -204,32 +214,40 @@ static void add_kept(const struct events *events, struct event_stream *stream, s
 	}
 }
 
-static void add_hole(struct event_stream *stream, size_t size, uint64_t offset, struct buf *out)
+/* What was read once and is kept no more, then the line that tells of the loss. */
+static void add_hole(struct event_stream *stream, size_t size, uint64_t at, struct buf *out)
 {
-	uint64_t lost_at = stream->base - stream->lost.len;
-	size_t start;
-
-	for (; offset < lost_at && size; offset++, size--)
-		buf_add_char(out, '\n');
-	if (!size)
-		return;
-	start = (size_t)(offset - lost_at);
-	size = size < stream->lost.len - start ? size : stream->lost.len - start;
-	buf_add(out, stream->lost.ptr + start, size);
-	stream->mid_line = false;
+	for (; at < stream->lost_to && size; at++, size--) {
+		if (at < stream->lost_at || at + 1 == stream->lost_to)
+			buf_add_char(out, '\n');
+		else if (at - stream->lost_at < stream->lost.len)
+			buf_add_char(out, stream->lost.ptr[at - stream->lost_at]);
+		else
+			buf_add_char(out, ' ');
+	}
+	stream->mid_line = at > stream->lost_at && at < stream->lost_to;
 }
 
 int event_stream_read(struct events *events, struct event_stream *stream, size_t size,
 	uint64_t offset, struct buf *out)
 {
+	size_t before = out->len;
+	uint64_t at = stream->from + offset;
+
 	pthread_mutex_lock(&events->lock);
-	if (offset >= stream->base && stream->from + (offset - stream->base) < kept_from(events))
-		skip(events, stream, offset);
-	if (offset < stream->base)
-		add_hole(stream, size, offset, out);
-	else if (stream->from + (offset - stream->base) < events->end)
-		add_kept(events, stream, size, stream->from + (offset - stream->base), out);
-	stream->next = offset + out->len;
+	if (at >= stream->lost_to && at < kept_from(events)) {
+		if (offset == stream->next)
+			skip(events, stream, at);
+		else /* who goes back knows what was there */
+			stream->lost_at = stream->lost_to = kept_from(events);
+	}
+	if (at < stream->lost_to)
+		add_hole(stream, size, at, out);
+	size -= out->len - before;
+	at += out->len - before;
+	if (size && at >= kept_from(events) && at < events->end)
+		add_kept(events, stream, size, at, out);
+	stream->next = offset + (out->len - before);
 	pthread_mutex_unlock(&events->lock);
 	return buf_error(out);
 }
@@ -242,7 +260,7 @@ uint64_t event_stream_size(struct events *events, struct event_stream *stream,
 	pthread_mutex_lock(&events->lock);
 	if (events->count)
 		*changed = events->last;
-	size = stream->base + (events->end - stream->from);
+	size = events->end - stream->from;
 	pthread_mutex_unlock(&events->lock);
 	return size;
 }
@@ -254,8 +272,8 @@ struct event_stream *event_stream_new(struct events *events)
 	if (!stream)
 		return NULL;
 	pthread_mutex_lock(&events->lock);
-	stream->from = kept_from(events);
-	stream->number = oldest(events);
+	stream->number = events->count > EVENTS_SHOWN ? events->count - EVENTS_SHOWN : 0;
+	stream->from = events->count ? line_at(events, stream->number)->at : 0;
 	pthread_mutex_unlock(&events->lock);
 	return stream;
 }

@@ -5,14 +5,15 @@
 #include "memory.h"
 
 /*
- * What happened lately, as lines of JSON: what /.events shows. The last EVENTS_KEPT are kept.
+ * What happened lately, as lines of JSON: what /.events shows. The last EVENTS_SHOWN of them; more are kept, for
+ * those who read slowly.
  *
- * A stream is one reader's view: it begins with the oldest line there is when it is made, and grows. Offsets count
- * from there and stay what they are. Where a reader lags behind what is kept, one line says how many it
- * lost, and it goes on with the oldest; the offsets before that line are a hole then, which reads as empty
- * lines. Any thread may call anything.
+ * A stream is one reader's view: it begins with the oldest line that is shown when it is made, and grows. Offsets
+ * count from there and stay what they are, and so does each byte's offset: a size that was told is there to be
+ * read. Where a reader lags behind what is kept, one line as long as what it lost says how many that were, with
+ * blanks behind it; what it has read before is a hole then, of empty lines. Any thread may call anything.
  */
-enum { EVENTS_KEPT = 1000 };
+enum { EVENTS_SHOWN = 1000, EVENTS_KEPT = 4000 };
 
 struct events;
 struct event_stream;

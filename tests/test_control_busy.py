@@ -26,7 +26,7 @@ class Readers:
         fd = os.open(self.m.mnt / name, os.O_RDONLY)
         try:
             size = os.fstat(fd).st_size
-            content = b''.join(iter(lambda: os.read(fd, 1000), b''))
+            content = b''.join(iter(lambda: os.read(fd, 1 << 16), b''))
             if name != '.events':  # which grows, and forgets
                 assert size == len(content), f'{name}: {size} and {len(content)}'
                 assert os.pread(fd, 50, 0) == content[:50]
