@@ -31,14 +31,16 @@
  */
 enum { TRIES = 10, PATH_BYTES = 4096 };
 
-#define PARTIAL     "memory.eav.partial"
-#define PARTIAL_EDN "memory.edn.partial"
+#define STORE_NAME "memory.eav"
+#define EDN_NAME   "memory.edn"
 
 struct copying {
 	struct backup *backup;
-	char partial[PATH_BYTES]; /* to/PARTIAL */
+	char to[PATH_BYTES];      /* without slashes at its end */
+	char whole[PATH_BYTES];   /* what it is called until it is: to.partial */
+	char partial[PATH_BYTES]; /* the store in it */
+	int whole_fd;
 	int partial_fd;
-	int to_fd;
 	char journal_path[PATH_BYTES];
 	struct backup_journal journal;
 };
@@ -59,19 +61,14 @@ static int join(char path[PATH_BYTES], const char *dir, const char *name, struct
 
 /* ---- where it goes ---- */
 
-static int check_empty(int dir_fd, const char *path, struct err *err)
+static int check_empty(const char *path, struct err *err)
 {
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir = opendir(path);
 	struct dirent *entry;
 	int ret = 0;
 
-	if (!dir) {
-		ret = fail(err, path);
-		if (fd >= 0)
-			close(fd);
-		return ret;
-	}
+	if (!dir)
+		return errno == ENOENT ? 0 : fail(err, path);
 	while (!ret && (entry = readdir(dir)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			ret = err_set(err, -ENOTEMPTY, "%s: it is not empty", path);
@@ -79,25 +76,33 @@ static int check_empty(int dir_fd, const char *path, struct err *err)
 	return ret;
 }
 
+static int make_dir(int at, const char *name, const char *path, int *fd, struct err *err)
+{
+	if (mkdirat(at, name, 0700))
+		return fail(err, path);
+	*fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *fd < 0 ? fail(err, path) : 0;
+}
+
+/* A backup that is not whole has another name, so that nobody takes it for one. */
 static int open_target(struct copying *c, struct err *err)
 {
-	const char *to = c->backup->to;
-	int ret;
+	int ret = join(c->to, c->backup->to, "", err);
+	size_t len = strlen(c->to);
 
-	if (mkdir(to, 0700) && errno != EEXIST)
-		return fail(err, to);
-	c->to_fd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (c->to_fd < 0)
-		return fail(err, to);
-	ret = check_empty(c->to_fd, to, err);
+	while (len > 1 && c->to[len - 1] == '/')
+		c->to[--len] = '\0';
+	if (!ret && snprintf(c->whole, PATH_BYTES, "%s.partial", c->to) >= PATH_BYTES)
+		ret = err_set(err, -ENAMETOOLONG, "%s: %s", c->to, strerror(ENAMETOOLONG));
 	if (!ret)
-		ret = join(c->partial, to, PARTIAL, err);
-	if (!ret && mkdirat(c->to_fd, PARTIAL, 0700))
-		ret = fail(err, c->partial);
-	if (ret)
-		return ret;
-	c->partial_fd = openat(c->to_fd, PARTIAL, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return c->partial_fd < 0 ? fail(err, c->partial) : 0;
+		ret = check_empty(c->to, err);
+	if (!ret)
+		ret = join(c->partial, c->whole, STORE_NAME, err);
+	if (!ret)
+		ret = make_dir(AT_FDCWD, c->whole, c->whole, &c->whole_fd, err);
+	if (ret == -EEXIST)
+		err_set(err, ret, "%s: left by a backup that was killed: remove it", c->whole);
+	return ret ? ret : make_dir(c->whole_fd, STORE_NAME, c->partial, &c->partial_fd, err);
 }
 
 /* ---- the journal ---- */
@@ -174,14 +179,14 @@ static int copy_edn(const struct copying *c, struct hash128 *hash, struct err *e
 	int fd = -1;
 	int ret;
 
-	if (unlinkat(c->to_fd, PARTIAL_EDN, 0) && errno != ENOENT)
-		ret = fail(err, PARTIAL_EDN);
+	if (unlinkat(c->whole_fd, EDN_NAME, 0) && errno != ENOENT)
+		ret = fail(err, EDN_NAME);
 	else if (from < 0)
 		return errno == ENOENT ? 0 : fail(err, path);
 	else
-		ret = copy_file(from, c->to_fd, PARTIAL_EDN, err);
+		ret = copy_file(from, c->whole_fd, EDN_NAME, err);
 	if (!ret) {
-		fd = openat(c->to_fd, PARTIAL_EDN, O_RDONLY | O_CLOEXEC);
+		fd = openat(c->whole_fd, EDN_NAME, O_RDONLY | O_CLOEXEC);
 		ret = fd < 0 ? -errno : hash_of(fd, hash);
 		if (ret)
 			err_set(err, ret, "%s: %s", path, strerror(-ret));
@@ -276,15 +281,30 @@ static int pass_by(void *context, const struct journal_record *record, struct er
 	return 0;
 }
 
+/* The name of what is in the directory above, durably. */
+static int sync_above(const char *path, struct err *err)
+{
+	char above[PATH_BYTES];
+	char *slash;
+	int fd, ret = 0;
+
+	snprintf(above, sizeof(above), "%s", path);
+	slash = strrchr(above, '/');
+	if (slash)
+		slash[slash == above] = '\0';
+	fd = open(slash ? above : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd))
+		ret = fail(err, path);
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
 static int publish(const struct copying *c, struct err *err)
 {
-	if (syncfs(c->to_fd))
-		return fail(err, c->backup->to);
-	if (renameat(c->to_fd, PARTIAL_EDN, c->to_fd, "memory.edn") && errno != ENOENT)
-		return fail(err, "memory.edn");
-	if (renameat(c->to_fd, PARTIAL, c->to_fd, "memory.eav") || fsync(c->to_fd))
-		return fail(err, c->partial);
-	return 0;
+	if (syncfs(c->whole_fd) || rename(c->whole, c->to))
+		return fail(err, c->to);
+	return sync_above(c->to, err);
 }
 
 static int copy_all(struct copying *c, struct err *err)
@@ -305,7 +325,7 @@ static int copy_all(struct copying *c, struct err *err)
 
 int backup_make(struct backup *backup, struct err *err)
 {
-	struct copying c = {.backup = backup, .partial_fd = -1, .to_fd = -1};
+	struct copying c = {.backup = backup, .partial_fd = -1, .whole_fd = -1};
 	int ret = open_target(&c, err);
 
 	if (!ret)
@@ -314,14 +334,12 @@ int backup_make(struct backup *backup, struct err *err)
 		ret = copy_all(&c, err);
 	if (!ret)
 		ret = publish(&c, err);
-	if (ret && c.partial_fd >= 0) {
-		remove_tree(c.partial);
-		unlinkat(c.to_fd, PARTIAL_EDN, 0);
-	}
+	if (ret && c.whole_fd >= 0)
+		remove_tree(c.whole);
 	backup_journal_release(&c.journal);
 	if (c.partial_fd >= 0)
 		close(c.partial_fd);
-	if (c.to_fd >= 0)
-		close(c.to_fd);
+	if (c.whole_fd >= 0)
+		close(c.whole_fd);
 	return ret;
 }

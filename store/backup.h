@@ -12,16 +12,16 @@
  *
  *	to/memory.edn    to/memory.eav/
  *
- * A backup that was not finished has no memory.eav. No lock is taken, nothing in the store is written but LMDB's
+ * Until it is whole it is called to.partial. No lock is taken, nothing in the store is written but LMDB's
  * table of readers.
  */
 struct backup {
 	const char *store; /* STORE */
 	const char *edn;   /* memory.edn, which may be missing */
-	const char *to;    /* made 0700 where missing; must be empty */
+	const char *to;    /* made 0700; where it is there, it must be empty, and no mountpoint */
 	size_t skipped;    /* out: scratch entries that are neither file nor directory */
 };
-/* -ENOTEMPTY, -EAGAIN: it changed too fast to be caught; and what reading and writing can fail with. */
+/* -ENOTEMPTY; -EEXIST: to.partial is there; and what reading and writing can fail with. */
 int backup_make(struct backup *backup, struct err *err);
 
 #endif

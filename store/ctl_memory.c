@@ -28,9 +28,9 @@ static int find_edn(struct ctl_memory *cm, const char *edn, struct err *err)
 		cm->edn = NULL;
 	if (!cm->edn)
 		return err_set(err, -ENOMEM, "out of memory");
-	if (access(cm->edn, F_OK) && errno == ENOENT)
-		return err_set(err, -ENOENT, "%s: %s (--edn FILE says where memory.edn is)",
-			cm->edn, strerror(ENOENT));
+	/* it may well be gone where the EAV store is used alone; a name that was said should be right */
+	if (edn && access(edn, F_OK))
+		return err_set(err, -errno, "%s: %s", edn, strerror(errno));
 	return 0;
 }
 

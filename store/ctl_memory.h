@@ -13,7 +13,7 @@ struct ctl_memory {
 	struct memory *memory;
 };
 
-/* Where it is: looks for both, and opens nothing. -ENOENT: one of them is not there. */
+/* Where it is: opens nothing. -ENOENT: there is no store, or no file of that name. */
 int ctl_memory_find(struct ctl_memory *cm, const char *store, const char *edn, struct err *err);
 /* -EBUSY: it is mounted (the daemon's pid is in the text). mapping: NULL, or a file of the option's. */
 int ctl_memory_open(struct ctl_memory *cm, const char *mapping, bool read_only, struct err *err);

@@ -117,8 +117,48 @@ def test_a_backup_goes_where_nothing_is(mount, ctl, disk, small_disk):
     assert [p.name for p in disk.iterdir()] == ['there']
     assert 'no store' in ctl('backup', disk, disk / 'copy', status=2)
     small = small_disk('32k')
-    assert 'No space' in ctl('backup', m.store, small, status=2)
+    assert 'No space' in ctl('backup', m.store, small / 'copy', status=2)
     assert not list(small.iterdir())
+    (m.base / 'copy.partial').mkdir()
+    assert 'was killed' in ctl('backup', m.store, m.base / 'copy', status=2)
+    (m.base / 'copy.partial').rmdir()
+    (m.base / 'copy').mkdir()
+    ctl('backup', m.store, f'{m.base}/copy/')
+    assert sorted(os.listdir(m.base / 'copy')) == ['memory.eav', 'memory.edn']
+
+
+@pytest.mark.preload
+def test_a_backup_that_is_killed(mount, ctl, binary, build_dir):
+    """Whatever call it dies at: the copy has its name when it is whole."""
+    m = mount(TEXT)
+    (m.mnt / 'config.json').write_text('{"a": 2}')
+    counts, at, status = m.base / 'counts', 0, None
+    while status != 0:
+        at += 1
+        counts.write_bytes(b'')
+        shutil.rmtree(m.base / 'copy.partial', ignore_errors=True)
+        armed = {'LD_PRELOAD': str(build_dir / 'tests' / 'killpoint.so'), 'OUROFS_KILLPOINT': str(counts),
+                 'OUROFS_KILLPOINT_AT': str(at), 'OUROFS_KILLPOINT_SIDE': 'after'}
+        status = subprocess.run([str(binary('ourofsctl')), 'backup', str(m.store), str(m.base / 'copy')],
+                                capture_output=True, env=os.environ | armed).returncode
+        assert status in (0, -signal.SIGKILL)
+        if (m.base / 'copy').exists():
+            assert value_of(ctl('export', m.base / 'copy/memory.eav')) == value_of(TEXT.replace('{:a 1}', '{:a 2}'))
+            shutil.rmtree(m.base / 'copy')
+        else:
+            assert status != 0
+    assert at > 10
+
+
+def test_where_memory_edn_is_gone(mount, ctl):
+    m = mount(TEXT, 'mode=datalevin-only', 'force')
+    m.edn.unlink()
+    expected = value_of(TEXT)
+    assert value_of(ctl('export', m.store)) == expected
+    ctl('backup', m.store, m.base / 'copy')
+    assert os.listdir(m.base / 'copy') == ['memory.eav']
+    assert value_of(ctl('export', m.base / 'copy/memory.eav')) == expected
+    assert 'No such file' in ctl('export', '--edn', m.edn, m.store, status=2)
 
 
 # ---- export ----
