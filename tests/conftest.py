@@ -11,6 +11,7 @@ so does an exit status other than 0; no mount outlives its test.
 """
 import ctypes
 import errno
+import fcntl
 import os
 import pathlib
 import re
@@ -104,11 +105,23 @@ def mount_base(build_dir):
     base.rmdir()  # each test has emptied its own; what is left is a mount that could not be removed
 
 
+def is_locked(path):
+    """A daemon holds its store's lock until it has written everything."""
+    with path.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 @pytest.fixture
 def disk(mount_base):
-    """A fresh directory on a real disk, for tests without a mount."""
+    """A fresh directory on a real disk, for tests without a mount; or with daemons of their own."""
     path = pathlib.Path(tempfile.mkdtemp(prefix='d-', dir=mount_base))
     yield path
+    for lock in path.glob('*/lock'):
+        wait_until(lambda lock=lock: not is_locked(lock), 'ourofs to end after its unmount')
     shutil.rmtree(path)
 
 

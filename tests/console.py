@@ -3,13 +3,12 @@
 
 A line of "..." stands for any lines, "..." within a line for anything in it.
 """
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 
-from conftest import TESTS, is_mounted, wait_until
+from conftest import TESTS, is_locked, is_mounted, wait_until
 
 
 def steps_of(text):
@@ -21,15 +20,6 @@ def pattern_of(output):
     lines = re.escape(output).replace(r'\.\.\.', '...')
     lines = re.sub(r'^\.\.\.\\?\n', '(?:.*\n)*', lines, flags=re.MULTILINE)
     return lines.replace('...', '.*')
-
-
-def is_locked(path):
-    with path.open() as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def run(text, disk, binary):
