@@ -62,13 +62,14 @@ class Readers:
             thread.join()
 
 
+@pytest.mark.busy
 @pytest.mark.parametrize('listed', (False, True))
 def test_everything_at_once(mount, many, listed):
     m = mount(many, *(['control=listed'] if listed else []))
     with Writers(m), Readers(m) as readers:
         for name, word in (('.migrate', 'all'), ('.validate', 'run')):
             (m.mnt / name).write_text(word)
-        sh(m, 'find . -name "*.json" | wc -l | grep -q "^[0-9]....$"')
+        sh(m, 'find presence -name "*.json" | wc -l | grep -q "^[0-9]...$"')
         sh(m, 'grep -rl "user/name" presence | head -n 3 | wc -l | grep -q 3')
         if listed:
             sh(m, 'mkdir $BASE/copy && cp .[a-z]* $BASE/copy/ 2>/dev/null; test -s $BASE/copy/.events')
