@@ -3,7 +3,6 @@
 #include "guardian.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,10 +13,9 @@
 #include "daemon.h"
 #include "log.h"
 #include "mountpoint.h"
+#include "schema_file.h"
 
 /* ourofs(1): composes options, memory and filesystem, runs them, and unwinds in reverse. */
-
-enum { MAPPING_MAX_BYTES = 1 << 20 };
 
 struct program {
 	struct options options;
@@ -45,42 +43,12 @@ static int complain(const char *file, const struct err *err)
 
 /* ---- the pieces, in the order in which they come up ---- */
 
-static int read_mapping(const char *path, struct buf *text, struct err *err)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t len = 0;
-	int ret = 0;
-
-	if (fd < 0)
-		return err_set(err, -errno, "%s", strerror(errno));
-	do {
-		char *room = buf_reserve(text, 65536);
-		if (!room)
-			ret = err_set(err, -ENOMEM, "out of memory");
-		else if ((len = read(fd, room, 65536)) < 0)
-			ret = err_set(err, -errno, "%s", strerror(errno));
-		else if ((text->len += (size_t)len) > MAPPING_MAX_BYTES)
-			ret = err_set(err, -EFBIG, "larger than %d bytes", MAPPING_MAX_BYTES);
-	} while (!ret && len > 0);
-	close(fd);
-	return ret;
-}
-
 static int open_schema(struct program *program)
 {
 	const char *path = program->options.mapping_path;
-	struct buf text = BUF_INIT;
 	struct err err = {0};
-	int ret;
+	int ret = schema_open(&program->schema, path, &err);
 
-	if (schema_new(&program->schema, &err))
-		return complain(NULL, &err);
-	if (!path)
-		return 0;
-	ret = read_mapping(path, &text, &err);
-	if (!ret)
-		ret = schema_add(program->schema, buf_slice(&text), &err);
-	buf_release(&text);
 	return ret ? complain(path, &err) : 0;
 }
 

@@ -7,6 +7,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Not strchr: a NUL is no blank. */
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct slice slice_trim(struct slice s)
+{
+	while (s.len && is_blank(s.ptr[0]))
+		s = slice_of(s.ptr + 1, s.len - 1);
+	while (s.len && is_blank(s.ptr[s.len - 1]))
+		s.len--;
+	return s;
+}
+
 int slice_compare(struct slice a, struct slice b)
 {
 	size_t common = a.len < b.len ? a.len : b.len;

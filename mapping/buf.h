@@ -62,6 +62,8 @@ static inline bool slice_ends(struct slice s, struct slice suffix)
 
 /* Order by bytes, a prefix before what it begins: <0, 0, >0. */
 int slice_compare(struct slice a, struct slice b);
+/* Without the blanks (space, tab, CR, LF) around it. */
+struct slice slice_trim(struct slice s);
 
 void buf_release(struct buf *buf);
 static inline void buf_reset(struct buf *buf)

@@ -80,6 +80,19 @@ bool entity_id_of_name(struct slice name, struct entity_id *id)
 	return true;
 }
 
+void entity_id_text(struct buf *text, struct entity_id id)
+{
+	if (!id.member.ptr) {
+		buf_add_slice(text, id.key);
+		return;
+	}
+	buf_add_char(text, '[');
+	buf_add_slice(text, id.key);
+	buf_add_char(text, ' ');
+	buf_add_slice(text, id.member);
+	buf_add_char(text, ']');
+}
+
 void change_encode(struct buf *out, const struct change *c)
 {
 	const struct saved_record *r = &c->saved;

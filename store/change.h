@@ -42,6 +42,8 @@ struct change {
 /* The name of a document's record and of a pending change: 'D' or 'M', then the whole id. */
 void entity_id_name(struct buf *name, struct entity_id id);
 bool entity_id_of_name(struct slice name, struct entity_id *id);
+/* As people are told of it, in EDN: a key, or "[:presence/s1 \"alice\"]". */
+void entity_id_text(struct buf *text, struct entity_id id);
 
 void change_encode(struct buf *out, const struct change *change);
 /* Cuts one change off payload; it borrows payload's bytes. -EBADMSG. */

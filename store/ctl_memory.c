@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl_memory.h"
 
+#include "schema_file.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { EDN_DELAY_MS = 0, MAPPING_MAX_BYTES = 1 << 20 };
+enum { EDN_DELAY_MS = 0 };
 
 static int fail(struct err *err, const char *path)
 {
@@ -51,41 +52,27 @@ int ctl_memory_find(struct ctl_memory *cm, const char *store, const char *edn, s
 	return ret ? ret : find_edn(cm, edn, err);
 }
 
-static int read_mapping(struct schema *schema, const char *path, struct err *err)
-{
-	char *text = malloc(MAPPING_MAX_BYTES);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 || !text ? -1 : read(fd, text, MAPPING_MAX_BYTES);
-	struct err reason = {0};
-	int ret = got < 0 ? fail(err, path) : 0;
-
-	if (!ret) {
-		ret = schema_add(schema, slice_of(text, (size_t)got), &reason);
-		if (ret)
-			err_set(err, ret, "%s:%s", path, reason.text);
-	}
-	if (fd >= 0)
-		close(fd);
-	free(text);
-	return ret;
-}
-
 int ctl_memory_open(struct ctl_memory *cm, const char *mapping, bool read_only, struct err *err)
 {
-	const struct memory_options options = {
+	struct memory_options options = {
 		.edn_path = cm->edn,
 		.store_dir = cm->store,
 		.edn_delay_ms = EDN_DELAY_MS,
 		.doc_max_bytes = SIZE_MAX,
 		.read_only = read_only,
 	};
-	struct memory_options with_schema = options;
-	int ret = schema_new(&cm->schema, err);
+	struct err reason = {0};
+	char text[256];
+	int ret = schema_open(&cm->schema, mapping, &reason);
 
-	if (!ret && mapping)
-		ret = read_mapping(cm->schema, mapping, err);
-	with_schema.schema = cm->schema;
-	return ret ? ret : memory_open(&cm->memory, &with_schema, err);
+	if (ret)
+		return err_set(err, ret, "%s%s%s", mapping ? mapping : "",
+			!mapping      ? ""
+			: reason.line ? ":"
+				      : ": ",
+			err_describe(&reason, text, sizeof(text)));
+	options.schema = cm->schema;
+	return memory_open(&cm->memory, &options, err);
 }
 
 int ctl_memory_close(struct ctl_memory *cm, struct err *err)

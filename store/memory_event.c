@@ -37,14 +37,12 @@ static void add_key(struct memory *m, struct slice path, struct buf *out)
 	if (path_parse(m->options.schema, path, &place, NULL) || !place.key.len) {
 		buf_add_char(out, '/');
 		buf_add_slice(out, path);
-	} else if (place.kind == PATH_MEMBER) {
-		buf_add_char(out, '[');
-		buf_add_slice(out, buf_slice(&place.key));
-		buf_add_char(out, ' ');
-		buf_add_slice(out, buf_slice(&place.member));
-		buf_add_char(out, ']');
 	} else {
-		buf_add_slice(out, buf_slice(&place.key));
+		struct entity_id id = {.key = buf_slice(&place.key)};
+
+		if (place.kind == PATH_MEMBER)
+			id.member = buf_slice(&place.member);
+		entity_id_text(out, id);
 	}
 	path_place_release(&place);
 }

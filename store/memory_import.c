@@ -30,14 +30,7 @@ static int tell(const struct import *im, enum memory_import_kind kind, struct en
 	im->options->count[kind]++;
 	if (!im->options->fn)
 		return 0;
-	if (id.member.ptr)
-		buf_add_char(&text, '[');
-	buf_add_slice(&text, id.key);
-	if (id.member.ptr) {
-		buf_add_char(&text, ' ');
-		buf_add_slice(&text, id.member);
-		buf_add_char(&text, ']');
-	}
+	entity_id_text(&text, id);
 	ret = buf_error(&text);
 	if (!ret)
 		im->options->fn(im->options->context, kind, buf_slice(&text));

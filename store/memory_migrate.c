@@ -277,21 +277,6 @@ static int stop(struct memory *m, struct err *err)
 	return 0;
 }
 
-/* Not strchr: a NUL is no blank. */
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static struct slice trim(struct slice word)
-{
-	while (word.len && is_blank(word.ptr[word.len - 1]))
-		word.len--;
-	while (word.len && is_blank(word.ptr[0]))
-		word = slice_of(word.ptr + 1, word.len - 1);
-	return word;
-}
-
 int memory_migrate(struct memory *m, struct slice word, struct err *err)
 {
 	struct migration *g = m->migration;
@@ -301,7 +286,7 @@ int memory_migrate(struct memory *m, struct slice word, struct err *err)
 		return err_set(err, -EROFS, "mounted read-only");
 	if (memchr(word.ptr, '\0', word.len))
 		return err_set(err, -EINVAL, "there is a NUL byte in it");
-	word = trim(word);
+	word = slice_trim(word);
 	pthread_mutex_lock(&g->mutex);
 	if (slice_equal(word, SLICE_LITERAL("pause")))
 		ret = pause_or_resume(m, RUNNING, PAUSED, err);

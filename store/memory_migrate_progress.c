@@ -39,6 +39,7 @@ void migration_set(struct migration *g, enum migration_state state)
 static void add_failure(struct migration *g, const struct agree_failure *failure)
 {
 	struct memory_migration_failure *to;
+	struct buf text = BUF_INIT;
 	struct entity_id id;
 
 	if (g->seen.failure_count == MIGRATION_FAILURES_MAX)
@@ -46,8 +47,9 @@ static void add_failure(struct migration *g, const struct agree_failure *failure
 	to = &g->seen.failures[g->seen.failure_count++];
 	if (!entity_id_of_name(failure->name, &id))
 		id = (struct entity_id){.key = failure->name};
-	snprintf(to->key, sizeof(to->key), id.member.ptr ? "[%.*s %.*s]" : "%.*s", (int)id.key.len,
-		id.key.ptr, (int)id.member.len, id.member.ptr);
+	entity_id_text(&text, id);
+	snprintf(to->key, sizeof(to->key), "%.*s", (int)text.len, text.ptr);
+	buf_release(&text);
 	snprintf(to->error, sizeof(to->error), "%s", strerror(-failure->ret));
 }
 

@@ -223,17 +223,10 @@ static int describe(struct memory *m, struct slice path, struct buf *key, const 
 	ret = doc_id(m, node, &doc);
 	if (!ret)
 		ret = source_of(m, &doc, source);
-	if (!ret && doc.id.member.ptr) {
-		buf_add_char(key, '[');
-		buf_add_slice(key, doc.id.key);
-		buf_add_char(key, ' ');
-		buf_add_slice(key, doc.id.member);
-		buf_add_char(key, ']');
-	} else if (!ret) {
-		buf_add_slice(key, doc.id.key);
-	}
-	if (!ret)
+	if (!ret) {
+		entity_id_text(key, doc.id);
 		*type = memory_type_of(m, &doc);
+	}
 	doc_release(&doc);
 	return ret ? ret : buf_error(key);
 }

@@ -43,14 +43,7 @@ static char *key_text(struct entity_id id)
 {
 	struct buf text = BUF_INIT;
 
-	if (id.member.ptr)
-		buf_add_char(&text, '[');
-	buf_add_slice(&text, id.key);
-	if (id.member.ptr) {
-		buf_add_char(&text, ' ');
-		buf_add_slice(&text, id.member);
-		buf_add_char(&text, ']');
-	}
+	entity_id_text(&text, id);
 	return text_of(&text);
 }
 
@@ -207,7 +200,7 @@ static int begin(struct validator *v, struct err *err)
 	return ret;
 }
 
-/* A leading colon and blanks behind are as good in all of the words. */
+/* Blanks behind it are as good. */
 static bool is_word(struct slice text, const char *word)
 {
 	while (text.len && memchr(" \t\r\n", text.ptr[text.len - 1], 4))

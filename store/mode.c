@@ -16,30 +16,15 @@ const struct mode_row *mode_row(enum mode mode)
 	return &ROWS[mode];
 }
 
-/* Not strchr: a NUL is no blank. */
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static struct slice trim(struct slice word)
-{
-	while (word.len && is_blank(word.ptr[0]))
-		word = slice_of(word.ptr + 1, word.len - 1);
-	while (word.len && is_blank(word.ptr[word.len - 1]))
-		word.len--;
-	return word;
-}
-
 int mode_of_word(struct slice word, enum mode *mode, bool *force)
 {
 	const struct slice prefix = SLICE_LITERAL("force ");
 	bool forced;
 
-	word = trim(word);
+	word = slice_trim(word);
 	forced = force && slice_starts(word, prefix);
 	if (forced)
-		word = trim(slice_of(word.ptr + prefix.len, word.len - prefix.len));
+		word = slice_trim(slice_of(word.ptr + prefix.len, word.len - prefix.len));
 	if (word.len && word.ptr[0] == ':')
 		word = slice_of(word.ptr + 1, word.len - 1);
 	for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {

@@ -179,6 +179,17 @@ def test_export(mount, ctl, mode, mounted):
     assert 'of the store itself' in ctl('export', m.store, m.edn, status=2)
 
 
+def test_a_mapping_file(mount, ctl):
+    m = mount('{:x/y {:a 1}}')
+    m.unmount()
+    mapping = m.base / 'map.edn'
+    mapping.write_text('{"x/**" {:type x :shape :collection}}')
+    assert value_of(ctl('export', '--mapping', mapping, m.store)) == value_of('{:x/y {:a 1}}')
+    mapping.write_text('{"x/**" {:type}}')
+    assert re.search(r'map\.edn:1:\d+: ', ctl('export', '--mapping', mapping, m.store, status=2))
+    assert 'map.edn: No such file' in ctl('export', '--mapping', f'{m.base}/no/map.edn', m.store, status=2)
+
+
 def test_export_to_a_full_disk(mount, ctl, small_disk):
     m = mount(TEXT)
     small = small_disk('64k')
