@@ -9,8 +9,7 @@
  * (memory_walk.c). Each chunk is compared, under memory.lock in short pieces, and written without it, while
  * another thread compares the next one.
  *
- *	struct walk walk = {.m = m, .agree = &agree, .names = &names};
- *	ret = walk_begin(&walk, 0);
+ *	ret = walk_begin(&walk, m, &agree, &names, 0);
  *	while (!ret && walk_more(&walk))
  *		ret = walk_step(&walk, write, context, &err);	// write: on the flush thread, chunk_write
  *	walk_end(&walk);
@@ -36,12 +35,13 @@ struct agree_source {
 struct chunk {
 	struct memory *m;
 	struct agree *agree;
+	const struct names *names;
 	struct arena arena;
 	struct eav_item *items;
 	struct agree_source *sources; /* of each item; text.ptr NULL: it is made */
 	size_t count;
 	size_t bytes;
-	size_t from, to;                /* of the names */
+	size_t from, to;                /* of names */
 	uint64_t sequence;              /* the memory's, when the first of them was compared */
 	struct buf adopted;             /* changes of what the EAV store is ahead with */
 	struct agree_failure *failures; /* of a tolerant agree */
@@ -55,16 +55,15 @@ int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name)
 /* Makes the item, which takes the longest: without memory.lock. */
 int agree_make(struct chunk *chunk, size_t i);
 
+/* The walk's own. Zeroed, it has ended. */
 struct walk {
-	struct memory *m;
-	struct agree *agree;
-	const struct names *names;
-	/* the walk's own */
-	struct chunk chunk; /* the one that is compared, from walk_begin on */
+	struct chunk chunk; /* the one that is compared */
 	int ret;            /* of that */
 };
 
-int walk_begin(struct walk *walk, size_t from);
+/* With the name `from`. */
+int walk_begin(struct walk *walk, struct memory *m, struct agree *agree, const struct names *names,
+	size_t from);
 bool walk_more(const struct walk *walk);
 /* write takes one chunk to the EAV store, which is then done and released. */
 typedef int walk_write_fn(void *context, struct chunk *chunk, struct err *err);
@@ -72,6 +71,6 @@ int walk_step(struct walk *walk, walk_write_fn *write, void *context, struct err
 void walk_end(struct walk *walk);
 
 /* The flush thread's, or where that does not run. */
-int chunk_write(struct chunk *chunk, const struct names *names, struct err *err);
+int chunk_write(struct chunk *chunk, struct err *err);
 
 #endif

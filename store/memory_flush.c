@@ -214,7 +214,7 @@ static void run_job(struct memory *m, const struct err *err)
 		job->ret = check(m, job);
 		break;
 	case JOB_CHUNK:
-		job->ret = chunk_write(job->chunk, job->names, &job->err);
+		job->ret = chunk_write(job->chunk, &job->err);
 		break;
 	case JOB_CLOSE:
 		job->ret = close_eav(m, &job->err);

@@ -45,8 +45,7 @@ struct pending {
 struct flush_job {
 	enum { JOB_BRING_UP, JOB_CHECK, JOB_CHUNK, JOB_CLOSE } kind;
 	bool migrate;
-	struct chunk *chunk; /* of JOB_CHUNK, with what it was made of */
-	const struct names *names;
+	struct chunk *chunk; /* of JOB_CHUNK */
 	int ret;
 	struct err err;
 	size_t differ; /* of JOB_CHECK: entities, and one of them */
@@ -344,6 +343,12 @@ int memory_worker_start(struct memory *m, struct err *err);
 int memory_worker_stop(struct memory *m, struct err *err);
 /* memory.edn as it stands, or from (a file that has no name any more), is merged. Without locks. */
 int memory_merge(struct memory *m, const char *from, struct err *err);
+/*
+ * Calls fn under the writer's lock, between telling the listener that an adoption begins and that it ends: it
+ * holds readers up in between.
+ */
+typedef int memory_adopt_fn(void *context, struct err *err);
+int memory_adopt(struct memory *m, memory_adopt_fn *fn, void *context, struct err *err);
 /* Keeps a value that lost as STORE/conflicts/<path>. */
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text);
 /* Moves memory.edn to memory.edn.bad-<time>, or writes a copy there and leaves it where it is. */

@@ -93,9 +93,10 @@ static int settle(struct merge *merge, struct err *err)
 	return ret ? ret : buf_error(&merge->lacks);
 }
 
-/* from: theirs is not the file that stands at memory.edn's name. */
-static int merge_locked(struct merge *merge, const char *from, struct err *err)
+static int merge_locked(void *context, struct err *err)
 {
+	struct merge *merge = context;
+	bool from = merge->from_elsewhere;
 	struct memory *m = merge->m;
 	struct ednfile *before = m->file;
 	struct ednfile_info info;
@@ -117,24 +118,6 @@ static int merge_locked(struct merge *merge, const char *from, struct err *err)
 	ednfile_info(m->file, &info);
 	m->default_mode = info.exists ? info.mode & 0666 : m->default_mode;
 	m->rewrite_wanted = from || merge->standing.count > 0;
-	return ret;
-}
-
-/* The listener holds readers up in between. */
-static int merge_told(struct merge *merge, const char *from, struct err *err)
-{
-	struct memory *m = merge->m;
-	int ret;
-
-	pthread_mutex_lock(&m->adoption_lock);
-	if (m->adoption)
-		m->adoption(m->adoption_context, MEMORY_ADOPTION_BEGINS);
-	pthread_rwlock_wrlock(&m->lock);
-	ret = merge_locked(merge, from, err);
-	pthread_rwlock_unlock(&m->lock);
-	if (m->adoption)
-		m->adoption(m->adoption_context, MEMORY_ADOPTION_ENDS);
-	pthread_mutex_unlock(&m->adoption_lock);
 	return ret;
 }
 
@@ -225,7 +208,7 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 {
 	struct ednfile_options options = {
 		.max_depth = EDN_LOAD_DEPTH, .schema = m->options.schema, .exactly = from != NULL};
-	struct merge merge = {.m = m};
+	struct merge merge = {.m = m, .from_elsewhere = from != NULL};
 	double start_ms = memory_clock_ms();
 	struct hash128 hash = {0};
 	int ret = ednfile_open(&merge.theirs, from ? from : m->edn_path, &options, err);
@@ -247,7 +230,7 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 	if (!ret)
 		ret = compare_shared(&merge);
 	if (!ret)
-		ret = merge_told(&merge, from, err);
+		ret = memory_adopt(m, merge_locked, &merge, err);
 	if (!ret) {
 		if (!merge.own) {
 			count_outside(&merge);
@@ -263,6 +246,22 @@ out:
 	merge_release(&merge);
 	if (ret && err && !err->code)
 		err_set(err, ret, "cannot merge: %s", strerror(-ret));
+	return ret;
+}
+
+int memory_adopt(struct memory *m, memory_adopt_fn *fn, void *context, struct err *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&m->adoption_lock);
+	if (m->adoption)
+		m->adoption(m->adoption_context, MEMORY_ADOPTION_BEGINS);
+	pthread_rwlock_wrlock(&m->lock);
+	ret = fn(context, err);
+	pthread_rwlock_unlock(&m->lock);
+	if (m->adoption)
+		m->adoption(m->adoption_context, MEMORY_ADOPTION_ENDS);
+	pthread_mutex_unlock(&m->adoption_lock);
 	return ret;
 }
 

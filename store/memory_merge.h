@@ -20,6 +20,7 @@
 struct merge {
 	struct memory *m;
 	struct ednfile *theirs;
+	bool from_elsewhere;     /* it is not the file that stands at memory.edn's name */
 	struct buf found;        /* theirs as it was, when it is to be kept whole */
 	struct buf lacks;        /* changes that adopt what theirs lacks: first, they make way */
 	struct buf payload;      /* all other changes */

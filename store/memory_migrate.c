@@ -55,7 +55,7 @@ static int write_chunk(void *context, struct chunk *chunk, struct err *err)
 {
 	struct run *run = context;
 	struct migration *g = run->m->migration;
-	struct flush_job job = {.kind = JOB_CHUNK, .chunk = chunk, .names = &g->plan.names};
+	struct flush_job job = {.kind = JOB_CHUNK, .chunk = chunk};
 	size_t skipped = migration_skipped(chunk); /* those are told before it is written */
 	int ret = 0;
 
@@ -122,14 +122,14 @@ static int work(struct run *run, struct err *err)
 	struct memory *m = run->m;
 	struct migration *g = m->migration;
 	struct agree agree = {.migrate = true, .tolerant = true};
-	struct walk walk = {.m = m, .agree = &agree, .names = &g->plan.names};
+	struct walk walk = {0};
 	int ret = g->planned ? 0 : make_plan(run, err);
 
 	if (ret)
 		return ret;
 	tell_start(run);
 	atomic_store(&m->flush.notes, true);
-	ret = walk_begin(&walk, g->at);
+	ret = walk_begin(&walk, m, &agree, &g->plan.names, g->at);
 	while (!ret && walk_more(&walk) && goes_on(run))
 		ret = walk_step(&walk, write_chunk, run, err);
 	walk_end(&walk);

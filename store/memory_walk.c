@@ -32,7 +32,7 @@ static bool is_open(struct memory *m)
 }
 
 /* Under memory.lock, from chunk->to on. */
-static int compare_piece(struct chunk *chunk, const struct names *names, size_t end)
+static int compare_piece(struct chunk *chunk, size_t end)
 {
 	struct eav_reader reader;
 	int ret = is_open(chunk->m) ? eav_read_begin(chunk->m->eav.store, &reader) : -ENODEV;
@@ -40,7 +40,7 @@ static int compare_piece(struct chunk *chunk, const struct names *names, size_t 
 	if (ret)
 		return ret;
 	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES) {
-		struct slice name = names_at(names, chunk->to++);
+		struct slice name = names_at(chunk->names, chunk->to++);
 
 		ret = agree_one(chunk, &reader, name);
 		if (ret && chunk->agree->tolerant)
@@ -73,10 +73,10 @@ static int make_items(struct chunk *chunk, size_t i)
 }
 
 /* Nobody who saves waits for more than a piece. */
-static int compare_chunk(struct chunk *chunk, const struct names *names)
+static int compare_chunk(struct chunk *chunk)
 {
 	struct memory *m = chunk->m;
-	size_t end = chunk->from + at_most(names->count - chunk->from, CHUNK_ENTITIES);
+	size_t end = chunk->from + at_most(chunk->names->count - chunk->from, CHUNK_ENTITIES);
 	int ret = 0;
 
 	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES) {
@@ -85,8 +85,7 @@ static int compare_chunk(struct chunk *chunk, const struct names *names)
 		pthread_rwlock_rdlock(&m->lock);
 		if (chunk->to == chunk->from)
 			chunk->sequence = m->sequence;
-		ret = compare_piece(chunk, names,
-			chunk->to + at_most(end - chunk->to, PIECE_ENTITIES));
+		ret = compare_piece(chunk, chunk->to + at_most(end - chunk->to, PIECE_ENTITIES));
 		pthread_rwlock_unlock(&m->lock);
 		if (!ret)
 			ret = make_items(chunk, made);
@@ -101,15 +100,16 @@ static void *compare(void *context)
 
 	chunk->items = arena_alloc(&chunk->arena, CHUNK_ENTITIES * sizeof(*chunk->items));
 	chunk->sources = arena_alloc(&chunk->arena, CHUNK_ENTITIES * sizeof(*chunk->sources));
-	walk->ret = chunk->items && chunk->sources ? compare_chunk(chunk, walk->names) : -ENOMEM;
+	walk->ret = chunk->items && chunk->sources ? compare_chunk(chunk) : -ENOMEM;
 	return NULL;
 }
 
 /* ---- writing ---- */
 
 /* What was saved since it was compared is not to be overwritten: then it is compared again. */
-static int adopt_locked(struct chunk *chunk, const struct names *names, struct err *err)
+static int adopt_locked(void *context, struct err *err)
 {
+	struct chunk *chunk = context;
 	struct memory *m = chunk->m;
 	int ret = 0;
 
@@ -120,28 +120,11 @@ static int adopt_locked(struct chunk *chunk, const struct names *names, struct e
 		chunk->to = chunk->from;
 		chunk->failures = NULL;
 		buf_reset(&chunk->adopted);
-		ret = compare_piece(chunk, names, end);
+		ret = compare_piece(chunk, end);
 	}
 	if (ret || !chunk->adopted.len)
 		return ret;
 	return memory_commit_payload(m, JOURNAL_ADOPTION, &chunk->adopted, memory_now(), err);
-}
-
-static int adopt_chunk(struct chunk *chunk, const struct names *names, struct err *err)
-{
-	struct memory *m = chunk->m;
-	int ret;
-
-	pthread_mutex_lock(&m->adoption_lock);
-	if (m->adoption)
-		m->adoption(m->adoption_context, MEMORY_ADOPTION_BEGINS);
-	pthread_rwlock_wrlock(&m->lock);
-	ret = adopt_locked(chunk, names, err);
-	pthread_rwlock_unlock(&m->lock);
-	if (m->adoption)
-		m->adoption(m->adoption_context, MEMORY_ADOPTION_ENDS);
-	pthread_mutex_unlock(&m->adoption_lock);
-	return ret;
 }
 
 /* Of what was flushed since the chunk was compared, the EAV store has the newer value. */
@@ -180,7 +163,7 @@ static int write_items(struct chunk *chunk, size_t from, size_t count, struct er
 	return ret ? ret : write_items(chunk, from + count / 2, count - count / 2, err);
 }
 
-int chunk_write(struct chunk *chunk, const struct names *names, struct err *err)
+int chunk_write(struct chunk *chunk, struct err *err)
 {
 	int ret;
 
@@ -189,7 +172,7 @@ int chunk_write(struct chunk *chunk, const struct names *names, struct err *err)
 	drop_flushed(chunk);
 	ret = write_items(chunk, 0, chunk->count, err);
 	if (!ret && chunk->adopted.len)
-		ret = adopt_chunk(chunk, names, err);
+		ret = memory_adopt(chunk->m, adopt_locked, chunk, err);
 	return ret;
 }
 
@@ -203,12 +186,17 @@ static void release_chunk(struct chunk *chunk)
 
 static void next_chunk(struct walk *walk, size_t from)
 {
-	walk->chunk = (struct chunk){.m = walk->m, .agree = walk->agree, .from = from, .to = from};
+	struct chunk *last = &walk->chunk;
+
+	walk->chunk = (struct chunk){
+		.m = last->m, .agree = last->agree, .names = last->names, .from = from, .to = from};
 	walk->ret = 0;
 }
 
-int walk_begin(struct walk *walk, size_t from)
+int walk_begin(struct walk *walk, struct memory *m, struct agree *agree, const struct names *names,
+	size_t from)
 {
+	walk->chunk = (struct chunk){.m = m, .agree = agree, .names = names};
 	next_chunk(walk, from);
 	if (walk_more(walk))
 		compare(walk);
@@ -217,7 +205,7 @@ int walk_begin(struct walk *walk, size_t from)
 
 bool walk_more(const struct walk *walk)
 {
-	return walk->chunk.from < walk->names->count;
+	return walk->chunk.from < walk->chunk.names->count;
 }
 
 int walk_step(struct walk *walk, walk_write_fn *write, void *context, struct err *err)
@@ -260,13 +248,14 @@ static bool is_closing(struct memory *m)
 
 static int write_here(void *context, struct chunk *chunk, struct err *err)
 {
-	return chunk_write(chunk, context, err);
+	(void)context;
+	return chunk_write(chunk, err);
 }
 
 int memory_agree(struct memory *m, struct agree *agree, struct err *err)
 {
 	struct names names = {0};
-	struct walk walk = {.m = m, .agree = agree, .names = &names};
+	struct walk walk = {0};
 	struct eav_stat stat;
 	int ret = eav_stat(m->eav.store, &stat);
 
@@ -276,9 +265,9 @@ int memory_agree(struct memory *m, struct agree *agree, struct err *err)
 	if (!ret)
 		ret = names_gather(&names, m, NULL);
 	if (!ret)
-		ret = walk_begin(&walk, 0);
+		ret = walk_begin(&walk, m, agree, &names, 0);
 	while (!ret && walk_more(&walk)) {
-		ret = walk_step(&walk, write_here, &names, err);
+		ret = walk_step(&walk, write_here, NULL, err);
 		if (!ret && is_closing(m))
 			ret = -ECANCELED;
 	}
