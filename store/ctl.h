@@ -41,6 +41,9 @@ struct ctl_command {
 
 /* "ourofsctl: cause" on stderr. */
 void ctl_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The status of a command that returned ret: a failure is complained of. */
+struct err;
+enum ctl_status ctl_end(int ret, const struct err *err);
 /* The text itself, with '?' for control bytes: keys may hold what a terminal would obey. Returns it. */
 char *ctl_printable(char *text);
 

@@ -22,8 +22,5 @@ enum ctl_status ctl_backup(const struct ctl_args *args)
 				backup.skipped);
 	}
 	ctl_memory_close(&cm, NULL);
-	if (!ret)
-		return CTL_FINE;
-	ctl_complain("%s", err.text);
-	return CTL_FAILED;
+	return ctl_end(ret, &err);
 }

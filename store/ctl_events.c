@@ -50,8 +50,5 @@ enum ctl_status ctl_events(const struct ctl_args *args)
 	}
 	free(path);
 	ctl_mount_release(&mount);
-	if (!ret)
-		return CTL_FINE;
-	ctl_complain("%s", err.text);
-	return CTL_FAILED;
+	return ctl_end(ret, &err);
 }

@@ -126,8 +126,5 @@ enum ctl_status ctl_export(const struct ctl_args *args)
 	else if (!ret)
 		fwrite(text.ptr, 1, text.len, stdout); /* main looks whether it went well */
 	buf_release(&text);
-	if (!ret)
-		return CTL_FINE;
-	ctl_complain("%s", err.text);
-	return CTL_FAILED;
+	return ctl_end(ret, &err);
 }

@@ -2,14 +2,8 @@
 #include "ctl.h"
 #include "ctl_mount.h"
 
-#include <signal.h>
+#include <errno.h>
 #include <stdio.h>
-#include <string.h>
-
-static bool is(const cJSON *migration, const char *state)
-{
-	return strcmp(ctl_json_text(migration, "state"), state) == 0;
-}
 
 static void print_failures(const cJSON *migration)
 {
@@ -26,7 +20,7 @@ static void print_summary(const cJSON *migration)
 
 	ctl_number(ctl_json_number(migration, "done"), done);
 	ctl_number(ctl_json_number(migration, "total"), total);
-	if (is(migration, "idle")) {
+	if (ctl_json_is(migration, "state", "idle")) {
 		printf("no migration since the mount; all, for one, begins it\n");
 		return;
 	}
@@ -44,45 +38,12 @@ static void print_summary(const cJSON *migration)
 }
 
 /* Whoever looks on may go: the daemon does the work. */
-static void leave(struct ctl_progress *progress, const struct ctl_mount *mount)
+static void leave(const struct ctl_mount *mount)
 {
-	ctl_progress_end(progress);
 	printf("the migration goes on: ourofsctl migrate %s shows how far it is, "
 	       "ourofsctl migrate %s stop ends it\n",
 		mount->root, mount->root);
-	fflush(stdout);
-	signal(SIGINT, SIG_DFL);
-	raise(SIGINT);
-}
-
-static int wait_for_end(const struct ctl_mount *mount, bool quiet, cJSON **migration,
-	struct err *err)
-{
-	struct ctl_progress progress;
-	int ret;
-
-	ctl_progress_begin(&progress);
-	for (;;) {
-		const cJSON *left;
-
-		cJSON_Delete(*migration);
-		ret = ctl_mount_json(mount, ".migrate", migration, err);
-		if (ret || (!is(*migration, "running") && !is(*migration, "paused")))
-			break;
-		left = cJSON_GetObjectItemCaseSensitive(*migration, "left_s");
-		if (!quiet)
-			ctl_progress_show(&progress,
-				is(*migration, "paused") ? "paused" : "migrating",
-				ctl_json_number(*migration, "done") +
-					ctl_json_number(*migration, "failed"),
-				ctl_json_number(*migration, "total"),
-				ctl_json_number(*migration, "rate"),
-				cJSON_IsNumber(left) ? left->valuedouble : -1);
-		if (ctl_progress_pause())
-			leave(&progress, mount);
-	}
-	ctl_progress_end(&progress);
-	return ret;
+	ctl_interrupted();
 }
 
 /* One that does the same already is as good as a new one. */
@@ -90,8 +51,8 @@ static int begin(const struct ctl_mount *mount, const char *what, struct err *er
 {
 	cJSON *migration = NULL;
 	int ret = ctl_mount_json(mount, ".migrate", &migration, err);
-	bool same = !ret && is(migration, "running") &&
-		    strcmp(ctl_json_text(migration, "what"), what) == 0;
+	bool same = !ret && ctl_json_is(migration, "state", "running") &&
+		    ctl_json_is(migration, "what", what);
 
 	cJSON_Delete(migration);
 	return ret || same ? ret : ctl_mount_write(mount, ".migrate", what, err);
@@ -103,7 +64,7 @@ static enum ctl_status tell(const cJSON *migration, bool json)
 		ctl_json_print(migration);
 	else
 		print_summary(migration);
-	if (is(migration, "failed"))
+	if (ctl_json_is(migration, "state", "failed"))
 		return CTL_FAILED;
 	return ctl_json_number(migration, "failed") > 0 ? CTL_WRONG : CTL_FINE;
 }
@@ -111,6 +72,7 @@ static enum ctl_status tell(const cJSON *migration, bool json)
 enum ctl_status ctl_migrate(const struct ctl_args *args)
 {
 	bool json = args->given[CTL_JSON];
+	const struct ctl_wait wait = {".migrate", "migrating", "done", json};
 	enum ctl_status status = CTL_FAILED;
 	struct ctl_mount mount;
 	struct err err = {0};
@@ -121,9 +83,11 @@ enum ctl_status ctl_migrate(const struct ctl_args *args)
 		ret = begin(&mount, args->operands[1], &err);
 	if (!ret)
 		ret = args->given[CTL_MIGRATE_WAIT]
-			      ? wait_for_end(&mount, json, &migration, &err)
+			      ? ctl_wait_for_end(&mount, &wait, &migration, &err)
 			      : ctl_mount_json(&mount, ".migrate", &migration, &err);
-	if (!ret)
+	if (ret == -EINTR)
+		leave(&mount);
+	else if (!ret)
 		status = tell(migration, json);
 	else
 		ctl_complain("%s", err.text);

@@ -3,7 +3,6 @@
 #include "ctl_mount.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static int switch_to(const struct ctl_mount *mount, const char *word, bool force, struct err *err)
 {
@@ -38,10 +37,7 @@ enum ctl_status ctl_mode(const struct ctl_args *args)
 	if (!ret)
 		ret = show(&mount, args->given[CTL_JSON], &err);
 	ctl_mount_release(&mount);
-	if (!ret)
-		return CTL_FINE;
-	ctl_complain("%s", err.text);
-	return CTL_FAILED;
+	return ctl_end(ret, &err);
 }
 
 enum ctl_status ctl_sync(const struct ctl_args *args)
@@ -53,8 +49,5 @@ enum ctl_status ctl_sync(const struct ctl_args *args)
 	if (!ret)
 		ret = ctl_mount_write(&mount, ".sync", "1\n", &err);
 	ctl_mount_release(&mount);
-	if (!ret)
-		return CTL_FINE;
-	ctl_complain("%s", err.text);
-	return CTL_FAILED;
+	return ctl_end(ret, &err);
 }

@@ -224,6 +224,11 @@ const char *ctl_json_text(const cJSON *json, const char *name)
 	return text ? ctl_printable(text) : "";
 }
 
+bool ctl_json_is(const cJSON *json, const char *name, const char *text)
+{
+	return strcmp(ctl_json_text(json, name), text) == 0;
+}
+
 void ctl_json_print(const cJSON *json)
 {
 	char *text = cJSON_Print(json);

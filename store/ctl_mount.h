@@ -53,4 +53,21 @@ void ctl_progress_end(struct ctl_progress *progress);
 /* Waits a fifth of a second. True: interrupted (SIGINT). */
 bool ctl_progress_pause(void);
 
+/* Is the member of that name that text? */
+bool ctl_json_is(const cJSON *json, const char *name, const char *text);
+/*
+ * Reads a control file until its "state" is neither running nor paused, and shows how far it is: *json is the
+ * last reading. -EINTR: interrupted; what was shown is gone.
+ */
+struct ctl_wait {
+	const char *file; /* ".migrate" */
+	const char *what; /* "migrating" */
+	const char *done; /* the member that counts towards "total" */
+	bool quiet;
+};
+int ctl_wait_for_end(const struct ctl_mount *mount, const struct ctl_wait *wait, cJSON **json,
+	struct err *err);
+/* As an interrupt ends a program that does not heed it. */
+void ctl_interrupted(void);
+
 #endif

@@ -120,3 +120,47 @@ bool ctl_progress_pause(void)
 	nanosleep(&pause, NULL);
 	return was_interrupted;
 }
+
+/* ---- until something has ended ---- */
+
+static void show(struct ctl_progress *progress, const struct ctl_wait *wait, const cJSON *json)
+{
+	const cJSON *left = cJSON_GetObjectItemCaseSensitive(json, "left_s");
+	bool paused = ctl_json_is(json, "state", "paused");
+
+	ctl_progress_show(progress, paused ? "paused" : wait->what,
+		ctl_json_number(json, wait->done) + ctl_json_number(json, "failed"),
+		ctl_json_number(json, "total"), ctl_json_number(json, "rate"),
+		cJSON_IsNumber(left) ? left->valuedouble : -1);
+}
+
+int ctl_wait_for_end(const struct ctl_mount *mount, const struct ctl_wait *wait, cJSON **json,
+	struct err *err)
+{
+	struct ctl_progress progress;
+	int ret;
+
+	ctl_progress_begin(&progress);
+	for (;;) {
+		cJSON_Delete(*json);
+		ret = ctl_mount_json(mount, wait->file, json, err);
+		if (ret || (!ctl_json_is(*json, "state", "running") &&
+				   !ctl_json_is(*json, "state", "paused")))
+			break;
+		if (!wait->quiet)
+			show(&progress, wait, *json);
+		if (ctl_progress_pause()) {
+			ret = err_set(err, -EINTR, "interrupted");
+			break;
+		}
+	}
+	ctl_progress_end(&progress);
+	return ret;
+}
+
+void ctl_interrupted(void)
+{
+	fflush(stdout);
+	signal(SIGINT, SIG_DFL);
+	raise(SIGINT);
+}

@@ -3,46 +3,7 @@
 #include "ctl_mount.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
-
-static bool is(const cJSON *validation, const char *state)
-{
-	return strcmp(ctl_json_text(validation, "state"), state) == 0;
-}
-
-/* Whoever looks on goes, and with him the reason for it. */
-static void leave(struct ctl_progress *progress, const struct ctl_mount *mount)
-{
-	ctl_progress_end(progress);
-	ctl_mount_write(mount, ".validate", "stop", NULL);
-	signal(SIGINT, SIG_DFL);
-	raise(SIGINT);
-}
-
-static int wait_for_end(const struct ctl_mount *mount, bool quiet, cJSON **validation,
-	struct err *err)
-{
-	struct ctl_progress progress;
-	int ret;
-
-	ctl_progress_begin(&progress);
-	for (;;) {
-		cJSON_Delete(*validation);
-		ret = ctl_mount_json(mount, ".validate", validation, err);
-		if (ret || !is(*validation, "running"))
-			break;
-		if (!quiet)
-			ctl_progress_show(&progress, "comparing",
-				ctl_json_number(*validation, "compared"),
-				ctl_json_number(*validation, "total"), 0, -1);
-		if (ctl_progress_pause())
-			leave(&progress, mount);
-	}
-	ctl_progress_end(&progress);
-	return ret;
-}
 
 /* "only_edn": what the mount calls it is near enough to English. */
 static void print_kind(const char *kind)
@@ -85,7 +46,7 @@ static enum ctl_status tell(const cJSON *validation, bool json)
 
 	if (json) {
 		ctl_json_print(validation);
-	} else if (!is(validation, "done")) {
+	} else if (!ctl_json_is(validation, "state", "done")) {
 		ctl_complain("the comparison was not completed (%s)%s%s",
 			ctl_json_text(validation, "state"),
 			*ctl_json_text(validation, "error") ? ": " : "",
@@ -97,12 +58,15 @@ static enum ctl_status tell(const cJSON *validation, bool json)
 			differences > 1 ? "differences" : "difference");
 		print_findings(validation);
 	}
-	return !is(validation, "done") ? CTL_FAILED : differences > 0 ? CTL_WRONG : CTL_FINE;
+	return !ctl_json_is(validation, "state", "done") ? CTL_FAILED
+	       : differences > 0                         ? CTL_WRONG
+							 : CTL_FINE;
 }
 
 enum ctl_status ctl_validate(const struct ctl_args *args)
 {
 	bool json = args->given[CTL_JSON];
+	const struct ctl_wait wait = {".validate", "comparing", "compared", json};
 	enum ctl_status status = CTL_FAILED;
 	struct ctl_mount mount;
 	struct err err = {0};
@@ -115,11 +79,16 @@ enum ctl_status ctl_validate(const struct ctl_args *args)
 		ret = ret == -EBUSY ? 0 : ret;
 	}
 	if (!ret)
-		ret = wait_for_end(&mount, json, &validation, &err);
-	if (!ret)
-		status = tell(validation, json);
-	else
+		ret = ctl_wait_for_end(&mount, &wait, &validation, &err);
+	/* whoever looks on goes, and with him the reason for it */
+	if (ret == -EINTR) {
+		ctl_mount_write(&mount, ".validate", "stop", NULL);
+		ctl_interrupted();
+	} else if (ret) {
 		ctl_complain("%s", err.text);
+	} else {
+		status = tell(validation, json);
+	}
 	cJSON_Delete(validation);
 	ctl_mount_release(&mount);
 	return status;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ctl.h"
+#include "err.h"
 
 /* The tool beside the mount: for files and stores, where nothing is mounted, and for a mount. */
 
@@ -74,6 +75,14 @@ void ctl_complain(const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	fprintf(stderr, "ourofsctl: %s\n", ctl_printable(text));
+}
+
+enum ctl_status ctl_end(int ret, const struct err *err)
+{
+	if (!ret)
+		return CTL_FINE;
+	ctl_complain("%s", err->text);
+	return CTL_FAILED;
 }
 
 /* ---- help ---- */
