@@ -9,6 +9,7 @@
 #include "control_migrate.h"
 #include "control_validate.h"
 #include "health.h"
+#include "memory_validate.h"
 #include "metrics.h"
 #include "timed.h"
 
@@ -42,32 +43,27 @@ static int read_help(struct fs *fs, struct buf *out);
 
 /* ---- writers ---- */
 
-static int write_mode(struct fs *fs, struct slice text)
+static int write_mode(struct fs *fs, struct slice text, struct err *err)
 {
-	struct err reason = {0};
-	char described[256];
-	int ret = memory_switch(fs->memory, text, &reason);
-
-	if (ret)
-		refusals_log(fs->refusals, SLICE_LITERAL(".mode"),
-			err_describe(&reason, described, sizeof(described)));
-	return ret;
+	return memory_switch(fs->memory, text, err);
 }
 
-static int write_sync(struct fs *fs, struct slice text)
+static int write_migrate(struct fs *fs, struct slice text, struct err *err)
 {
-	struct err reason = {0};
-	char described[256];
-	int ret;
+	return memory_migrate(fs->memory, text, err);
+}
+
+static int write_validate(struct fs *fs, struct slice text, struct err *err)
+{
+	return memory_validate(fs->memory, text, err);
+}
+
+static int write_sync(struct fs *fs, struct slice text, struct err *err)
+{
+	int ret = scratch_sync(&fs->trees[TREE_SCRATCH], err);
 
 	(void)text;
-	ret = scratch_sync(&fs->trees[TREE_SCRATCH], &reason);
-	if (!ret)
-		ret = memory_sync(fs->memory, &reason);
-	if (ret)
-		refusals_log(fs->refusals, SLICE_LITERAL(".sync"),
-			err_describe(&reason, described, sizeof(described)));
-	return ret;
+	return ret ? ret : memory_sync(fs->memory, err);
 }
 
 /* ---- the table ---- */
@@ -76,8 +72,9 @@ struct control {
 	const char *name;
 	const char *help;
 	int (*read)(struct fs *fs, struct buf *out); /* NULL: the stream of events */
-	int (*write)(struct fs *fs, struct slice text);
-	bool slow; /* may wait for a disk: not on a thread that others need */
+	int (*write)(struct fs *fs, struct slice text, struct err *err); /* NULL: -EACCES */
+	bool slow;   /* may wait for a disk: not on a thread that others need */
+	bool public; /* names no key: others than the owner may read it, as keys may be tokens */
 };
 
 static const struct control CONTROLS[] = {
@@ -86,27 +83,27 @@ static const struct control CONTROLS[] = {
 		"switch,\n"
 		"               or \"force datalevin-only\", which migrates first what lives only "
 		"in memory.edn",
-		read_mode, write_mode, true},
+		read_mode, write_mode, .slow = true, .public = true},
 	{".health", "JSON: status, reasons, counts of both stores, the last rewrite of memory.edn",
-		health_print, NULL, false},
+		health_print, NULL, .public = false},
 	{".metrics", "counters and gauges, in Prometheus's text format", control_read_metrics, NULL,
-		false},
+		.public = true},
 	{".events", "the last 1,000 events, a line of JSON each; grows: tail -f", NULL, NULL,
-		false},
+		.public = false},
 	{".errors", "the last refused saves and background errors, one a line", read_errors, NULL,
-		false},
+		.public = false},
 	{".migrate",
 		"JSON: how far the migration to the EAV store is; write all, sessions, projects, "
 		"learnings\n"
 		"               or a key to begin one; pause, resume, stop",
-		migrate_print, migrate_write, true},
+		control_read_migrate, write_migrate, .slow = true},
 	{".validate",
 		"JSON: what the last comparison of both stores found; write run to compare, or "
 		"stop",
-		control_read_validate, control_write_validate, false},
+		control_read_validate, write_validate, .public = false},
 	{".sync", "what is pending; write anything to bring the stores up to now, on disk",
-		read_sync, write_sync, true},
-	{".help", "this text", read_help, NULL, false},
+		read_sync, write_sync, .slow = true, .public = true},
+	{".help", "this text", read_help, NULL, .public = true},
 };
 
 enum { CONTROL_COUNT = sizeof(CONTROLS) / sizeof(CONTROLS[0]) };
@@ -159,20 +156,9 @@ int control_read(struct fs *fs, unsigned control, struct buf *out)
 	return CONTROLS[control].read(fs, out);
 }
 
-/* What names keys, or says what is in them, is for the owner: keys may be tokens. */
-static bool names_no_key(const char *name)
-{
-	static const char *const public[] = {".mode", ".metrics", ".sync", ".help"};
-
-	for (size_t i = 0; i < sizeof(public) / sizeof(*public); i++)
-		if (strcmp(public[i], name) == 0)
-			return true;
-	return false;
-}
-
 static mode_t control_mode(const struct fs *fs, unsigned control)
 {
-	mode_t mode = names_no_key(CONTROLS[control].name) ? 0444 : 0400;
+	mode_t mode = CONTROLS[control].public ? 0444 : 0400;
 
 	if (control_is_writable(control))
 		mode |= 0200;
@@ -192,6 +178,19 @@ void control_stat(struct fs *fs, unsigned control, uint64_t ino, struct stat *st
 	st->st_nlink = 1;
 	st->st_uid = fs->options->uid;
 	st->st_gid = fs->options->gid;
+}
+
+/* What is refused is a line in /.errors, too: a shell's echo shows the errno alone. */
+static int write_told(struct fs *fs, unsigned control, struct slice text)
+{
+	struct err reason = {0};
+	char described[256];
+	int ret = CONTROLS[control].write(fs, text, &reason);
+
+	if (ret)
+		refusals_log(fs->refusals, slice_str(CONTROLS[control].name),
+			err_describe(&reason, described, sizeof(described)));
+	return ret;
 }
 
 /* ---- slow writes, each on a thread of its own ---- */
@@ -244,7 +243,7 @@ static void *run_slow(void *data)
 {
 	struct slow_write *job = data;
 	struct fs *fs = job->fs;
-	int ret = CONTROLS[job->control].write(fs, slice_of(job->text, job->len));
+	int ret = write_told(fs, job->control, slice_of(job->text, job->len));
 	bool answer;
 
 	metrics_operation(fs->metrics, OPERATION_write, -ret, metrics_now_ns() - job->start_ns);
@@ -327,7 +326,7 @@ void control_write(struct fs *fs, unsigned control, fuse_req_t req, struct slice
 	else if (CONTROLS[control].slow)
 		ret = start_slow(fs, control, req, text);
 	else
-		ret = CONTROLS[control].write(fs, text);
+		ret = write_told(fs, control, text);
 	if (ret)
 		fuse_reply_err(req, -ret);
 	else if (!CONTROLS[control].slow)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "metrics.h"
+#include "mode.h"
 
 struct simple {
 	const char *name;
@@ -52,9 +53,10 @@ static void print_words(struct buf *out, const char *name, const char *label, co
 
 static void print_mode(const struct memory_health *health, struct buf *out)
 {
-	static const char *const modes[] = {
-		"edn-only", "dual-write", "datalevin-first", "datalevin-only", NULL};
+	const char *modes[MODE_DATALEVIN_ONLY + 2] = {NULL};
 
+	for (int i = 0; i <= MODE_DATALEVIN_ONLY; i++)
+		modes[i] = mode_row((enum mode)i)->name;
 	print_words(out, "ourofs_mode", "mode", "Which stores serve: 1 for the mode that is.",
 		modes, health->mode);
 }

@@ -61,7 +61,7 @@ static cJSON *make(const struct memory_migration *migration)
 	return root;
 }
 
-int migrate_print(struct fs *fs, struct buf *out)
+int control_read_migrate(struct fs *fs, struct buf *out)
 {
 	struct memory_migration *migration = malloc(sizeof(*migration));
 	cJSON *root = NULL;
@@ -72,16 +72,4 @@ int migrate_print(struct fs *fs, struct buf *out)
 	}
 	free(migration);
 	return control_json_print(root, out);
-}
-
-int migrate_write(struct fs *fs, struct slice text)
-{
-	struct err reason = {0};
-	char described[256];
-	int ret = memory_migrate(fs->memory, text, &reason);
-
-	if (ret)
-		refusals_log(fs->refusals, SLICE_LITERAL(".migrate"),
-			err_describe(&reason, described, sizeof(described)));
-	return ret;
 }

@@ -5,8 +5,6 @@
 #include "state.h"
 
 /* What /.migrate shows: memory_migration as JSON. 0 or -ENOMEM. */
-int migrate_print(struct fs *fs, struct buf *out);
-/* What is written there: memory_migrate's word. */
-int migrate_write(struct fs *fs, struct slice text);
+int control_read_migrate(struct fs *fs, struct buf *out);
 
 #endif

@@ -57,15 +57,3 @@ int control_read_validate(struct fs *fs, struct buf *out)
 	validation_release(&validation);
 	return ret;
 }
-
-int control_write_validate(struct fs *fs, struct slice text)
-{
-	struct err reason = {0};
-	char described[256];
-	int ret = memory_validate(fs->memory, text, &reason);
-
-	if (ret)
-		refusals_log(fs->refusals, SLICE_LITERAL(".validate"),
-			err_describe(&reason, described, sizeof(described)));
-	return ret;
-}

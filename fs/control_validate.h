@@ -4,8 +4,7 @@
 
 #include "state.h"
 
-/* /.validate: JSON of the latest run (memory_validate.h); takes "run" and "stop". */
+/* What /.validate shows: memory_validation of the latest run as JSON. 0 or -ENOMEM. */
 int control_read_validate(struct fs *fs, struct buf *out);
-int control_write_validate(struct fs *fs, struct slice text);
 
 #endif
