@@ -41,23 +41,6 @@ static int take_problem(void *context, const struct eav_problem *problem)
 	return where ? check_sink_tell(look->sink, where, problem->what) : -ENOMEM;
 }
 
-static int look_through(struct look *look, struct eav *eav)
-{
-	struct eav_check *check = eav_check_new(take_problem, look);
-	int ret = check ? 1 : -ENOMEM;
-
-	while (ret == 1) {
-		struct eav_reader reader;
-
-		ret = eav_read_begin(eav, &reader);
-		if (!ret)
-			ret = eav_check_some(check, &reader);
-		eav_read_end(&reader);
-	}
-	eav_check_free(check);
-	return ret;
-}
-
 static int in_child(void *context, struct check_sink *sink)
 {
 	struct look *look = context;
@@ -68,7 +51,7 @@ static int in_child(void *context, struct check_sink *sink)
 	look->sink = sink;
 	if (ret)
 		return check_sink_tell(sink, "", err.text);
-	ret = look_through(look, eav);
+	ret = eav_check_all(eav, take_problem, look);
 	eav_close(eav);
 	buf_release(&look->where);
 	return ret;

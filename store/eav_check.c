@@ -346,3 +346,20 @@ void eav_check_free(struct eav_check *check)
 	buf_release(&check->at);
 	free(check);
 }
+
+int eav_check_all(struct eav *eav, eav_problem_fn *fn, void *context)
+{
+	struct eav_check *check = eav_check_new(fn, context);
+	int ret = check ? 1 : -ENOMEM;
+
+	while (ret == 1) {
+		struct eav_reader reader;
+
+		ret = eav_read_begin(eav, &reader);
+		if (!ret)
+			ret = eav_check_some(check, &reader);
+		eav_read_end(&reader);
+	}
+	eav_check_free(check);
+	return ret;
+}

@@ -43,5 +43,7 @@ struct eav_check *eav_check_new(eav_problem_fn *fn, void *context); /* NULL: no 
 /* 1: there is more to do; 0: all is done; -ENOMEM, LMDB's errors, or what fn returned. */
 int eav_check_some(struct eav_check *check, struct eav_reader *reader);
 void eav_check_free(struct eav_check *check);
+/* The whole of it, of a store that nobody writes to. */
+int eav_check_all(struct eav *eav, eav_problem_fn *fn, void *context);
 
 #endif

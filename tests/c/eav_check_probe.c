@@ -26,22 +26,6 @@ static int print_problem(void *context, const struct eav_problem *problem)
 	return 0;
 }
 
-static int run(struct eav *eav)
-{
-	struct eav_check *check = eav_check_new(print_problem, NULL);
-	struct eav_reader reader;
-	int ret = check ? 1 : -1;
-
-	while (ret == 1) {
-		ret = eav_read_begin(eav, &reader);
-		if (!ret)
-			ret = eav_check_some(check, &reader);
-		eav_read_end(&reader);
-	}
-	eav_check_free(check);
-	return ret;
-}
-
 int main(int argc, char **argv)
 {
 	struct err err = {.code = 0};
@@ -50,7 +34,7 @@ int main(int argc, char **argv)
 	int ret = fd < 0 ? -1 : eav_open(&eav, fd, argv[1], true, &err);
 
 	if (!ret)
-		ret = run(eav);
+		ret = eav_check_all(eav, print_problem, NULL);
 	if (ret)
 		fprintf(stderr, "%d %s\n", ret, err.text);
 	eav_close(eav);
