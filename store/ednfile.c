@@ -64,6 +64,8 @@ int ednfile_open(struct ednfile **out, const char *path, const struct ednfile_op
 		if (!options->exactly)
 			atomic_file_sweep(file->target);
 		ret = ednfile_load(file, err);
+		if (options->waited_ms)
+			*options->waited_ms += file->waited_ms;
 	}
 	if (ret) {
 		ednfile_free(file);

@@ -28,6 +28,7 @@ struct ednfile_options {
 	unsigned max_depth;          /* EDN_LOAD_DEPTH */
 	const struct schema *schema; /* which keys are collections */
 	unsigned settle_ms; /* how long a broken file stands still to be reported; 0: 2,000 */
+	int64_t *waited_ms; /* NULL, or what was spent waiting for its writer is added there */
 	bool exactly; /* path is used as it is: /proc/self/fd/N, of a file that has no name any more */
 };
 

@@ -278,18 +278,21 @@ static int load_once(struct ednfile *file, struct ednfile_identity *identity, st
 }
 
 /* Waits for a change of what was read; false when there was none for the settle time. */
-static bool wait_change(const struct ednfile *file, const struct ednfile_identity *seen,
-	int64_t until)
+static bool wait_change(struct ednfile *file, const struct ednfile_identity *seen, int64_t until)
 {
-	struct ednfile_identity now;
+	int64_t start = now_ms(CLOCK_MONOTONIC);
+	bool changed;
 
-	do {
-		now = look(file->target);
-		if (!same_identity(&now, seen))
-			return true;
+	for (;;) {
+		struct ednfile_identity now = look(file->target);
+
+		changed = !same_identity(&now, seen);
+		if (changed || now_ms(CLOCK_MONOTONIC) >= until)
+			break;
 		sleep_ms(POLL_MS);
-	} while (now_ms(CLOCK_MONOTONIC) < until);
-	return false;
+	}
+	file->waited_ms += now_ms(CLOCK_MONOTONIC) - start;
+	return changed;
 }
 
 int ednfile_load(struct ednfile *file, struct err *err)

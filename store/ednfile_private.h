@@ -24,6 +24,7 @@ struct ednfile {
 	char *target; /* where that leads */
 	const struct schema *schema;
 	unsigned settle_ms;
+	int64_t waited_ms; /* for its writer, while it was read */
 	struct ednpool pool;
 	struct ednmap map;
 	size_t trailing_bytes;

@@ -100,6 +100,7 @@ struct work {
 	/* the thread's own */
 	struct memory_file_note file; /* memory.edn as it was last known */
 	struct watch *watch;          /* NULL: none to be had, looks once a second */
+	int64_t waited_ms;            /* of this attempt: for the other writer */
 	struct replaced replaced[REPLACED_MAX];
 	unsigned replaced_count;
 	/* for health; guarded by pace.mutex */

@@ -206,8 +206,10 @@ static bool is_our_own(struct memory *m, const struct merge *merge)
 
 int memory_merge(struct memory *m, const char *from, struct err *err)
 {
-	struct ednfile_options options = {
-		.max_depth = EDN_LOAD_DEPTH, .schema = m->options.schema, .exactly = from != NULL};
+	struct ednfile_options options = {.max_depth = EDN_LOAD_DEPTH,
+		.schema = m->options.schema,
+		.waited_ms = &m->work.waited_ms,
+		.exactly = from != NULL};
 	struct merge merge = {.m = m, .from_elsewhere = from != NULL};
 	double start_ms = memory_clock_ms();
 	struct hash128 hash = {0};

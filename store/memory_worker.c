@@ -76,7 +76,11 @@ static void *work(void *context)
 
 	while (pace_begin(&m->work.pace, &attempt)) {
 		struct err err = {0};
-		int ret = attempt_edn(m, &err);
+		int ret;
+
+		m->work.waited_ms = 0;
+		ret = attempt_edn(m, &err);
+		attempt.waited_ms = m->work.waited_ms;
 
 		/* what went wrong on the way and was mended is no error */
 		if (!ret)

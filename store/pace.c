@@ -137,7 +137,7 @@ void pace_end(struct pace *pace, const struct attempt *attempt, const struct err
 	unsigned rest_times, int64_t look_ms)
 {
 	int64_t now = pace_now_ms();
-	int64_t pause = (now - attempt->start_ms) * rest_times;
+	int64_t pause = (now - attempt->start_ms - attempt->waited_ms) * rest_times;
 
 	pthread_mutex_lock(&pace->mutex);
 	pace->result = *err;

@@ -51,11 +51,12 @@ int pace_sync(struct pace *pace, struct err *err);
 struct attempt {
 	uint64_t ticket;
 	int64_t start_ms;
+	int64_t waited_ms; /* of the attempt, the caller's to say: what was no work of its own */
 	bool last;
 };
 /* False: the last attempt is made. */
 bool pace_begin(struct pace *pace, struct attempt *attempt);
-/* The next one begins no earlier than rest_times as long as this one took; look_ms: as in struct pace. */
+/* The next one begins no earlier than rest_times as long as this one worked; look_ms: as in struct pace. */
 void pace_end(struct pace *pace, const struct attempt *attempt, const struct err *err,
 	unsigned rest_times, int64_t look_ms);
 
