@@ -363,12 +363,20 @@ static void storm_fail(struct storm *storm, int code)
 	__atomic_store_n(&storm->failed, code, __ATOMIC_RELAXED);
 }
 
+struct moment {
+	unsigned documents;
+	bool first; /* writer 0's first document is among them */
+};
+
 static int count_document(void *context, struct slice name, const struct eav_record *record)
 {
-	(void)name;
+	struct moment *moment = context;
+
 	if (!record)
 		return -EIO;
-	++*(unsigned *)context;
+	moment->documents++;
+	if (slice_equal(name, SLICE_LITERAL("Dw0-0")))
+		moment->first = true;
 	return 0;
 }
 
@@ -376,19 +384,22 @@ static int read_round(struct storm *storm)
 {
 	struct eav_reader reader;
 	struct eav_record record;
-	unsigned count[2] = {0, 0};
+	struct moment moments[2] = {{0, false}, {0, false}};
 	int ret = eav_read_begin(storm->eav, &reader);
 
 	if (ret)
 		return ret;
 	for (unsigned i = 0; i < 2 && !ret; i++)
-		ret = eav_each(&reader, slice_of(NULL, 0), count_document, &count[i]);
+		ret = eav_each(&reader, slice_of(NULL, 0), count_document, &moments[i]);
 	if (!ret)
 		ret = eav_get(&reader, SLICE_LITERAL("Dw0-0"), &record);
 	eav_read_end(&reader);
-	if (ret == -ENOENT && !count[0])
+	if (ret == -ENOENT && !moments[0].first)
 		ret = 0;
-	return ret || count[0] == count[1] ? ret : -EPROTO; /* a moment that changes */
+	if (!ret && (moments[0].documents != moments[1].documents ||
+			    moments[0].first != moments[1].first))
+		ret = -EPROTO; /* a moment that changes */
+	return ret;
 }
 
 static void *storm_reader(void *context)
