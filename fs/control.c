@@ -184,7 +184,7 @@ void control_stat(struct fs *fs, unsigned control, uint64_t ino, struct stat *st
 static int write_told(struct fs *fs, unsigned control, struct slice text)
 {
 	struct err reason = {0};
-	char described[256];
+	char described[ERR_DESCRIBED];
 	int ret = CONTROLS[control].write(fs, text, &reason);
 
 	if (ret)

@@ -29,7 +29,7 @@ struct program {
 /* "ourofs: FILE:LINE:COLUMN: cause", without what the cause does not have, or the file it names. */
 static int complain(const char *file, const struct err *err)
 {
-	char text[sizeof(err->text) + 32];
+	char text[ERR_DESCRIBED];
 
 	err_describe(err, text, sizeof(text));
 	if (err->line)

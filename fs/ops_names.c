@@ -12,7 +12,7 @@
 
 int ops_explain(struct fs *fs, struct slice path, int ret, const struct err *reason)
 {
-	char text[256];
+	char text[ERR_DESCRIBED];
 
 	if (ret && reason->text[0])
 		refusals_log(fs->refusals, path, err_describe(reason, text, sizeof(text)));

@@ -276,7 +276,7 @@ static const struct left *find_left(struct refusals *refusals, struct slice path
 void refusals_add(struct refusals *refusals, struct slice path, struct slice bytes,
 	const struct err *reason, const struct hash128 *committed)
 {
-	char text[256];
+	char text[ERR_DESCRIBED];
 	struct buf why = BUF_INIT;
 	struct timespec now;
 	struct refusal *refusal;

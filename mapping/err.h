@@ -17,6 +17,11 @@
  * line and column are 1-based and count characters (code points), not bytes; line 0 means that the
  * error has no position. truncated says that the text ended too early: more text could mend it.
  */
+enum {
+	ERR_TEXT = 512,                /* bytes, the NUL included */
+	ERR_DESCRIBED = ERR_TEXT + 24, /* what err_describe makes of it: two numbers more */
+};
+
 struct err {
 	int code; /* the negative errno, 0 before any error */
 	unsigned line;
@@ -24,10 +29,13 @@ struct err {
 	bool truncated;
 	const char
 		*at; /* the words at fault, where the text they were read from is known; borrowed */
-	char text[200];
+	char text[ERR_TEXT];
 };
 
-/* Both fill err (if not NULL; text is cut at its size) and return code, so: return err_set(...). */
+/*
+ * Both fill err (if not NULL) and return code, so: return err_set(...). A text that is too long loses
+ * its middle: with a long path in it, its cause stands at the end.
+ */
 int err_set(struct err *err, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int err_set_at(struct err *err, int code, unsigned line, unsigned column, const char *format, ...)

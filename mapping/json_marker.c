@@ -49,7 +49,7 @@ static int bad_payload(struct err *err, const char *what, struct slice text)
 {
 	size_t shown = text.len > 40 ? 40 : text.len;
 
-	while (shown > 0 && shown < text.len && (text.ptr[shown] & 0xc0) == 0x80)
+	while (shown > 0 && shown < text.len && utf8_is_continuation(text.ptr[shown]))
 		shown--;
 	if (!is_printable(slice_of(text.ptr, shown)))
 		return err_set(err, -EBADMSG, "%s can't be this text", what);

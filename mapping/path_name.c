@@ -88,7 +88,7 @@ static size_t cut_len(struct slice name, size_t most)
 {
 	size_t len = most;
 
-	while (len > 0 && ((unsigned char)name.ptr[len] & 0xc0) == 0x80)
+	while (len > 0 && utf8_is_continuation(name.ptr[len]))
 		len--;
 	for (size_t back = 1; back < ESCAPE_LEN && back <= len; back++)
 		if (name.ptr[len - back] == '%')

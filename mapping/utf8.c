@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "utf8.h"
 
-static bool is_continuation(unsigned char byte)
-{
-	return (byte & 0xc0) == 0x80;
-}
-
 /* What the first byte promises: the length, and the bounds of the second byte. */
 struct lead {
 	int len;
@@ -45,7 +40,7 @@ int utf8_sequence(struct slice s)
 	for (int i = 2; i < lead.len; i++) {
 		if ((size_t)i == s.len)
 			return UTF8_CUT;
-		if (!is_continuation(p[i]))
+		if (!utf8_is_continuation(p[i]))
 			return UTF8_INVALID;
 	}
 	return lead.len;
@@ -127,5 +122,5 @@ void utf8_position(struct slice text, size_t offset, unsigned *line, unsigned *c
 		start = i + 1;
 	}
 	for (size_t i = start; i < offset && i < text.len; i++)
-		*column += !is_continuation((unsigned char)text.ptr[i]);
+		*column += !utf8_is_continuation(text.ptr[i]);
 }

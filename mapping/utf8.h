@@ -32,6 +32,12 @@ static inline bool utf8_is_valid(struct slice s)
 	return utf8_valid_len(s) == s.len;
 }
 
+/* Of a byte within a sequence; a place in a text where it does not hold is between two characters. */
+static inline bool utf8_is_continuation(char byte)
+{
+	return ((unsigned char)byte & 0xc0) == 0x80;
+}
+
 static inline bool utf8_is_surrogate(uint32_t point)
 {
 	return point >= 0xd800 && point <= 0xdfff;

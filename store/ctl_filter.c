@@ -44,7 +44,7 @@ typedef int convert_fn(struct arena *arena, struct slice in, struct buf *out, st
 
 static enum ctl_status convert_failed(int ret, const struct err *err)
 {
-	char text[sizeof(err->text) + 32];
+	char text[ERR_DESCRIBED];
 
 	ctl_complain("%s", err_describe(err, text, sizeof(text)));
 	return ret == -EBADMSG ? CTL_WRONG : CTL_FAILED;

@@ -62,7 +62,7 @@ int ctl_memory_open(struct ctl_memory *cm, const char *mapping, bool read_only, 
 		.read_only = read_only,
 	};
 	struct err reason = {0};
-	char text[256];
+	char text[ERR_DESCRIBED];
 	int ret = schema_open(&cm->schema, mapping, &reason);
 
 	if (ret)

@@ -46,8 +46,7 @@ static int find_root(const char *path, char **root, char **type)
 static int stale(const char *path, struct err *err)
 {
 	return err_set(err, -ENOTCONN,
-		"%s: its ourofs is gone, and left the mount behind: fusermount3 -u -z %s", path,
-		path);
+		"a mount is left here whose daemon is gone: `fusermount3 -u -z %s` mends it", path);
 }
 
 int ctl_mount_find(struct ctl_mount *mount, const char *path, struct err *err)

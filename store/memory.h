@@ -150,7 +150,7 @@ struct memory_failure {
 		store; /* "edn"; "eav"; "saved", what is kept beside both; "journal"; "memory": see -EIO below */
 	int ret;
 	long long since_s; /* wall clock */
-	char reason[200];
+	char reason[ERR_TEXT];
 };
 enum { MEMORY_FAILURES_MAX = 5 };
 size_t memory_failures(struct memory *memory, struct memory_failure *rows, size_t most);
@@ -246,7 +246,7 @@ struct memory_health {
 	struct timespec set_aside_since; /* the last time */
 	size_t overlay;                  /* committed changes that are not in the stores yet */
 	const char *eav_state;           /* "closed", "being brought up", "ready", "failed" */
-	char eav_reason[200];            /* of "failed" */
+	char eav_reason[ERR_TEXT];       /* of "failed" */
 	uint64_t eav_entities;           /* documents and collections */
 	uint64_t eav_datoms;
 	uint64_t eav_bytes;

@@ -241,7 +241,7 @@ int memory_import(struct memory *m, struct memory_import *options, struct err *e
 		.max_depth = EDN_SAVE_DEPTH, .schema = m->options.schema, .settle_ms = 1};
 	struct err reason = {0};
 	struct import im = {.m = m, .options = options, .err = &reason};
-	char described[256];
+	char described[ERR_DESCRIBED];
 	int ret;
 
 	memset(options->count, 0, sizeof(options->count));

@@ -132,8 +132,14 @@ def test_what_is_no_mount(mount, ctl, disk):
     m.wait_exit()
     said = ctl('status', m.mnt, status=2)
     if is_mounted(m.mnt):
-        assert f'fusermount3 -u -z {m.mnt}' in said
+        assert f'`fusermount3 -u -z {m.mnt}` mends it' in said
         subprocess.run(['fusermount3', '-u', '-z', str(m.mnt)], check=True)
+
+
+def test_a_long_path_does_not_hide_the_cause(ctl, disk):
+    said = ctl('status', f'{disk}/{"ä" * 100}/{"./" * 400}gone', status=2)
+    assert said.startswith('ourofsctl: /') and said.endswith(': No such file or directory\n')
+    assert ' ... ' in said and len(said) < 600
 
 
 # ---- at a terminal ----

@@ -163,7 +163,7 @@ static operation_fn *operation_of(char name)
 
 static void describe_error(int ret, const struct err *err, struct buf *out)
 {
-	char text[256];
+	char text[ERR_DESCRIBED];
 
 	out->len = 0;
 	buf_add_char(out, ret == -EBADMSG ? '-' : '!');

@@ -371,7 +371,7 @@ static const struct command {
 
 static void answer(struct probe *p)
 {
-	char reason[256];
+	char reason[ERR_DESCRIBED];
 	int ret = -1000;
 
 	buf_reset(&p->out);
