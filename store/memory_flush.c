@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "background.h"
 #include "store_trees.h"
 
 /*
@@ -281,6 +282,7 @@ static void *flush(void *context)
 	struct attempt attempt;
 	int64_t retry_ms = 0;
 
+	background_thread(0);
 	while (pace_begin(&m->flush.pace, &attempt)) {
 		struct err err = {0};
 		struct err eav_err = {0};

@@ -5,14 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+
+#include "background.h"
 
 /*
  * Migration: a thread of its own compares entities and makes of them what the EAV store is to hold; the
  * flush thread writes that, a chunk at a time, between the batches of what is saved meanwhile. What was wanted
  * is a note in saved: what a chunk has brought is found there by the next run, and skipped.
  */
-enum { NICE = 10 };
 
 /* As it is in saved, under "migrate". */
 struct note {
@@ -176,8 +176,7 @@ static void *migrate(void *context)
 	struct migration *g = m->migration;
 	uint64_t last = 0;
 
-	/* of this thread, and those that it starts: people come first */
-	setpriority(PRIO_PROCESS, 0, NICE);
+	background_thread(BACKGROUND_NICE);
 	pthread_mutex_lock(&g->mutex);
 	while (!g->closing) {
 		struct run run = {m, g->run};

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "background.h"
+
 const char *const validation_kind_names[VALIDATION_KINDS] = {
 	[VALIDATION_ONLY_EDN] = "only_edn",
 	[VALIDATION_ONLY_EAV] = "only_eav",
@@ -165,8 +167,10 @@ static void *run(void *context)
 {
 	struct validator *v = context;
 	struct err err = {0};
-	int ret = validator_compare(v, &err);
+	int ret;
 
+	background_thread(BACKGROUND_NICE);
+	ret = validator_compare(v, &err);
 	if (!ret)
 		ret = validator_check_index(v, &err);
 	if (ret && !err.code)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "background.h"
 #include "watch.h"
 
 /*
@@ -74,6 +75,7 @@ static void *work(void *context)
 	struct memory *m = context;
 	struct attempt attempt;
 
+	background_thread(0);
 	while (pace_begin(&m->work.pace, &attempt)) {
 		struct err err = {0};
 		int ret;
