@@ -129,6 +129,16 @@ int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapsho
 /* Of the text that is written. */
 struct hash128 ednfile_rewrite_hash(const struct ednfile_snapshot *snapshot);
 void ednfile_rewrite_end(struct ednfile *file, struct ednfile_snapshot *snapshot);
+/*
+ * A big text that was read (from 16 MiB on) goes to a file without a name in dir_fd's filesystem, in three
+ * steps like a rewrite and in its place: begin says whether there is anything to do. It is read from there as before, and
+ * memory need not hold it. Where there is no room for it nothing changes.
+ */
+bool ednfile_put_away_begin(struct ednfile *file);
+void ednfile_put_away(struct ednfile *file, int dir_fd);
+void ednfile_put_away_end(struct ednfile *file);
+/* What was read there takes memory: gives it back. With the file as a reader. */
+void ednfile_unmap_pages(const struct ednfile *file);
 /* The text as it would be written now. */
 int ednfile_text(const struct ednfile *file, struct buf *out);
 

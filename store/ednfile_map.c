@@ -3,69 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-
-/* A big text is touched page by page while it is read: huge pages spare most of the faults. */
-static void *allocate(size_t size)
-{
-	enum { HUGE_BYTES = 2 << 20, WORTH_BYTES = 16 << 20 };
-	void *bytes;
-
-	if (size < WORTH_BYTES)
-		return malloc(size);
-	if (posix_memalign(&bytes, HUGE_BYTES, size))
-		return NULL;
-	madvise(bytes, size, MADV_HUGEPAGE);
-	return bytes;
-}
-
-struct ednblock *ednblock_new(struct ednpool *pool, size_t size)
-{
-	struct ednblock *block;
-
-	if (size > SIZE_MAX / 2)
-		return NULL;
-	block = allocate(sizeof(*block) + size);
-	if (!block)
-		return NULL;
-	block->next = NULL;
-	block->size = size;
-	pool->owned_bytes += sizeof(*block) + size;
-	return block;
-}
-
-struct ednblock *ednblock_copy(struct ednpool *pool, struct slice text)
-{
-	struct ednblock *block = ednblock_new(pool, text.len);
-
-	if (block && text.len)
-		memcpy(block->bytes, text.ptr, text.len);
-	return block;
-}
-
-void ednblock_drop(struct ednpool *pool, struct ednblock *block)
-{
-	if (!block)
-		return;
-	pool->owned_bytes -= sizeof(*block) + block->size;
-	if (!pool->held) {
-		free(block);
-		return;
-	}
-	block->next = pool->dead;
-	pool->dead = block;
-}
-
-void ednpool_unhold(struct ednpool *pool)
-{
-	struct ednblock *next;
-
-	pool->held = false;
-	for (; pool->dead; pool->dead = next) {
-		next = pool->dead->next;
-		free(pool->dead);
-	}
-}
 
 /* ---- entries ---- */
 

@@ -25,7 +25,13 @@
 struct ednblock {
 	struct ednblock *next;
 	size_t size;
-	char bytes[];
+	size_t mapped_bytes; /* of a big one, from the page on that the block begins in; 0: malloc'ed */
+	enum {
+		EDNBLOCK_HERE,
+		EDNBLOCK_STAYS,
+		EDNBLOCK_AWAY
+	} place; /* STAYS: there was no room for it */
+	_Alignas(8) char bytes[];
 };
 
 /* What all maps of one file share. */
@@ -50,6 +56,17 @@ static inline void ednblock_trim(struct ednpool *pool, struct ednblock *block, s
 static inline struct ednblock *ednblock_of(const char *bytes)
 {
 	return (struct ednblock *)(bytes - offsetof(struct ednblock, bytes));
+}
+/*
+ * The bytes of a big block (else nothing is done) go to a file without a name in dir_fd's filesystem, which is
+ * mapped in their place: they take memory no longer than there is enough of it. Any thread may read them meanwhile.
+ */
+void ednblock_put_away(struct ednblock *block, int dir_fd);
+/* What was read of it since takes memory again: gives that back. */
+void ednblock_unmap_pages(struct ednblock *block);
+static inline bool ednblock_is_to_go(const struct ednblock *block)
+{
+	return block && block->mapped_bytes && block->place == EDNBLOCK_HERE;
 }
 /* Ends the hold: frees what was dropped meanwhile. */
 void ednpool_unhold(struct ednpool *pool);

@@ -28,6 +28,7 @@ struct ednfile {
 	struct ednpool pool;
 	struct ednmap map;
 	size_t trailing_bytes;
+	struct ednblock *put_away; /* on its way */
 	/* Guards identity, and what readers make when it is first asked for: children and their texts. */
 	pthread_mutex_t lock;
 	struct ednfile_identity identity;

@@ -43,6 +43,29 @@ int ednfile_rewrite_begin(struct ednfile *file, struct ednfile_snapshot **out)
 	return 0;
 }
 
+bool ednfile_put_away_begin(struct ednfile *file)
+{
+	file->put_away = ednblock_is_to_go(file->map.image) ? file->map.image : NULL;
+	file->pool.held |= file->put_away != NULL;
+	return file->put_away != NULL;
+}
+
+void ednfile_put_away(struct ednfile *file, int dir_fd)
+{
+	ednblock_put_away(file->put_away, dir_fd);
+}
+
+void ednfile_put_away_end(struct ednfile *file)
+{
+	file->put_away = NULL;
+	ednpool_unhold(&file->pool);
+}
+
+void ednfile_unmap_pages(const struct ednfile *file)
+{
+	ednblock_unmap_pages(file->map.image);
+}
+
 struct hash128 ednfile_rewrite_hash(const struct ednfile_snapshot *snapshot)
 {
 	struct hash_stream stream;

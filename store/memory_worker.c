@@ -70,6 +70,24 @@ static int64_t next_look_ms(const struct memory *m)
 	return poll && (!look || poll < look) ? poll : look;
 }
 
+/* Memory need not hold the text of a big memory.edn, which is seldom read where the EAV store is. */
+static void put_text_away(struct memory *m)
+{
+	bool begun;
+
+	if (m->options.read_only || m->dir.dir_fd < 0)
+		return;
+	pthread_rwlock_wrlock(&m->lock);
+	begun = ednfile_put_away_begin(m->file);
+	pthread_rwlock_unlock(&m->lock);
+	if (!begun)
+		return;
+	ednfile_put_away(m->file, m->dir.dir_fd);
+	pthread_rwlock_wrlock(&m->lock);
+	ednfile_put_away_end(m->file);
+	pthread_rwlock_unlock(&m->lock);
+}
+
 static void *work(void *context)
 {
 	struct memory *m = context;
@@ -82,6 +100,7 @@ static void *work(void *context)
 
 		m->work.waited_ms = 0;
 		ret = attempt_edn(m, &err);
+		put_text_away(m);
 		attempt.waited_ms = m->work.waited_ms;
 
 		/* what went wrong on the way and was mended is no error */

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "ednfile_map.h"
+
+enum { HUGE_BYTES = 2 << 20, BIG_BYTES = 16 << 20 };
+
+static size_t page_bytes(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* ---- big ones: their bytes begin a huge page, so that a file can be mapped in their place ---- */
+
+static char *mapping_of(const struct ednblock *block)
+{
+	return (char *)block - (uintptr_t)block % page_bytes();
+}
+
+/* They are touched page by page while they are read: huge pages spare most of the faults. */
+static struct ednblock *map_big(size_t size)
+{
+	size_t most = size + 2 * (size_t)HUGE_BYTES;
+	char *from = mmap(NULL, most, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct ednblock *block;
+	char *bytes, *begin;
+
+	if (from == MAP_FAILED)
+		return NULL;
+	bytes = from + HUGE_BYTES - (uintptr_t)from % HUGE_BYTES;
+	block = ednblock_of(bytes);
+	begin = mapping_of(block);
+	if (begin > from)
+		munmap(from, (size_t)(begin - from));
+	madvise(bytes, size, MADV_HUGEPAGE);
+	block->mapped_bytes = most - (size_t)(begin - from);
+	return block;
+}
+
+static void release(struct ednblock *block)
+{
+	if (block->mapped_bytes)
+		munmap(mapping_of(block), block->mapped_bytes);
+	else
+		free(block);
+}
+
+static int write_all(int fd, const char *bytes, size_t size)
+{
+	size_t at = 0;
+
+	while (at < size) {
+		ssize_t n = pwrite(fd, bytes + at, size - at, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -ENOSPC;
+		at += (size_t)n;
+	}
+	return 0;
+}
+
+void ednblock_put_away(struct ednblock *block, int dir_fd)
+{
+	void *at = MAP_FAILED;
+	int fd;
+
+	if (!ednblock_is_to_go(block))
+		return;
+	block->place = EDNBLOCK_STAYS;
+	fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	/* first the room for it: what is mapped can't say that there is none */
+	if (fallocate(fd, 0, 0, (off_t)block->size) == 0 &&
+		write_all(fd, block->bytes, block->size) == 0)
+		at = mmap(block->bytes, block->size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
+	if (at != MAP_FAILED)
+		block->place = EDNBLOCK_AWAY;
+	close(fd);
+}
+
+void ednblock_unmap_pages(struct ednblock *block)
+{
+	if (block && block->place == EDNBLOCK_AWAY)
+		madvise(block->bytes, block->size, MADV_DONTNEED);
+}
+
+/* ---- all of them ---- */
+
+struct ednblock *ednblock_new(struct ednpool *pool, size_t size)
+{
+	struct ednblock *block;
+
+	if (size > SIZE_MAX / 2)
+		return NULL;
+	block = size < BIG_BYTES ? malloc(sizeof(*block) + size) : map_big(size);
+	if (!block)
+		return NULL;
+	if (size < BIG_BYTES)
+		block->mapped_bytes = 0;
+	block->next = NULL;
+	block->size = size;
+	block->place = EDNBLOCK_HERE;
+	pool->owned_bytes += sizeof(*block) + size;
+	return block;
+}
+
+struct ednblock *ednblock_copy(struct ednpool *pool, struct slice text)
+{
+	struct ednblock *block = ednblock_new(pool, text.len);
+
+	if (block && text.len)
+		memcpy(block->bytes, text.ptr, text.len);
+	return block;
+}
+
+void ednblock_drop(struct ednpool *pool, struct ednblock *block)
+{
+	if (!block)
+		return;
+	pool->owned_bytes -= sizeof(*block) + block->size;
+	if (!pool->held) {
+		release(block);
+		return;
+	}
+	block->next = pool->dead;
+	pool->dead = block;
+}
+
+void ednpool_unhold(struct ednpool *pool)
+{
+	struct ednblock *next;
+
+	pool->held = false;
+	for (; pool->dead; pool->dead = next) {
+		next = pool->dead->next;
+		release(pool->dead);
+	}
+}

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""A memory.edn that is too big to be held in memory."""
+import pathlib
+import re
+
+import pytest
+
+from conftest import wait_until
+
+MIB = 1 << 20
+LINES = 20_000
+
+
+def big(count=LINES):
+    """Some 20 MB, with comments, which a rewrite keeps."""
+    entries = [f' ; {i} ;\n :notes/n{i} {{:note/text "{chr(97 + i % 26) * 1000}" :note/n {i}}}' for i in range(count)]
+    return '{' + '\n'.join(entries) + '}\n'
+
+
+def mapped_mb(pid):
+    """What is mapped of files without a name."""
+    text = pathlib.Path(f'/proc/{pid}/maps').read_text()
+    found = re.findall(r'^(\w+)-(\w+) r--s .*\(deleted\)$', text, re.M)
+    return sum(int(end, 16) - int(begin, 16) for begin, end in found) / MIB
+
+
+def anonymous_mb(pid):
+    return int(re.search(r'RssAnon:\s+(\d+)', pathlib.Path(f'/proc/{pid}/status').read_text())[1]) / 1024
+
+
+def note(m, i):
+    return (m.mnt / f'notes/n{i}.json').read_text()
+
+
+@pytest.mark.parametrize('mode', ['edn-only', 'datalevin-first'])
+def test_its_text_is_kept_in_a_file(mount, mode):
+    text = big()
+    m = mount(text, f'mode={mode}')
+    wait_until(lambda: mapped_mb(m.proc.pid) > 19, 'the text to be put away')
+    assert m.edn_text() == text
+    for i in (0, 1, LINES // 2, LINES - 1):
+        assert f'"note/n": {i}' in note(m, i)
+    (m.mnt / 'notes/n7.json').write_text('{"note/n": -7}\n')
+    (m.mnt / 'notes/n9.json').rename(m.mnt / 'notes/m9.json')
+    m.sync()
+    was = re.search(r' :notes/n7 (.*)', text)[1]
+    assert m.edn_text() == text.replace(f':notes/n7 {was}', ':notes/n7 {:note/n -7}').replace(':notes/n9 ', ':notes/m9 ')
+    assert f'"note/n": {LINES - 1}' in note(m, LINES - 1)
+
+
+def test_another_file_takes_its_place(mount):
+    m = mount(big())
+    wait_until(lambda: mapped_mb(m.proc.pid) > 19, 'the text to be put away')
+    m.edn.write_text(big().replace(':note/n 5}', ':note/n 55555}'))
+    wait_until(lambda: '55555' in note(m, 5), 'the change to be seen')
+    wait_until(lambda: 19 < mapped_mb(m.proc.pid) < 25, 'the new text to take the place of the old one')
+    assert '"note/n": 19999' in note(m, 19999)
+
+
+def test_no_room_for_it(small_disk, mount):
+    disk = small_disk('4m')
+    m = mount(big(), f'store={disk}/store', 'mode=edn-only')
+    (m.mnt / 'notes/n1.json').write_text('{"note/n": 1}\n')
+    m.sync()
+    assert mapped_mb(m.proc.pid) == 0
+    assert '"note/n": 19999' in note(m, 19999)
+    wait_until(lambda: anonymous_mb(m.proc.pid) > 19, 'the text to be read')
