@@ -119,8 +119,18 @@ static int take_key(struct run *run, MDB_val key, MDB_val val)
 	return take(run, &row);
 }
 
-static int walk(struct run *run, MDB_cursor *cursor)
+/* A walk through all of a big store would have all of it mapped in the end. */
+static void pass(const struct eav_reader *reader, size_t count)
 {
+	enum { UNMAP_ROWS = 2048 };
+
+	if (count % UNMAP_ROWS == 0)
+		eav_unmap_pages(reader->eav);
+}
+
+static int walk(struct run *run, const struct eav_reader *reader, MDB_cursor *cursor)
+{
+	size_t count = 0;
 	const struct eav_scan *scan = run->scan;
 	struct slice seek = scan->from.len ? scan->from : scan->prefix;
 	MDB_val key;
@@ -135,6 +145,7 @@ static int walk(struct run *run, MDB_cursor *cursor)
 		ret = take_key(run, key, val);
 		if (ret)
 			return ret;
+		pass(reader, ++count);
 		ret = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
 	}
 	if (ret && ret != MDB_NOTFOUND)
@@ -154,7 +165,7 @@ int eav_scan(struct eav_reader *reader, const struct eav_scan *scan)
 	ret = mdb_cursor_open(reader->txn, reader->eav->env.tables[scan->table], &cursor);
 	if (ret)
 		return env_code(ret);
-	ret = walk(&run, cursor);
+	ret = walk(&run, reader, cursor);
 	mdb_cursor_close(cursor);
 	free(run.rows);
 	return ret;

@@ -116,6 +116,42 @@ void env_read_end(struct env *env, MDB_txn *txn)
 	leave(env);
 }
 
+/* Where the map begins: LMDB does not tell, but each of its pages begins with its number. */
+static char *map_begin(const struct env *env, MDB_txn *txn)
+{
+	MDB_cursor *cursor;
+	MDB_stat stat;
+	MDB_dbi main;
+	MDB_val key, value;
+	uint64_t number;
+	char *page = NULL;
+
+	if (mdb_dbi_open(txn, NULL, 0, &main) || mdb_cursor_open(txn, main, &cursor))
+		return NULL;
+	if (mdb_env_stat(env->mdb, &stat) == 0 &&
+		mdb_cursor_get(cursor, &key, &value, MDB_FIRST) == 0) {
+		page = (char *)key.mv_data - (uintptr_t)key.mv_data % stat.ms_psize;
+		memcpy(&number, page, sizeof(number));
+		page -= number * stat.ms_psize;
+	}
+	mdb_cursor_close(cursor);
+	return page;
+}
+
+void env_unmap_pages(struct env *env)
+{
+	MDB_txn *txn;
+	MDB_envinfo info;
+	char *begin;
+
+	if (env_read_begin(env, &txn) || !txn)
+		return;
+	begin = map_begin(env, txn);
+	if (begin && mdb_env_info(env->mdb, &info) == 0)
+		madvise(begin, info.me_mapsize, MADV_DONTNEED);
+	env_read_end(env, txn);
+}
+
 /* ---- writing ---- */
 
 /* LMDB gives the old map up before it asks for the new one: first see that there is room for it. */

@@ -65,6 +65,12 @@ int env_read_begin(struct env *env, MDB_txn **txn);
 void env_read_end(struct env *env, MDB_txn *txn);
 
 /*
+ * What has been read stays mapped, page by page up to the whole file, and counts as the process's memory. This gives
+ * it back: it is in the page cache as before. Any thread, outside a read of its own.
+ */
+void env_unmap_pages(struct env *env);
+
+/*
  * Calls fn with a write transaction and commits it; fn's non-zero return (LMDB's or a negative errno) undoes it
  * all. fn is called again, with a new transaction, when the map had to grow.
  */

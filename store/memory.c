@@ -27,6 +27,7 @@ static int init(struct memory *m, const struct memory_options *options)
 	pthread_mutex_init(&m->eav.mutex, NULL);
 	pthread_mutex_init(&m->failing, NULL);
 	pthread_rwlock_init(&m->telling.lock, NULL);
+	memory_resident_init(&m->resident);
 	pace_init(&m->flush.pace, FLUSH_DELAY_MS);
 	pace_init(&m->work.pace, options->edn_delay_ms);
 	m->edn_path = strdup(options->edn_path);
@@ -57,6 +58,7 @@ static void release(struct memory *m)
 	table_release(&m->flush.recent, free);
 	free(m->edn_path);
 	free(m->store_path);
+	memory_resident_release(&m->resident);
 	pace_release(&m->work.pace);
 	pace_release(&m->flush.pace);
 	pthread_mutex_destroy(&m->adoption_lock);
@@ -110,6 +112,7 @@ int memory_open(struct memory **memory, const struct memory_options *options, st
 		release(m);
 		return ret;
 	}
+	memory_resident_rest(m);
 	*memory = m;
 	return 0;
 }

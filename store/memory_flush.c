@@ -216,6 +216,7 @@ static void run_job(struct memory *m, const struct err *err)
 		break;
 	case JOB_CHUNK:
 		job->ret = chunk_write(job->chunk, &job->err);
+		memory_resident_trim(m);
 		break;
 	case JOB_CLOSE:
 		job->ret = close_eav(m, &job->err);

@@ -10,6 +10,7 @@
 #include "ednfile.h"
 #include "journal.h"
 #include "memory.h"
+#include "memory_resident.h"
 #include "memory_telling.h"
 #include "mode.h"
 #include "pace.h"
@@ -165,6 +166,7 @@ struct memory {
 	struct eav_side eav;
 	struct telling telling;
 	struct read_counts read;
+	struct resident resident;
 	uint64_t commits;        /* guarded by lock */
 	pthread_mutex_t failing; /* innermost but for telling */
 	struct failure failures[FAILING_COUNT];

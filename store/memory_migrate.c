@@ -193,6 +193,7 @@ static void *migrate(void *context)
 			last = run.number;
 		}
 		finish(&run, work(&run, &err), &err);
+		memory_resident_rest(m);
 		pthread_mutex_lock(&g->mutex);
 	}
 	pthread_mutex_unlock(&g->mutex);

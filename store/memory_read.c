@@ -43,6 +43,7 @@ int memory_stat(struct memory *m, struct slice path, struct memory_stat *st)
 	pthread_rwlock_rdlock(&m->lock);
 	ret = stat_locked(m, path, &found);
 	pthread_rwlock_unlock(&m->lock);
+	memory_resident_tick(m);
 	if (!ret)
 		*st = found;
 	return ret;
@@ -89,6 +90,7 @@ int memory_read(struct memory *m, struct slice path, struct memory_stat *st, str
 		fell_back = count_read(m, &doc);
 	doc_release(&doc);
 	pthread_rwlock_unlock(&m->lock);
+	memory_resident_tick(m);
 	if (fell_back)
 		memory_tell_done(m, &done);
 	return ret ? err_set(err, ret, "%s", strerror(-ret)) : 0;
@@ -156,6 +158,7 @@ int memory_list(struct memory *m, struct slice directory, memory_list_fn *fn, vo
 	pthread_rwlock_rdlock(&m->lock);
 	ret = collect(m, directory, &rows);
 	pthread_rwlock_unlock(&m->lock);
+	memory_resident_trim(m);
 	while (!ret && at < rows.len) {
 		struct row row;
 
@@ -283,5 +286,6 @@ size_t memory_count_types(struct memory *m, struct memory_type_count *rows, size
 		doc_release(&doc);
 	}
 	pthread_rwlock_unlock(&m->lock);
+	memory_resident_trim(m);
 	return counts.count;
 }

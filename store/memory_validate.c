@@ -176,6 +176,7 @@ static void *run(void *context)
 	if (ret && !err.code)
 		err_set(&err, ret, "%s", strerror(-ret));
 	finish(v, ret, &err);
+	memory_resident_rest(v->m);
 	return NULL;
 }
 

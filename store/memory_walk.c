@@ -268,11 +268,13 @@ int memory_agree(struct memory *m, struct agree *agree, struct err *err)
 		ret = walk_begin(&walk, m, agree, &names, 0);
 	while (!ret && walk_more(&walk)) {
 		ret = walk_step(&walk, write_here, NULL, err);
+		memory_resident_trim(m);
 		if (!ret && is_closing(m))
 			ret = -ECANCELED;
 	}
 	walk_end(&walk);
 	names_release(&names);
+	memory_resident_rest(m);
 	return ret && err && !err->code
 		       ? err_set(err, ret, "cannot bring the EAV store up: %s", strerror(-ret))
 		       : ret;

@@ -79,6 +79,12 @@ int saved_open(struct saved **saved, int dir_fd, const char *path, bool read_onl
 	return 0;
 }
 
+void saved_unmap_pages(struct saved *saved)
+{
+	if (saved)
+		env_unmap_pages(&saved->env);
+}
+
 void saved_close(struct saved *saved)
 {
 	if (!saved)

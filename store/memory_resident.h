@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OUROFS_MEMORY_RESIDENT_H
+#define OUROFS_MEMORY_RESIDENT_H
+
+#include <stdatomic.h>
+
+/*
+ * What the stores' files take of the process's memory: they are mapped, and each page that was read counts until
+ * it is given back, which costs no more than to find it in the page cache the next time.
+ */
+struct memory;
+
+struct resident {
+	int statm_fd; /* /proc/self/statm, or -1 */
+	atomic_uint looks;
+};
+
+void memory_resident_init(struct resident *resident);
+void memory_resident_release(struct resident *resident);
+
+/* Gives it back where it is much. Without locks of the memory's, outside a read of the stores. */
+void memory_resident_trim(struct memory *m);
+/* For small reads, from any thread: now and then one of them does that. */
+void memory_resident_tick(struct memory *m);
+/* Behind long work: also what malloc keeps of what was freed. */
+void memory_resident_rest(struct memory *m);
+
+#endif
