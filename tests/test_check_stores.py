@@ -16,6 +16,7 @@ import subprocess
 import lmdb
 import pytest
 
+import callpoint
 import edn_reader
 import eav_store
 import journal_driver
@@ -563,12 +564,11 @@ def test_a_mode_for_others(damaged, check):
 def killed_repair(binary, build_dir, store, counts, at, side):
     """The number of calls by which it changed the disk, until it was killed at one of them."""
     counts.unlink(missing_ok=True)
-    env = dict(os.environ, LD_PRELOAD=str(build_dir / 'tests' / 'killpoint.so'),
-               OUROFS_KILLPOINT=str(counts), OUROFS_KILLPOINT_AT=str(at), OUROFS_KILLPOINT_SIDE=side)
+    env = callpoint.environment(build_dir, counts, at, side)
     done = subprocess.run([binary('ourofsctl'), 'check', '--repair', store], env=env,
                           capture_output=True)
     assert done.returncode == (-signal.SIGKILL if at else 1), done
-    return int.from_bytes(counts.read_bytes()[:8], 'little')
+    return callpoint.count(counts)
 
 
 @pytest.mark.preload

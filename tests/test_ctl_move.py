@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+import callpoint
 import edn_reader
 from conftest import fill_disk, wait_until
 from modes_driver import Writers, look
@@ -137,10 +138,9 @@ def test_a_backup_that_is_killed(mount, ctl, binary, build_dir):
         at += 1
         counts.write_bytes(b'')
         shutil.rmtree(m.base / 'copy.partial', ignore_errors=True)
-        armed = {'LD_PRELOAD': str(build_dir / 'tests' / 'killpoint.so'), 'OUROFS_KILLPOINT': str(counts),
-                 'OUROFS_KILLPOINT_AT': str(at), 'OUROFS_KILLPOINT_SIDE': 'after'}
+        armed = callpoint.environment(build_dir, counts, at, 'after')
         status = subprocess.run([str(binary('ourofsctl')), 'backup', str(m.store), str(m.base / 'copy')],
-                                capture_output=True, env=os.environ | armed).returncode
+                                capture_output=True, env=armed).returncode
         assert status in (0, -signal.SIGKILL)
         if (m.base / 'copy').exists():
             assert value_of(ctl('export', m.base / 'copy/memory.eav')) == value_of(TEXT.replace('{:a 1}', '{:a 2}'))
@@ -294,10 +294,9 @@ def test_killed_at_any_call(mount, ctl, binary, build_dir):
         shutil.copytree(m.base / 'store.first', m.store)
         shutil.copyfile(m.base / 'memory.edn.first', m.edn)
         counts.write_bytes(b'')
-        armed = {'LD_PRELOAD': str(build_dir / 'tests' / 'killpoint.so'), 'OUROFS_KILLPOINT': str(counts),
-                 'OUROFS_KILLPOINT_AT': str(len(outcomes) + 1), 'OUROFS_KILLPOINT_SIDE': 'torn'}
+        armed = callpoint.environment(build_dir, counts, len(outcomes) + 1, 'torn')
         status = subprocess.run([str(binary('ourofsctl')), 'import', '--replace', str(m.store),
-                                 str(m.base / 'news.edn')], capture_output=True, env=os.environ | armed).returncode
+                                 str(m.base / 'news.edn')], capture_output=True, env=armed).returncode
         assert status in (0, -signal.SIGKILL)
         found = value_of(ctl('export', m.store))
         assert found in (value_of(TEXT), value_of(NEWS)), f'killed at call {len(outcomes) + 1}'

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """SIGKILL at each call by which the daemon changes the disk: what was acknowledged is there afterwards.
 
-A library in front of the daemon (tests/c/killpoint.c) counts those calls and kills it at the n-th: before
+A library in front of the daemon (tests/c/callpoint.h) counts those calls and kills it at the n-th: before
 it, behind it, or when half of what it was to write is written. Every time the same script is played on a copy
 of the same store until the mount dies; then it is mounted again and compared with a model.
 CI takes a part of the points; OUROFS_KILLPOINTS=all takes all.
@@ -15,13 +15,13 @@ import subprocess
 
 import pytest
 
+import callpoint
 import edn_reader
 import tree_model
 from conftest import BOUND_S, is_mounted, wait_until
 
 pytestmark = pytest.mark.preload
 
-RECORD_BYTES = 128
 POINTS = 60  # of each series, unless all are wanted
 SIDES = ['before', 'after', 'torn']
 WRITES = ('write', 'pwrite', 'copy_file_range')
@@ -102,44 +102,34 @@ SCRIPT = [
 class Daemon:
     """One mount whose daemon can be told where to die."""
 
-    def __init__(self, mount, library):
+    def __init__(self, mount, build_dir):
         self.mount = mount
         self.m = mount.prepare(FIRST, ('edn_delay=10',))
-        self.library = library
+        self.build_dir = build_dir
+        self.kept = callpoint.Kept(self.m)
         self.counts = self.m.base / 'killpoints'
         self.signal = self.m.base / 'begin'
 
     def keep(self, name):
         """What is on disk now, for start()."""
-        kept = self.m.base / name
-        kept.mkdir()
-        shutil.copytree(self.m.store, kept / 'store')
-        shutil.copy2(self.m.edn, kept / 'memory.edn')
+        self.kept.keep(name)
 
     def restore(self, name):
-        kept = self.m.base / name
-        shutil.rmtree(self.m.store, ignore_errors=True)
-        shutil.copytree(kept / 'store', self.m.store)
-        shutil.copy2(kept / 'memory.edn', self.m.edn)
+        self.kept.restore(name)
         for path in (self.counts, self.signal):
             path.unlink(missing_ok=True)
 
     def arm(self, at=0, side='before', now=False):
         """Counts from the next start on, or else from begin() on."""
-        self.m.env = dict(os.environ, LD_PRELOAD=str(self.library), OUROFS_KILLPOINT=str(self.counts),
-                          OUROFS_KILLPOINT_AT=str(at), OUROFS_KILLPOINT_SIDE=side)
-        if not now:
-            self.m.env['OUROFS_KILLPOINT_START'] = str(self.signal)
+        start = {} if now else {'start': self.signal}
+        self.m.env = callpoint.environment(self.build_dir, self.counts, at, side, **start)
 
     def begin(self):
         self.signal.touch()
 
     def calls(self):
         """The calls that were counted: 'pwritev 0000000001.log'."""
-        data = self.counts.read_bytes()
-        count = int.from_bytes(data[:8], 'little')
-        return [data[n * RECORD_BYTES:(n + 1) * RECORD_BYTES].split(b'\0')[0].decode()
-                for n in range(1, count + 1)]
+        return callpoint.counted(self.counts).calls
 
     def is_killed(self):
         return self.m.proc.poll() == -signal.SIGKILL
@@ -220,7 +210,7 @@ class Daemon:
 
 @pytest.fixture
 def daemon(mount, build_dir):
-    return Daemon(mount, build_dir / 'tests' / 'killpoint.so')
+    return Daemon(mount, build_dir)
 
 
 def points(calls, side):

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+import callpoint
 from modes_driver import Writers, compare_eav, crash, in_edn, in_eav, in_mount, look, mode_of, \
     remount, source, switch, work
 from outside import conflicts, health
@@ -420,33 +421,27 @@ def outcome(m, mode):
         pass
 
 
-RECORD_BYTES = 128
-
-
 @pytest.mark.preload
 @pytest.mark.parametrize('old,new', SWITCHES)
 def test_killed_at_each_step(mount, build_dir, old, new):
-    """At a few of the calls that a switch changes the disk by (killpoint.c)."""
+    """At a few of the calls that a switch changes the disk by (callpoint.h)."""
     m = begin(mount, old)
     counts, start = m.base / 'killpoints', m.base / 'begin'
     work(m, 'one')
     seen = look(m)
-    library = build_dir / 'tests' / 'killpoint.so'
     point, last = 0, None
     while last is None or point <= last:
         m.unmount()
         for path in (counts, start):
             path.unlink(missing_ok=True)
         m.options = ('edn_delay=5',)
-        m.env = dict(os.environ, LD_PRELOAD=str(library), OUROFS_KILLPOINT=str(counts),
-                     OUROFS_KILLPOINT_START=str(start), OUROFS_KILLPOINT_AT=str(point),
-                     OUROFS_KILLPOINT_SIDE=('before', 'after')[point % 2])
+        m.env = callpoint.environment(build_dir, counts, point, ('before', 'after')[point % 2], start=start)
         m.mount()
         m.sync()
         start.touch()
         outcome(m, new)
         if point == 0:
-            last = int.from_bytes(counts.read_bytes()[:8], 'little')
+            last = callpoint.count(counts)
             m.env = None
             crash(m)
             assert mode_of(m) == new
