@@ -43,7 +43,6 @@ static int renew(struct env *env, MDB_txn **txn)
 
 	if (env->lost)
 		return -EIO;
-	*txn = NULL;
 	pthread_mutex_lock(&env->pool_lock);
 	if (env->pooled)
 		*txn = env->pool[--env->pooled];
@@ -51,8 +50,10 @@ static int renew(struct env *env, MDB_txn **txn)
 	if (!*txn)
 		return mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, txn);
 	ret = mdb_txn_renew(*txn);
-	if (ret)
+	if (ret) {
 		mdb_txn_abort(*txn);
+		*txn = NULL;
+	}
 	return ret;
 }
 
@@ -80,24 +81,47 @@ static void leave(struct env *env)
 		pthread_rwlock_unlock(&env->map_lock);
 }
 
-int env_read_begin(struct env *env, MDB_txn **txn)
+static int begin_read(struct env *env, MDB_txn **txn)
 {
-	MDB_txn *renewed;
-	int ret;
+	int ret = enter(env);
 
 	*txn = NULL;
-	if (!env->mdb)
-		return 0;
-	ret = enter(env);
 	if (ret)
 		return ret;
-	ret = renew(env, &renewed);
-	if (ret) {
+	ret = env->mdb || env->lost ? renew(env, txn) : 0;
+	if (!*txn)
 		leave(env);
-		return env_code(ret);
+	return ret;
+}
+
+/* With write_lock held. What is in order again by now stays as it is. */
+static int revive(struct env *env, struct err *err)
+{
+	MDB_txn *txn;
+	int ret;
+
+	pthread_rwlock_wrlock(&env->map_lock);
+	ret = env->lost ? MDB_PANIC : mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, &txn);
+	if (!ret)
+		mdb_txn_abort(txn);
+	else
+		ret = env_reopen(env, err);
+	pthread_rwlock_unlock(&env->map_lock);
+	return ret;
+}
+
+int env_read_begin(struct env *env, MDB_txn **txn)
+{
+	int ret = begin_read(env, txn);
+
+	if (ret == MDB_PANIC && !pthread_getspecific(env->depth)) {
+		pthread_mutex_lock(&env->write_lock);
+		ret = revive(env, NULL);
+		pthread_mutex_unlock(&env->write_lock);
+		if (!ret)
+			ret = begin_read(env, txn);
 	}
-	*txn = renewed;
-	return 0;
+	return ret ? env_code(ret) : 0;
 }
 
 void env_read_end(struct env *env, MDB_txn *txn)
@@ -188,7 +212,7 @@ static int grow(struct env *env)
 static int write_once(struct env *env, env_write_fn *fn, void *context)
 {
 	MDB_txn *txn;
-	int ret = env->lost ? -EIO : mdb_txn_begin(env->mdb, NULL, 0, &txn);
+	int ret = env->lost ? MDB_PANIC : mdb_txn_begin(env->mdb, NULL, 0, &txn);
 
 	if (ret)
 		return ret;
@@ -197,21 +221,40 @@ static int write_once(struct env *env, env_write_fn *fn, void *context)
 		mdb_txn_abort(txn);
 		return ret;
 	}
-	return mdb_txn_commit(txn);
+	ret = mdb_txn_commit(txn);
+	env->doubtful |= ret != 0;
+	return ret;
+}
+
+static int write_grown(struct env *env, env_write_fn *fn, void *context)
+{
+	int ret;
+
+	do {
+		ret = write_once(env, fn, context);
+	} while (ret == MDB_MAP_FULL && (ret = grow(env)) == 0);
+	return ret;
 }
 
 int env_write(struct env *env, env_write_fn *fn, void *context, struct err *err)
 {
+	struct err reason = {0};
 	int ret;
 
-	if (!env->mdb || env->read_only)
+	if (env->read_only)
 		return err_set(err, -EROFS, "%s is open for reading only", env->name);
 	pthread_mutex_lock(&env->write_lock);
-	do {
-		ret = write_once(env, fn, context);
-	} while (ret == MDB_MAP_FULL && (ret = grow(env)) == 0);
+	ret = write_grown(env, fn, context);
+	if (ret == MDB_PANIC) {
+		ret = revive(env, &reason);
+		if (!ret)
+			ret = write_grown(env, fn, context);
+	}
 	if (!ret)
 		__atomic_fetch_add(&env->commits, 1, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&env->write_lock);
-	return ret ? env_fail(env, err, ret, "cannot commit") : 0;
+	if (!ret)
+		return 0;
+	return reason.code ? err_set(err, reason.code, "%s", reason.text)
+			   : env_fail(env, err, ret, "cannot commit");
 }

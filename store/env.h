@@ -20,19 +20,34 @@
  * any thread, one after another; a write is one synced transaction. The map doubles when it is full, for
  * which all readers must have ended: a thread never writes inside a read of its own. Its reads may
  * overlap, each ends on the thread that began it.
+ *
+ * LMDB takes and serves nothing any more when it could not write a header. Who meets that closes the environment and
+ * opens it again, as it would at a start: a disk that failed once is no reason to stop. Only a read inside another one of
+ * its thread's is refused then (-EIO).
  */
 enum { ENV_POOL = 16, ENV_TABLES = 4 };
 
 #define ENV_MAP_FIRST ((size_t)64 << 20)
 #define ENV_MARK      "ourofs"
 
+struct env_options {
+	const char *name; /* "data.mdb": relative to STORE; outlives the environment */
+	uint32_t format;
+	const char *const *tables; /* named databases in the order of env.tables; ENV_MARK is one */
+	unsigned table_count;
+	bool read_only;         /* a missing environment is an empty one; nothing is written */
+	size_t map_first_bytes; /* 0: ENV_MAP_FIRST */
+};
+
 struct env {
-	MDB_env *mdb; /* NULL: read-only and nothing there */
+	MDB_env *mdb; /* NULL: read-only and nothing there, or lost; guarded by map_lock */
 	MDB_dbi tables[ENV_TABLES];
 	const char *name; /* of the file, as messages call it */
 	bool read_only;
+	struct env_options options;
 	int dir_fd;            /* of a writer, its own; -1 */
-	bool lost;             /* its map could not be put back; guarded by map_lock */
+	bool lost;             /* it could not be put back in order; guarded by map_lock */
+	bool doubtful;         /* a commit failed; guarded by write_lock */
 	size_t map_bytes;      /* guarded by write_lock */
 	unsigned long commits; /* written under write_lock, atomically */
 
@@ -44,15 +59,6 @@ struct env {
 	pthread_mutex_t pool_lock;
 	MDB_txn *pool[ENV_POOL]; /* reset read transactions; guarded by pool_lock */
 	unsigned pooled;
-};
-
-struct env_options {
-	const char *name; /* "data.mdb": relative to STORE; outlives the environment */
-	uint32_t format;
-	const char *const *tables; /* named databases in the order of env.tables; ENV_MARK is one */
-	unsigned table_count;
-	bool read_only;         /* a missing environment is an empty one; nothing is written */
-	size_t map_first_bytes; /* 0: ENV_MAP_FIRST */
 };
 
 /* dir_fd and path are of the environment's directory, which must be there. -EINVAL: not ours. */
@@ -76,6 +82,12 @@ void env_unmap_pages(struct env *env);
  */
 typedef int env_write_fn(void *context, MDB_txn *txn);
 int env_write(struct env *env, env_write_fn *fn, void *context, struct err *err);
+
+/*
+ * For env.c: closes and opens it again, with write_lock and map_lock held alone. Where that fails it is lost, until it is
+ * tried again.
+ */
+int env_reopen(struct env *env, struct err *err);
 
 /* LMDB's codes as ours, in one place; a negative errno stays what it is. */
 int env_code(int lmdb_code);

@@ -243,35 +243,77 @@ static int sync_names(const struct env *env, int dir_fd, struct err *err)
 	return fsync(dir_fd) ? env_fail(env, err, errno, "cannot sync its directory") : 0;
 }
 
-static int open_at(struct env *env, int dir_fd, const char *path, const struct env_options *options,
+static int look_at(const struct env *env, int dir_fd, const char *path, const struct stat *st,
 	struct err *err)
 {
+	int ret = env_is_closed(dir_fd) ? 0 : examine(env, dir_fd, err);
+
+	return ret ? ret : inspect(env, path, (uint64_t)st->st_size, env->options.format, err);
+}
+
+static int attach(struct env *env, const char *path, struct err *err)
+{
 	unsigned flags = env->read_only ? MDB_RDONLY | MDB_NOLOCK : 0;
-	struct stat st = {0};
 	int stale;
+	int ret = open_mdb(env, &env->mdb, path, flags, env->map_bytes, err);
+
+	if (!ret && !env->read_only)
+		mdb_reader_check(env->mdb, &stale); /* those of a process that was killed */
+	return ret ? ret : open_tables(env, &env->options, err);
+}
+
+static int open_at(struct env *env, int dir_fd, const char *path, struct err *err)
+{
+	size_t first = env->options.map_first_bytes;
+	struct stat st = {0};
 	int ret;
 
 	if (fstatat(dir_fd, "data.mdb", &st, AT_SYMLINK_NOFOLLOW) && errno != ENOENT)
 		return env_fail(env, err, errno, "cannot look at it");
 	if (env->read_only && !st.st_size)
 		return 0;
-	ret = st.st_size && !env_is_closed(dir_fd) ? examine(env, dir_fd, err) : 0;
-	if (!ret && st.st_size)
-		ret = inspect(env, path, (uint64_t)st.st_size, options->format, err);
+	ret = st.st_size ? look_at(env, dir_fd, path, &st, err) : 0;
 	if (ret)
 		return ret;
-	env->map_bytes = options->map_first_bytes ? options->map_first_bytes : ENV_MAP_FIRST;
+	env->map_bytes = first ? first : ENV_MAP_FIRST;
 	while (env->map_bytes < (size_t)st.st_size + (size_t)st.st_size / 2)
 		env->map_bytes *= 2;
 	if (!env->read_only)
 		ret = begin_writing(env, dir_fd, err);
 	if (!ret)
-		ret = open_mdb(env, &env->mdb, path, flags, env->map_bytes, err);
-	if (!ret && !env->read_only)
-		mdb_reader_check(env->mdb, &stale); /* those of a process that was killed */
-	if (!ret)
-		ret = open_tables(env, options, err);
+		ret = attach(env, path, err);
 	return ret || st.st_size ? ret : sync_names(env, dir_fd, err);
+}
+
+static void detach(struct env *env)
+{
+	while (env->pooled)
+		mdb_txn_abort(env->pool[--env->pooled]);
+	if (env->mdb)
+		mdb_env_close(env->mdb);
+	env->mdb = NULL;
+}
+
+int env_reopen(struct env *env, struct err *err)
+{
+	struct stat st;
+	char path[32];
+	int ret;
+
+	/* wherever its directory is by now */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", env->dir_fd);
+	detach(env);
+	env->lost = true;
+	if (fstatat(env->dir_fd, "data.mdb", &st, AT_SYMLINK_NOFOLLOW))
+		return env_fail(env, err, errno, "cannot look at it");
+	ret = look_at(env, env->dir_fd, path, &st, err);
+	if (!ret)
+		ret = attach(env, path, err);
+	if (ret)
+		detach(env);
+	else
+		env->lost = env->doubtful = false;
+	return ret;
 }
 
 /* Growing must not starve while readers come and go. */
@@ -290,7 +332,10 @@ int env_open(struct env *env, int dir_fd, const char *path, const struct env_opt
 {
 	int ret;
 
-	*env = (struct env){.name = options->name, .read_only = options->read_only, .dir_fd = -1};
+	*env = (struct env){.name = options->name,
+		.read_only = options->read_only,
+		.options = *options,
+		.dir_fd = -1};
 	if (pthread_key_create(&env->depth, NULL)) {
 		env->name = NULL;
 		return err_set(err, -EAGAIN, "%s: no key for a thread's own data", options->name);
@@ -298,7 +343,7 @@ int env_open(struct env *env, int dir_fd, const char *path, const struct env_opt
 	init_map_lock(&env->map_lock);
 	pthread_mutex_init(&env->write_lock, NULL);
 	pthread_mutex_init(&env->pool_lock, NULL);
-	ret = open_at(env, dir_fd, path, options, err);
+	ret = open_at(env, dir_fd, path, err);
 	if (ret)
 		env_close(env);
 	return ret;
@@ -306,13 +351,12 @@ int env_open(struct env *env, int dir_fd, const char *path, const struct env_opt
 
 void env_close(struct env *env)
 {
+	bool whole = env->mdb && !env->lost && !env->doubtful;
+
 	if (!env->name)
 		return;
-	while (env->pooled)
-		mdb_txn_abort(env->pool[--env->pooled]);
-	if (env->mdb)
-		mdb_env_close(env->mdb);
-	if (env->mdb && env->dir_fd >= 0 && !env->lost)
+	detach(env);
+	if (whole && env->dir_fd >= 0)
 		env_note_closed(env->dir_fd);
 	if (env->dir_fd >= 0)
 		close(env->dir_fd);
