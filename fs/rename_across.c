@@ -6,10 +6,28 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "path.h"
 #include "settle.h"
+
+/* What was saved is there under both names where this fails. */
+static int remove_source(struct renaming *renaming, struct err *reason)
+{
+	struct fs *fs = renaming->fs;
+	struct side *from = &renaming->from;
+	int ret = scratch_unlink(from->tree, from->rel, fs_outlives(fs, from->parent, from->name));
+
+	if (ret)
+		return err_set(reason, ret, "saved, but the old name can't be removed: %s",
+			strerror(-ret));
+	pthread_mutex_lock(&fs->lock);
+	rename_forget_name(fs, from);
+	pthread_mutex_unlock(&fs->lock);
+	view_prune(fs, side_path(from));
+	return 0;
+}
 
 static int save_scratch(struct renaming *renaming, const struct buf *bytes, const struct stat *st,
 	struct err *reason)
@@ -36,17 +54,13 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 		settle_release(fs, &settling);
 		return ret;
 	}
-	pthread_mutex_lock(&fs->lock);
-	rename_forget_name(fs, &renaming->from);
-	pthread_mutex_unlock(&fs->lock);
 	renaming->stale = true;
+	refusals_saved(fs->refusals, side_path(&renaming->to), buf_slice(bytes));
 	(void)scratch_unlink(&fs->trees[TREE_SCRATCH], side_path(&renaming->to), false);
-	(void)scratch_unlink(renaming->from.tree, renaming->from.rel,
-		fs_outlives(fs, renaming->from.parent, renaming->from.name));
-	view_prune(fs, side_path(&renaming->from));
+	ret = remove_source(renaming, reason);
 	settle_came(fs, &settling);
 	settle_release(fs, &settling);
-	return 0;
+	return ret;
 }
 
 int rename_save_scratch(struct renaming *renaming)
@@ -74,16 +88,14 @@ int rename_save_scratch(struct renaming *renaming)
 	}
 	if (!ret)
 		ret = save_scratch(renaming, &bytes, &st, &reason);
-	if (!ret) {
-		refusals_saved(fs->refusals, side_path(&renaming->to), buf_slice(&bytes));
-	} else if (ret == -EBADMSG) {
+	if (ret == -EBADMSG) {
 		bool has =
 			!memory_read(fs->memory, side_path(&renaming->to), NULL, &committed, NULL);
 		struct hash128 hash = hash128(committed.ptr, committed.len);
 
 		refusals_add(fs->refusals, side_path(&renaming->to), buf_slice(&bytes), &reason,
 			has ? &hash : NULL);
-	} else {
+	} else if (ret) {
 		ops_explain(fs, side_path(&renaming->to), ret, &reason);
 	}
 	buf_release(&committed);
