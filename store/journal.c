@@ -34,7 +34,8 @@ int journal_add_segment(struct journal *j, struct segment segment)
 /* Replayed records are in the kernel, not surely on disk: the first sync includes them. */
 static int keep_segment(struct journal *j, const struct journal_segment_info *info)
 {
-	struct segment s = {info->first, info->last, info->bytes, -1};
+	struct segment s = {
+		.first = info->first, .last = info->last, .bytes = info->bytes, .fd = -1};
 	char name[JOURNAL_NAME_SIZE];
 	int ret;
 

@@ -89,8 +89,8 @@ int journal_append(struct journal *journal, struct timespec now, enum journal_ki
 int journal_retract(struct journal *journal);
 /*
  * All records up to sequence are on disk. Callers at the same time share one fdatasync. After an
- * error the kernel may have dropped dirty pages, so it stays until journal_trim has passed what
- * was not synced (it is then safe elsewhere).
+ * error the kernel may have dropped dirty pages, and no later success speaks of these: it stays until journal_trim has
+ * removed each segment that could not be synced (what it held is then safe elsewhere), and none of them takes another record.
  */
 int journal_sync(struct journal *journal, uint64_t sequence, struct err *err);
 /* Starts a new segment, unless the current one is empty. Failing is harmless: it is tried again. */

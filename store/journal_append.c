@@ -31,11 +31,18 @@ static int write_all(int fd, struct slice head, struct slice payload, uint64_t o
 	return 0;
 }
 
+static int write_header(const struct segment *s)
+{
+	char header[JOURNAL_HEADER_BYTES];
+
+	journal_encode_header(header, s->first);
+	return write_all(s->fd, slice_of(header, sizeof(header)), slice_of(NULL, 0), 0);
+}
+
 /* Makes the segment that the next record opens. */
 static int start_segment(struct journal *j)
 {
 	struct segment s = {.first = j->last + 1, .last = j->last, .bytes = JOURNAL_HEADER_BYTES};
-	char header[JOURNAL_HEADER_BYTES];
 	char name[JOURNAL_NAME_SIZE];
 	int ret;
 
@@ -43,8 +50,7 @@ static int start_segment(struct journal *j)
 	s.fd = openat(j->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (s.fd < 0)
 		return -errno;
-	journal_encode_header(header, s.first);
-	ret = write_all(s.fd, slice_of(header, sizeof(header)), slice_of(NULL, 0), 0);
+	ret = write_header(&s);
 	pthread_mutex_lock(&j->mutex);
 	if (!ret)
 		ret = journal_add_segment(j, s);
@@ -85,6 +91,31 @@ static int cut_torn(struct journal *j)
 	return 0;
 }
 
+static bool is_current(struct journal *j, struct segment *s)
+{
+	bool current;
+
+	pthread_mutex_lock(&j->mutex);
+	current = j->current;
+	if (current)
+		*s = j->segments[j->count - 1];
+	pthread_mutex_unlock(&j->mutex);
+	return current;
+}
+
+/* A sync of a segment that holds no record yet failed: all of it is to be written once more. */
+static int write_anew(struct journal *j, struct segment *s)
+{
+	int ret = ftruncate(s->fd, 0) ? -errno : write_header(s);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&j->mutex);
+	s->failed = j->segments[j->count - 1].failed = false;
+	pthread_mutex_unlock(&j->mutex);
+	return 0;
+}
+
 /* The segment that takes the next record, of so many bytes. */
 static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
 {
@@ -92,9 +123,10 @@ static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
 
 	if (ret)
 		return ret;
-	if (j->current) {
-		*s = last_segment(j);
-		if (s->last < s->first || s->bytes + bytes <= JOURNAL_SEGMENT_BYTES)
+	if (is_current(j, s)) {
+		if (s->last < s->first)
+			return s->failed ? write_anew(j, s) : 0;
+		if (s->bytes + bytes <= JOURNAL_SEGMENT_BYTES)
 			return 0;
 	}
 	ret = start_segment(j);
@@ -150,6 +182,8 @@ int journal_retract(struct journal *j)
 		s->bytes = j->last_start;
 		s->last--;
 		j->last--;
+		/* the next record has the name of an empty one */
+		j->current |= s->last < s->first;
 		if (j->synced > j->last)
 			j->synced = j->last;
 	}

@@ -12,6 +12,11 @@ struct segment {
 	uint64_t last; /* first - 1 while it holds no record */
 	uint64_t bytes;
 	int fd; /* -1 once it is synced and nothing more comes */
+	/*
+	 * A sync of it failed: what of it is on disk nobody knows any more, since a later sync that succeeds says
+	 * nothing of pages that the kernel gave up. It gets no more records.
+	 */
+	bool failed;
 };
 
 struct journal {
@@ -28,8 +33,7 @@ struct journal {
 	uint64_t synced;
 	bool dir_dirty; /* a segment was made since the last fsync of the directory */
 	bool syncing;
-	int sync_error; /* stays until a trim passes failed_last */
-	uint64_t failed_last;
+	int sync_error; /* stays while there is a record in a segment that failed */
 };
 
 /* Takes the descriptor over. Under the mutex, or before anyone else can know the journal. */

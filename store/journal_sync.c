@@ -5,6 +5,26 @@
 #include <string.h>
 #include <unistd.h>
 
+/* With the mutex held. */
+static void fail_segment(struct journal *j, size_t at)
+{
+	struct segment *s = &j->segments[at];
+
+	s->failed = true;
+	/* an empty one is written anew before its first record, see journal_append.c */
+	if (at + 1 == j->count && s->last >= s->first)
+		j->current = false;
+}
+
+/* With the mutex held: a segment may have no name on disk. */
+static void fail_directory(struct journal *j, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (j->segments[i].last > j->synced)
+			fail_segment(j, i);
+	j->dir_dirty = true;
+}
+
 /* One leader syncs all segments up to now, for everyone who waits. Called with the mutex held. */
 static void sync_as_leader(struct journal *j)
 {
@@ -17,14 +37,17 @@ static void sync_as_leader(struct journal *j)
 	j->dir_dirty = false;
 	for (size_t i = 0; i < count; i++) {
 		int fd = j->segments[i].fd;
+		int failed;
 
 		if (fd < 0)
 			continue;
 		/* segments are only taken from the list by trim, which waits for us */
 		pthread_mutex_unlock(&j->mutex);
-		if (fdatasync(fd) && !ret)
-			ret = -errno;
+		failed = fdatasync(fd) ? -errno : 0;
 		pthread_mutex_lock(&j->mutex);
+		if (failed)
+			fail_segment(j, i);
+		ret = ret ? ret : failed;
 		if (!ret && !(j->current && i + 1 == j->count) && j->segments[i].last <= upto) {
 			close(fd);
 			j->segments[i].fd = -1;
@@ -33,14 +56,15 @@ static void sync_as_leader(struct journal *j)
 	pthread_mutex_unlock(&j->mutex);
 	if (!ret && dir_dirty && fsync(j->dir_fd))
 		ret = -errno;
+	else
+		dir_dirty &= ret != 0;
 	pthread_mutex_lock(&j->mutex);
-	if (ret) {
+	if (dir_dirty)
+		fail_directory(j, count);
+	if (ret)
 		j->sync_error = ret;
-		j->failed_last = upto;
-		j->dir_dirty |= dir_dirty;
-	} else if (j->synced < upto && upto <= j->last) {
+	else if (j->synced < upto && upto <= j->last)
 		j->synced = upto;
-	}
 	j->syncing = false;
 	pthread_cond_broadcast(&j->sync_done);
 }
@@ -61,29 +85,46 @@ int journal_sync(struct journal *j, uint64_t sequence, struct err *err)
 	return ret ? journal_fail(err, ret, "cannot sync") : 0;
 }
 
-int journal_trim(struct journal *j, uint64_t watermark)
+static bool has_failed(const struct journal *j)
+{
+	for (size_t i = 0; i < j->count; i++)
+		if (j->segments[i].failed && j->segments[i].last >= j->segments[i].first)
+			return true;
+	return false;
+}
+
+/* The first segment, with the mutex held. */
+static int remove_segment(struct journal *j)
 {
 	char name[JOURNAL_NAME_SIZE];
+	bool failed = j->segments[0].failed;
+
+	journal_segment_name(name, j->segments[0].first);
+	if (unlinkat(j->dir_fd, name, 0) && errno != ENOENT)
+		return -errno;
+	/* what nobody can read must not be back after a power loss */
+	if (failed && fsync(j->dir_fd))
+		return -errno;
+	if (j->segments[0].fd >= 0)
+		close(j->segments[0].fd);
+	j->count--;
+	memmove(j->segments, j->segments + 1, j->count * sizeof(*j->segments));
+	return 0;
+}
+
+int journal_trim(struct journal *j, uint64_t watermark)
+{
 	int ret = 0;
 
 	pthread_mutex_lock(&j->mutex);
 	while (j->syncing)
 		pthread_cond_wait(&j->sync_done, &j->mutex);
-	while (j->count > (j->current ? 1U : 0U) && j->segments[0].last <= watermark) {
-		journal_segment_name(name, j->segments[0].first);
-		if (unlinkat(j->dir_fd, name, 0) && errno != ENOENT) {
-			ret = -errno;
-			break;
-		}
-		if (j->segments[0].fd >= 0)
-			close(j->segments[0].fd);
-		j->count--;
-		memmove(j->segments, j->segments + 1, j->count * sizeof(*j->segments));
-	}
+	while (!ret && j->count > (j->current ? 1U : 0U) && j->segments[0].last <= watermark)
+		ret = remove_segment(j);
 	/* what is durable elsewhere needs no sync here */
 	if (j->synced < watermark && watermark <= j->last)
 		j->synced = watermark;
-	if (j->sync_error && j->failed_last <= watermark)
+	if (j->sync_error && !has_failed(j))
 		j->sync_error = 0;
 	pthread_mutex_unlock(&j->mutex);
 	return ret;

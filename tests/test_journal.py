@@ -457,3 +457,43 @@ def test_a_failed_sync_stays_told_until_the_records_are_elsewhere(journal_probe,
         j.call('sync')
         j.append()
         assert j.call('sync').syncs == 1
+
+
+def test_a_segment_that_could_not_be_synced_takes_no_more_records(journal_probe, tmp_path):
+    """A later sync of it may succeed, and says nothing of the pages that the kernel gave up."""
+    with Journal(journal_probe, tmp_path / 'store') as j:
+        j.append()
+        j.call('disk', 0, errno.EIO)
+        with pytest.raises(journal_driver.Refused):
+            j.call('sync')
+        j.call('disk', 0, 0)
+        j.append()
+        first, second = journal_driver.segments(j.store)
+        with pytest.raises(journal_driver.Refused):
+            j.call('sync')
+        j.call('trim', 1)
+        assert journal_driver.segments(j.store) == [second]
+        assert j.call('sync').syncs == 1
+
+
+def test_one_without_records_is_written_anew(journal_probe, tmp_path):
+    with Journal(journal_probe, tmp_path / 'store') as j:
+        j.append()
+        j.call('rotate')
+        j.append()
+        j.call('disk', 0, errno.EIO)
+        with pytest.raises(journal_driver.Refused):
+            j.call('sync')
+        j.call('disk', 0, 0)
+        j.call('retract')
+        second = journal_driver.segments(j.store)[1]
+        second.write_bytes(bytes(len(second.read_bytes())))  # what the kernel may have left of it
+        j.append()
+        assert [record.sequence for record in records(second.read_bytes())] == [2]
+        assert journal_driver.segments(j.store)[1] == second
+        with pytest.raises(journal_driver.Refused):
+            j.call('sync')  # the first one is not on disk
+        j.call('trim', 1)
+        j.call('sync')
+    with Journal(journal_probe, tmp_path / 'store', watermark=1) as j:
+        assert [replayed[0] for replayed in j.replayed] == [2]
