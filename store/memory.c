@@ -136,22 +136,33 @@ int memory_sync(struct memory *m, struct err *err)
 	return ret ? ret : flushed;
 }
 
-int memory_fsync(struct memory *m, struct err *err)
+int memory_make_durable(struct memory *m, uint64_t sequence, struct err *err)
 {
 	struct err reason = {0};
+	int ret = journal_sync(m->journal, sequence, &reason);
+
+	memory_fails(m, FAILING_JOURNAL, &reason);
+	if (!ret)
+		return 0;
+	/* what the journal may have lost the stores can take still: they are synced by themselves */
+	ret = pace_sync(&m->flush.pace, &reason);
+	if (!ret)
+		memory_fails_no_more(m, FAILING_JOURNAL);
+	else if (err)
+		*err = reason;
+	return ret;
+}
+
+int memory_fsync(struct memory *m, struct err *err)
+{
 	uint64_t sequence;
-	int ret;
 
 	if (!m->journal)
 		return 0;
 	pthread_rwlock_rdlock(&m->lock);
 	sequence = m->sequence;
 	pthread_rwlock_unlock(&m->lock);
-	ret = journal_sync(m->journal, sequence, &reason);
-	memory_fails(m, FAILING_JOURNAL, &reason);
-	if (ret && err)
-		*err = reason;
-	return ret;
+	return memory_make_durable(m, sequence, err);
 }
 
 static void read_eav_health(struct memory *m, struct memory_health *h)

@@ -102,7 +102,7 @@ static int write_batch(struct memory *m, struct batch *b, struct err *err)
 	int ret;
 
 	if (!b->count && b->sequence == m->flush.watermark && is_eav_at(m, b->sequence))
-		return 0;
+		return journal_trim(m->journal, b->sequence); /* where it failed before */
 	/*
 	 * Where the journal can't be synced, the stores are still the better place: the error has been
 	 * told to those who asked for a sync, and goes away when these have it all.

@@ -235,6 +235,11 @@ int memory_commit(struct memory *m, const struct change *changes, size_t count, 
 /* The same with encoded changes (memory_encode). */
 int memory_commit_payload(struct memory *m, enum journal_kind kind, const struct buf *payload,
 	struct timespec now, struct err *err);
+/*
+ * All up to this record is safe from power loss: by the journal, or, where that can't be synced, by the stores. Under no
+ * lock but memory.switching.
+ */
+int memory_make_durable(struct memory *m, uint64_t sequence, struct err *err);
 /* Applies what the journal says. */
 int memory_replay(void *memory, const struct journal_record *record, struct err *err);
 int memory_exile(struct memory *m, uint64_t ino);

@@ -106,10 +106,9 @@ static int prepare(struct memory *m, const struct mode_row *from, const struct m
 	return ret;
 }
 
-static int commit_mode(struct memory *m, enum mode mode, struct err *err)
+static int commit_mode(struct memory *m, enum mode mode, uint64_t *sequence, struct err *err)
 {
 	struct change c = {.kind = CHANGE_MODE, .id.key = slice_str(mode_row(mode)->name)};
-	uint64_t sequence;
 	int ret;
 
 	pthread_rwlock_wrlock(&m->lock);
@@ -119,9 +118,9 @@ static int commit_mode(struct memory *m, enum mode mode, struct err *err)
 	else
 		ret = memory_commit(m, &c, 1, memory_now(), err);
 	m->edn_active = mode_row((enum mode)atomic_load(&m->mode))->writes_edn;
-	sequence = m->sequence;
+	*sequence = m->sequence;
 	pthread_rwlock_unlock(&m->lock);
-	return ret ? ret : journal_sync(m->journal, sequence, err);
+	return ret;
 }
 
 int memory_switch(struct memory *m, struct slice word, struct err *err)
@@ -146,35 +145,43 @@ static void tell_changed(struct memory *m, const struct mode_row *from, double s
 	memory_tell(m, &event);
 }
 
-int memory_set_mode(struct memory *m, enum mode mode, bool force, struct err *err)
+static int set_mode(struct memory *m, const struct mode_row *from, enum mode mode, bool force,
+	struct err *err)
 {
 	struct flush_job close = {.kind = JOB_CLOSE};
 	struct err later = {0};
 	const struct mode_row *to = mode_row(mode);
-	const struct mode_row *from;
 	double start_ms = memory_clock_ms();
+	uint64_t sequence;
+	int ret = prepare(m, from, to, force, err);
+
+	if (!ret)
+		ret = commit_mode(m, mode, &sequence, err);
+	if (!ret)
+		tell_changed(m, from, start_ms);
+	/*
+	 * What it remembers of where memory.edn had stopped is needed no more. The switch is done: a
+	 * store that fails just now is brought up later.
+	 */
+	if (!ret && to->writes_eav && !from->writes_edn)
+		bring_eav_up(m, false, &later);
+	/* opened for nothing, or needed no more */
+	if ((ret && !from->writes_eav) || (!ret && !to->writes_eav))
+		memory_run_job(m, &close, NULL);
+	return ret ? ret : memory_make_durable(m, sequence, err);
+}
+
+int memory_set_mode(struct memory *m, enum mode mode, bool force, struct err *err)
+{
+	const struct mode_row *from;
 	int ret = 0;
 
 	if (m->options.read_only)
 		return err_set(err, -EROFS, "mounted read-only");
 	pthread_mutex_lock(&m->switching);
 	from = mode_row((enum mode)atomic_load(&m->mode));
-	if (from != to) {
-		ret = prepare(m, from, to, force, err);
-		if (!ret)
-			ret = commit_mode(m, mode, err);
-		if (!ret)
-			tell_changed(m, from, start_ms);
-		/*
-		 * What it remembers of where memory.edn had stopped is needed no more. The switch is done: a
-		 * store that fails just now is brought up later.
-		 */
-		if (!ret && to->writes_eav && !from->writes_edn)
-			bring_eav_up(m, false, &later);
-		/* opened for nothing, or needed no more */
-		if ((ret && !from->writes_eav) || (!ret && !to->writes_eav))
-			memory_run_job(m, &close, NULL);
-	}
+	if (from != mode_row(mode))
+		ret = set_mode(m, from, mode, force, err);
 	pthread_mutex_unlock(&m->switching);
 	return ret;
 }
