@@ -97,6 +97,9 @@ class Tree:
     def mode(self, _):
         pass
 
+    def migrate(self, _):
+        pass
+
     def mkdir(self, path):
         self.directories[path] = 0o755
 
@@ -283,7 +286,7 @@ def perform(mnt, operation):
         fsync(at[0])
     elif name == 'sync':
         write(os.path.join(mnt, '.sync'), b'1\n')
-    elif name == 'mode':
-        write(os.path.join(mnt, '.mode'), rest[0].encode())
+    elif name in ('mode', 'migrate'):
+        write(os.path.join(mnt, '.' + name), rest[0].encode())
     else:
         {'unlink': os.unlink, 'mkdir': os.mkdir, 'rmdir': os.rmdir, 'chmod': os.chmod}[name](*at)

@@ -30,6 +30,7 @@ static struct {
 	enum callpoint_side side;
 	int error;
 	const char *below;
+	const char *only;
 	const char *start;
 	atomic_bool started;
 } point;
@@ -87,6 +88,7 @@ __attribute__((constructor)) static void arm(void)
 	point.at = take_number("OUROFS_CALLPOINT_AT", point.kind == COUNTS_MEMORY ? 16 : 10);
 	point.error = (int)take_number("OUROFS_CALLPOINT_ERROR", 10);
 	point.below = take("OUROFS_CALLPOINT_BELOW");
+	point.only = take("OUROFS_CALLPOINT_ONLY");
 	point.start = take("OUROFS_CALLPOINT_START");
 	unsetenv("LD_PRELOAD");
 	if (!file)
@@ -170,14 +172,27 @@ static bool is_one(unsigned long number)
 	return number && number == point.at;
 }
 
-static unsigned long count(const char *call, const char *where)
+/* Its last name; or all behind the directory that was asked for. */
+static const char *name_of(const char *where)
 {
-	unsigned long n = atomic_fetch_add(&point.records->count, 1) + 1;
+	size_t len = point.below ? strlen(point.below) : 0;
 	const char *last = strrchr(where, '/');
 
+	return len && where[len] ? where + len + 1 : last ? last + 1 : where;
+}
+
+/* 0: not meant. */
+static unsigned long count(const char *call, const char *where)
+{
+	char text[CALLPOINT_RECORD_BYTES];
+	unsigned long n;
+
+	snprintf(text, sizeof(text), "%s %.90s", call, name_of(where));
+	if (point.only && strncmp(text, point.only, strlen(point.only)) != 0)
+		return 0;
+	n = atomic_fetch_add(&point.records->count, 1) + 1;
 	if (n < CALLPOINT_RECORDS)
-		snprintf(point.records[n].text, sizeof(point.records[n].text), "%s %s", call,
-			last ? last + 1 : where);
+		memcpy(point.records[n].text, text, sizeof(text));
 	return n;
 }
 

@@ -8,7 +8,8 @@
  *   OUROFS_CALLPOINT=FILE        counts into FILE (below); without it nothing happens
  *   OUROFS_CALLPOINT_COUNT=WORD  changes (those by which it changes what is on disk; where nothing is said) | calls (also
  *                                those by which it looks at it) | memory (those by which it asks for memory)
- *   OUROFS_CALLPOINT_BELOW=DIR   counts of calls on files only those below DIR
+ *   OUROFS_CALLPOINT_BELOW=DIR   counts of calls on files only those below DIR, by their paths from there
+ *   OUROFS_CALLPOINT_ONLY=TEXT   counts of these only those whose record (below) begins so
  *   OUROFS_CALLPOINT_START=FILE  counts from when that file is there; without it from the beginning
  *   OUROFS_CALLPOINT_AT=N        the call that is meant; without it all calls are only counted
  *   OUROFS_CALLPOINT_SIDE=WORD   before | after | torn: SIGKILL there; torn is in its midst: half of what it was to

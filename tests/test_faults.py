@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""One call of the system fails, each in its turn: of those on files, and of those that ask for memory.
+
+A library in front of the daemon (tests/c/callpoint.h) counts them. Every time the same script is played on a copy
+of the same store (faults.py). CI takes a part of the points; OUROFS_FAULTS=all takes all.
+"""
+import errno
+import json
+import os
+
+import pytest
+
+import callpoint
+import tree_model
+from conftest import wait_until
+from faults import Fault
+from outside import health
+
+pytestmark = pytest.mark.preload
+
+POINTS = 25  # of each series, unless all are wanted
+
+FIRST = '''{:config {:theme :dark} ; of the house
+ :notes/x [1 2]
+ :presence/s1 {"alice" {:b 2} :kw 5}}
+'''
+
+OTHER = {'datalevin-first': 'edn-only', 'edn-only': 'datalevin-first', 'dual-write': 'edn-only'}
+
+
+def script(mode):
+    return [
+        ('save', 'config.json', b'{"theme": ":light"}'),
+        ('mkdir', 'garden'),
+        ('save', 'garden/bed.json', b'{"rows": 4}'),
+        ('save', 'presence/s1/carol.json', b'{"d": {"#set": [1, 2]}}'),
+        ('save_synced', 'notes/x.json', b'[3]'),
+        ('fsync', 'notes'),
+        ('save', 'new.json.tmp', b'{"by": "rename"}\n'),
+        ('rename', 'new.json.tmp', 'new.json'),
+        ('rename', 'garden', 'field'),
+        ('chmod', 'config.json', 0o600),
+        ('unlink', 'presence/s1/alice.json'),
+        ('sync',),
+        ('exchange', 'config.json', 'new.json'),
+        ('mode', OTHER[mode]),
+        ('save', 'alone.json', b'{"in": "one"}'),
+        *([] if mode != 'edn-only' else [('migrate', 'all')]),
+        ('mode', mode),
+        ('save', 'big.json', json.dumps({'pad': 'x' * 300_000}).encode()),
+        *([] if mode == 'edn-only' else [('migrate', 'all')]),
+        ('rename', 'field/bed.json', 'field/bed.json~'),
+        ('unlink', 'field/bed.json~'),
+        ('save_synced', 'last.json', b'1'),
+    ]
+
+
+@pytest.fixture
+def fault(mount, build_dir, binary):
+    def make(mode):
+        m = mount(FIRST, f'mode={mode}', 'edn_delay=5')
+        tree = tree_model.look(m.mnt, FIRST)
+        m.unmount()
+        m.options = ('edn_delay=5',)
+        fault = Fault(build_dir, m, binary('ourofsctl'))
+        fault.kept.keep('first')
+        return fault, tree
+    return make
+
+
+# ---- files ----
+
+ERRORS = {
+    'open': ['EIO', 'EMFILE', 'ENOSPC'], 'creat': ['EIO'],
+    'read': ['EIO', 'EINTR', 'short'], 'pread': ['EIO', 'EINTR', 'short'],
+    'write': ['EIO', 'ENOSPC', 'EDQUOT', 'EINTR', 'short', 'done'],
+    'pwrite': ['EIO', 'ENOSPC', 'EDQUOT', 'EINTR', 'short', 'done'],
+    'fsync': ['EIO', 'ENOSPC', 'done'], 'fdatasync': ['EIO', 'ENOSPC', 'done'], 'syncfs': ['EIO'],
+    'rename': ['EIO', 'ENOSPC', 'EDQUOT', 'done'], 'unlink': ['EIO', 'EDQUOT', 'done'], 'mkdir': ['EIO', 'ENOSPC'],
+    'ftruncate': ['EIO', 'EINTR'], 'fallocate': ['EIO', 'ENOSPC', 'EINTR'],
+    'mmap': ['ENOMEM'], 'inotify': ['ENOSPC'],
+}
+
+
+def errors_of(call):
+    """The longest name that the call's begins with says them."""
+    known = [name for name in ERRORS if call.startswith(name)]
+    return ERRORS[max(known, key=len)] if known else ['EIO']
+
+
+def words_of(error):
+    if error == 'short':
+        return {'side': 'short'}
+    if error == 'done':
+        return {'side': 'done', 'error': errno.EIO}
+    return {'side': 'fails', 'error': getattr(errno, error)}
+
+
+def sample(points):
+    if os.environ.get('OUROFS_FAULTS') == 'all':
+        return points
+    stride = -(-len(points) // POINTS)
+    return points[stride // 2::stride]
+
+
+def report(failures):
+    assert not failures, '\n'.join([f'{len(failures)} points'] + [str(failure) for failure in failures])
+
+
+@pytest.mark.parametrize('error', ['EIO', 'ENOSPC', 'EDQUOT', 'EMFILE', 'EINTR', 'ENOMEM', 'short', 'done'])
+@pytest.mark.parametrize('mode', OTHER)
+def test_files(fault, mode, error):
+    fault, tree = fault(mode)
+    calls = fault.calls(script(mode), tree, count='calls')
+    points = [n for n, call in enumerate(calls, 1) if error in errors_of(call)]
+    failures = []
+    for n in sample(points):
+        said = fault.play(script(mode), tree, count='calls', at=n, **words_of(error))
+        if said:
+            failures.append((n, fault.call(n), said))
+            if os.environ.get('OUROFS_FAULTS_LOG'):
+                with open(os.environ['OUROFS_FAULTS_LOG'], 'a', encoding='utf-8') as log:
+                    print(mode, error, failures[-1], file=log)
+    report(failures)
+
+
+# ---- calls that once were a fault of ours ----
+
+class Chosen:
+    """A mount of which the n-th call of a kind from now on is to fail."""
+
+    def __init__(self, mount, build_dir, only, at=1, mode='datalevin-first', error=errno.EIO):
+        self.m = m = mount.prepare(FIRST, (f'mode={mode}', 'edn_delay=5'))
+        self.counts = m.base / 'counts'
+        start = m.base / 'begin'
+        m.env = callpoint.environment(build_dir, self.counts, at, 'fails', count='calls', below=m.base, only=only,
+                                      start=start, error=error)
+        m.expect_stderr('.')
+        m.mount()
+        m.sync()
+        start.touch()
+
+    def met(self):
+        return callpoint.counted(self.counts).met
+
+
+@pytest.fixture
+def chosen(mount, build_dir):
+    def make(*args, **words):
+        return Chosen(mount, build_dir, *args, **words)
+    return make
+
+
+def test_the_header_of_what_was_saved(chosen):
+    """LMDB takes nothing any more when it could not write that: the environment is opened again."""
+    one = chosen('pwrite store/saved/data.mdb')
+    m = one.m
+    (m.mnt / 'config.json').write_text('{"a":\t2}')
+    wait_until(one.met, 'the call to fail')
+    (m.mnt / 'notes/x.json').write_text('[4]')
+    m.sync()
+    assert (m.mnt / 'config.json').read_text() == '{"a":\t2}'
+    assert (m.mnt / 'presence/s1/alice.json').read_text()
+    wait_until(lambda: health(m)['status'] == 'healthy', 'health')
+    m.remount()
+    assert (m.mnt / 'config.json').read_text() == '{"a":\t2}'
+
+
+def test_the_old_name_of_what_was_saved_by_a_rename(chosen):
+    """It is there still, so the rename has not succeeded."""
+    one = chosen('unlinkat store/scratch/one.json.tmp')
+    m = one.m
+    (m.mnt / 'one.json.tmp').write_text('1\n')
+    with pytest.raises(OSError) as caught:
+        (m.mnt / 'one.json.tmp').rename(m.mnt / 'one.json')
+    assert caught.value.errno == errno.EIO
+    assert (m.mnt / 'one.json').read_text() == (m.mnt / 'one.json.tmp').read_text() == '1\n'
+    assert 'old name' in (m.mnt / '.errors').read_text()
+    (m.mnt / 'one.json.tmp').rename(m.mnt / 'one.json')
+    assert not (m.mnt / 'one.json.tmp').exists() and (m.mnt / 'one.json').read_text() == '1\n'
+
+
+def test_a_journal_that_can_not_be_synced(chosen):
+    """What was to be safe is brought to the stores, which are synced by themselves; it is no reason to refuse."""
+    one = chosen('fdatasync store/journal')
+    m = one.m
+    with open(m.mnt / 'config.json', 'w', encoding='utf-8') as file:
+        file.write('{"a":\t2}')
+        file.flush()
+        os.fsync(file.fileno())
+    assert one.met()
+    m.kill()
+    for segment in (m.store / 'journal').iterdir():
+        segment.unlink()  # it may have lost anything
+    m.env = None
+    m.mount()
+    assert (m.mnt / 'config.json').read_text() == '{"a":\t2}'
+
+
+def test_a_switch_that_the_journal_can_not_be_synced_for(chosen):
+    """It is done, and the EAV store is used."""
+    one = chosen('fdatasync store/journal', mode='edn-only')
+    m = one.m
+    (m.mnt / '.mode').write_text('datalevin-first')
+    assert one.met()
+    assert health(m)['mode'] == 'datalevin-first' and health(m)['eav']['state'] == 'ready'
+    assert os.getxattr(m.mnt / 'config.json', 'user.ourofs.source') == b'eav'
