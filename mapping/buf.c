@@ -115,7 +115,7 @@ const char *buf_cstr(struct buf *buf)
 	char *end = buf_reserve(buf, 1);
 
 	if (!end)
-		return "";
+		return NULL;
 	*end = '\0';
 	return buf->ptr;
 }

@@ -90,7 +90,10 @@ static inline void buf_add_char(struct buf *buf, char c)
 	else
 		buf_add(buf, &c, 1);
 }
-/* A NUL behind the last byte, not counted in len: ptr is a C string until the next append. */
+/*
+ * A NUL behind the last byte, not counted in len: ptr is a C string until the next append. NULL where any of it is
+ * missing for lack of memory.
+ */
 const char *buf_cstr(struct buf *buf);
 
 #endif

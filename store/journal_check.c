@@ -146,7 +146,7 @@ static int mend(struct walk *w, int journal_fd, struct err *err)
 
 	if (!ret) {
 		buf_add_format(&w->line, "journal/%s: %s; as it was, it is journal/%s",
-			w->reader.name, w->pieces.count ? "mended" : "removed", buf_cstr(&kept));
+			w->reader.name, w->pieces.count ? "mended" : "removed", kept.ptr);
 		ret = say(w);
 		if (ret)
 			err_set(err, ret, "out of memory");

@@ -114,9 +114,9 @@ static int keep_old(int journal_fd, const char *name, struct buf *kept)
 	for (int tries = 0; tries < 100; tries++) {
 		buf_reset(kept);
 		buf_add_format(kept, "%s.damaged-%lld", name, now + tries);
-		if (buf_error(kept))
+		if (!buf_cstr(kept))
 			return -ENOMEM;
-		if (linkat(journal_fd, name, journal_fd, buf_cstr(kept), 0) == 0)
+		if (linkat(journal_fd, name, journal_fd, kept->ptr, 0) == 0)
 			return 0;
 		if (errno != EEXIST)
 			return -errno;

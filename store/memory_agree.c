@@ -175,16 +175,12 @@ static int settle_one(struct chunk *chunk, struct slice name, struct entity_id i
 /* The identity of what is served at id; a document is loaded, from memory.edn. */
 static int load_ours(struct memory *m, struct entity_id id, struct doc *doc, struct hash128 *ours)
 {
-	struct tree_node *node = memory_find_node(m, id, false);
-	int ret;
+	struct tree_node *node;
+	int ret = memory_find_entity(m, id, &node);
 
-	*ours = IDENTITY_ABSENT;
-	if (!node) {
-		node = id.member.ptr ? NULL : memory_find_node(m, id, true);
-		if (node && node->dir->keyed)
-			*ours = IDENTITY_COLLECTION;
-		return 0;
-	}
+	*ours = node && node->dir ? IDENTITY_COLLECTION : IDENTITY_ABSENT;
+	if (ret || !node || node->dir)
+		return ret;
 	ret = doc_id(m, node, doc);
 	return ret ? ret : doc_load_edn(m, doc);
 }

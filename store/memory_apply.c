@@ -30,14 +30,17 @@ static int hold_replayed(const struct apply *a, const struct change *c)
 
 /* ---- memory.edn ---- */
 
-static void unghost(struct memory *m, struct entity_id id)
+static int unghost(struct memory *m, struct entity_id id)
 {
 	struct buf name = BUF_INIT;
+	int ret;
 
 	entity_id_name(&name, id);
-	if (!buf_error(&name))
+	ret = buf_error(&name);
+	if (!ret)
 		table_remove(&m->ghosts, buf_slice(&name));
 	buf_release(&name);
+	return ret;
 }
 
 /* A deleted document may still stand where a collection is to be. */
@@ -49,8 +52,7 @@ static int clear_ghost_key(struct memory *m, struct slice key)
 	if (ednfile_is_collection(m->file, key))
 		return 0;
 	ret = ednfile_delete(m->file, key, slice_of(NULL, 0));
-	unghost(m, id);
-	return ret == -ENOENT ? 0 : ret;
+	return ret && ret != -ENOENT ? ret : unghost(m, id);
 }
 
 static bool stands_as(struct memory *m, struct entity_id id, struct slice text)
@@ -66,7 +68,8 @@ static bool is_ghost(struct memory *m, struct entity_id id)
 	bool ghost;
 
 	entity_id_name(&name, id);
-	ghost = table_get(&m->ghosts, buf_slice(&name)) != NULL;
+	/* who can't be told from a ghost is not moved, but put */
+	ghost = buf_error(&name) || table_get(&m->ghosts, buf_slice(&name));
 	buf_release(&name);
 	return ghost;
 }
@@ -142,11 +145,12 @@ static int apply_put(struct apply *a, const struct change *c)
 		ret = memory_add_node(m, c->id, false, &a->when);
 	if (!ret)
 		ret = memory_set_pending(m, buf_slice(&a->name), &saved, a->sequence);
+	if (!ret)
+		ret = memory_find_node(m, c->id, false, &node);
 	if (ret)
 		return ret;
 	count_up(m, &c->saved, buf_slice(&a->name));
 	reset_slot(m, c->id);
-	node = memory_find_node(m, c->id, false);
 	if (node)
 		node->ino = c->saved.ino;
 	return 0;
@@ -157,11 +161,11 @@ static int apply_attributes(struct apply *a, const struct change *c)
 	struct memory *m = a->m;
 	struct saved_record saved = c->saved;
 	struct doc doc = DOC_INIT;
-	struct tree_node *node = memory_find_node(m, c->id, false);
-	int ret;
+	struct tree_node *node;
+	int ret = memory_find_node(m, c->id, false, &node);
 
-	if (!node)
-		return 0;
+	if (ret || !node)
+		return ret;
 	ret = doc_id(m, node, &doc);
 	if (!ret)
 		ret = doc_load(m, &doc);
@@ -210,8 +214,11 @@ static int apply_delete(struct apply *a, const struct change *c)
 {
 	struct memory *m = a->m;
 	struct ednfile_item item;
-	int ret;
+	struct tree_node *node;
+	int ret = memory_find_node(m, c->id, false, &node);
 
+	if (ret)
+		return ret;
 	ret = ednfile_get(m->file, c->id.key, c->id.member, &item);
 	if (ret == -ENOMEM)
 		return ret;
@@ -222,10 +229,9 @@ static int apply_delete(struct apply *a, const struct change *c)
 		a->edn_changed = true;
 	}
 	ret = set_gone(a, c);
-	if (ret)
-		return ret;
-	memory_remove_node(m, c->id, false, &a->when);
-	return 0;
+	if (!ret && node)
+		tree_remove(m->tree, node, &a->when);
+	return ret;
 }
 
 static int apply_move(struct apply *a, const struct change *c)
@@ -266,9 +272,11 @@ static int apply_collection(struct apply *a, const struct change *c)
 static int apply_unkey(struct apply *a, const struct change *c)
 {
 	struct memory *m = a->m;
-	struct tree_node *node = memory_find_node(m, c->id, true);
-	int ret;
+	struct tree_node *node;
+	int ret = memory_find_node(m, c->id, true, &node);
 
+	if (ret)
+		return ret;
 	/* a member that no record deleted: someone else's, in a replay */
 	for (struct tree_node *child = node ? node->dir->children : NULL; child;
 		child = child->next) {
@@ -313,14 +321,14 @@ static int apply_directory(struct apply *a, const struct change *c)
 static int apply_base(struct apply *a, const struct change *c)
 {
 	struct memory *m = a->m;
-	struct tree_node *node = memory_find_node(m, c->id, false);
 	struct doc doc = DOC_INIT;
-	int ret;
+	struct tree_node *node;
+	int ret = memory_find_entity(m, c->id, &node);
 
-	if (!node) {
-		node = c->id.member.ptr ? NULL : memory_find_node(m, c->id, true);
-		return node && node->dir->keyed ? set_collection(a, c) : set_gone(a, c);
-	}
+	if (ret)
+		return ret;
+	if (!node || node->dir)
+		return node ? set_collection(a, c) : set_gone(a, c);
 	ret = doc_id(m, node, &doc);
 	if (!ret)
 		ret = doc_load(m, &doc);

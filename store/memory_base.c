@@ -42,17 +42,13 @@ int memory_base(struct memory *m, struct slice name, struct saved_base *base)
 /* The identity of what stands at id now. */
 static int identity_now(struct memory *m, struct entity_id id, struct hash128 *identity)
 {
-	struct tree_node *node = memory_find_node(m, id, false);
 	struct doc doc = DOC_INIT;
-	int ret;
+	struct tree_node *node;
+	int ret = memory_find_entity(m, id, &node);
 
-	*identity = IDENTITY_ABSENT;
-	if (!node) {
-		node = id.member.ptr ? NULL : memory_find_node(m, id, true);
-		if (node && node->dir->keyed)
-			*identity = IDENTITY_COLLECTION;
-		return 0;
-	}
+	*identity = node && node->dir ? IDENTITY_COLLECTION : IDENTITY_ABSENT;
+	if (ret || !node || node->dir)
+		return ret;
 	ret = doc_id(m, node, &doc);
 	if (!ret)
 		ret = doc_load(m, &doc);

@@ -44,6 +44,25 @@ static int apply_payload(struct apply *a, struct slice payload, size_t *applied)
 	return ret;
 }
 
+/*
+ * Where memory ran out in the middle, all of it once more: as in a replay, what is done already is done again to
+ * no effect. happened: something of it is in the memory.
+ */
+static int apply_all(struct apply *a, struct slice payload, bool *happened)
+{
+	size_t applied;
+	int ret = apply_payload(a, payload, &applied);
+
+	*happened = applied || a->edn_changed;
+	if (ret == -ENOMEM) {
+		if (a->err)
+			*a->err = (struct err){0};
+		ret = apply_payload(a, payload, &applied);
+		*happened |= applied || a->edn_changed;
+	}
+	return ret;
+}
+
 static void finish(struct apply *a)
 {
 	struct memory *m = a->m;
@@ -81,7 +100,7 @@ int memory_commit_payload(struct memory *m, enum journal_kind kind, const struct
 	struct timespec now, struct err *err)
 {
 	struct apply a = {.m = m, .when = now, .err = err};
-	size_t applied;
+	bool happened;
 	int ret = m->broken;
 
 	if (ret)
@@ -93,14 +112,14 @@ int memory_commit_payload(struct memory *m, enum journal_kind kind, const struct
 	note_append(m, ret, err);
 	if (ret)
 		goto out;
-	ret = apply_payload(&a, buf_slice(payload), &applied);
+	ret = apply_all(&a, buf_slice(payload), &happened);
 	if (!ret) {
 		finish(&a);
 		m->commits++;
 		pace_signal(&m->flush.pace, m->overlay_bytes >= FLUSH_BYTES);
 		if (a.edn_changed)
 			pace_signal(&m->work.pace, false);
-	} else if (applied == 0 && !a.edn_changed && journal_retract(m->journal) == 0) {
+	} else if (!happened && journal_retract(m->journal) == 0) {
 		/* nothing happened */
 	} else {
 		/* the journal has all of it: the next mount applies it whole */
@@ -118,11 +137,12 @@ static int encode_key(struct memory *m, struct buf *payload, const struct change
 {
 	struct change key = {.kind = CHANGE_COLLECTION, .id.key = c->id.key};
 	struct tree_node *node;
+	int ret;
 
 	if (c->kind != CHANGE_PUT || !c->id.member.ptr)
 		return 0;
-	node = memory_find_node(m, key.id, true);
-	return node && node->dir->keyed ? 0 : memory_encode(m, payload, &key);
+	ret = memory_find_node(m, key.id, true, &node);
+	return ret || (node && node->dir->keyed) ? ret : memory_encode(m, payload, &key);
 }
 
 /* One change speaks for itself; of two, the first puts and the second tells what becomes of its source. */

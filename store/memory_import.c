@@ -116,11 +116,13 @@ static int fill_saved(struct import *im, struct entity_id id, struct slice text,
 	struct saved_record *saved)
 {
 	struct memory *m = im->m;
-	struct tree_node *node = memory_find_node(m, id, false);
 	struct doc doc = DOC_INIT;
-	int ret = 0;
+	struct tree_node *node;
+	int ret = memory_find_node(m, id, false, &node);
 
 	*saved = (struct saved_record){.mode = m->default_mode};
+	if (ret)
+		return ret;
 	if (node) {
 		ret = doc_id(m, node, &doc);
 		if (!ret)

@@ -251,9 +251,13 @@ void memory_drop_pending(void *pending);
 /* The tree's entry of an id; when NULL: no directory's mtime changes. */
 int memory_add_node(struct memory *m, struct entity_id id, bool directory,
 	const struct timespec *when);
-void memory_remove_node(struct memory *m, struct entity_id id, bool directory,
-	const struct timespec *when);
-struct tree_node *memory_find_node(struct memory *m, struct entity_id id, bool directory);
+/*
+ * 0 or -ENOMEM; *node is NULL where none is there. An entity's is the document's, or the directory of a collection that
+ * has its key.
+ */
+int memory_find_node(struct memory *m, struct entity_id id, bool directory,
+	struct tree_node **node);
+int memory_find_entity(struct memory *m, struct entity_id id, struct tree_node **node);
 void memory_note_dir(void *memory, struct slice path);
 struct timespec memory_now(void);
 

@@ -340,7 +340,7 @@ void memory_migration_stop(struct memory *m)
 {
 	struct migration *g = m->migration;
 
-	if (!g->started)
+	if (!g || !g->started)
 		return;
 	pthread_mutex_lock(&g->mutex);
 	g->closing = true;

@@ -132,15 +132,14 @@ static const char *type_of_key(struct memory *m, struct slice key)
 /* NULL: nothing is served there. Under memory.lock. */
 static const char *type_of_id(struct memory *m, struct entity_id id)
 {
-	struct tree_node *node = memory_find_node(m, id, false);
-	struct doc doc = DOC_INIT;
 	const char *type = NULL;
+	struct doc doc = DOC_INIT;
+	struct tree_node *node;
+	int ret = memory_find_entity(m, id, &node);
 
-	if (!node) {
-		node = id.member.ptr ? NULL : memory_find_node(m, id, true);
-		return node && node->dir->keyed ? type_of_key(m, id.key) : NULL;
-	}
-	if (doc_id(m, node, &doc) == 0 &&
+	if (!ret && !node)
+		return NULL;
+	if (node && !node->dir && doc_id(m, node, &doc) == 0 &&
 		ednfile_get(m->file, doc.id.key, doc.id.member, &doc.item) == 0)
 		type = memory_type_of(m, &doc);
 	doc_release(&doc);

@@ -125,22 +125,28 @@ int memory_add_node(struct memory *m, struct entity_id id, bool directory,
 	return ret;
 }
 
-struct tree_node *memory_find_node(struct memory *m, struct entity_id id, bool directory)
+int memory_find_node(struct memory *m, struct entity_id id, bool directory, struct tree_node **node)
 {
 	struct buf path = BUF_INIT;
-	struct tree_node *node = NULL;
+	int ret = memory_id_path(m, id, directory, &path);
 
-	if (memory_id_path(m, id, directory, &path) == 0)
-		node = tree_find(m->tree, buf_slice(&path));
+	if (!ret)
+		ret = buf_error(&path);
+	*node = ret ? NULL : tree_find(m->tree, buf_slice(&path));
+	if (*node && !(*node)->dir == directory)
+		*node = NULL;
 	buf_release(&path);
-	return node && !node->dir == !directory ? node : NULL;
+	return ret == -ENOMEM ? ret : 0;
 }
 
-void memory_remove_node(struct memory *m, struct entity_id id, bool directory,
-	const struct timespec *when)
+int memory_find_entity(struct memory *m, struct entity_id id, struct tree_node **node)
 {
-	struct tree_node *node = memory_find_node(m, id, directory);
+	int ret = memory_find_node(m, id, false, node);
 
-	if (node)
-		tree_remove(m->tree, node, when);
+	if (ret || *node || id.member.ptr)
+		return ret;
+	ret = memory_find_node(m, id, true, node);
+	if (*node && !(*node)->dir->keyed)
+		*node = NULL;
+	return ret;
 }

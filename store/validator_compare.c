@@ -40,13 +40,14 @@ static int look_at_edn(struct comparing *c, struct entity_id id, struct side *si
 	struct memory *m = c->v->m;
 	const struct ednfile *file = c->disk ? c->disk : m->file;
 	bool collection = !id.member.ptr && ednfile_is_collection(file, id.key);
+	struct tree_node *node = NULL;
 	struct slice text;
-	int ret;
+	int ret = c->disk ? 0 : memory_find_node(m, id, collection, &node);
 
 	*side = (struct side){.identity = IDENTITY_ABSENT};
 	/* what is deleted stays in the file until that is rewritten */
-	if (!c->disk && !memory_find_node(m, id, collection))
-		return 0;
+	if (ret || (!c->disk && !node))
+		return ret;
 	if (collection) {
 		side->identity = IDENTITY_COLLECTION;
 		return 0;
