@@ -282,6 +282,9 @@ static int open_at(struct env *env, int dir_fd, const char *path, struct err *er
 		ret = begin_writing(env, dir_fd, err);
 	if (!ret)
 		ret = attach(env, path, err);
+	/* with half of its first headers it could never be opened */
+	if (ret && !env->mdb && !env->read_only && !st.st_size)
+		unlinkat(dir_fd, "data.mdb", 0);
 	return ret || st.st_size ? ret : sync_names(env, dir_fd, err);
 }
 
