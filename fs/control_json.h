@@ -8,7 +8,15 @@
 
 #include "buf.h"
 
-/* What control files that are JSON have in common. */
+/*
+ * What control files that are JSON have in common. cJSON leaves out what it has no memory for: control_json_new begins a
+ * text, and control_json_print, on the same thread, gives none that lacks anything.
+ */
+
+/* Once, before there are threads. */
+void control_json_init(void);
+/* An object, the root. NULL: no memory. */
+cJSON *control_json_new(void);
 
 /* "2026-01-31T12:00:00Z", or null for 0. */
 void control_json_time(cJSON *to, const char *name, struct timespec time);

@@ -40,7 +40,7 @@ static void add_failures(cJSON *root, const struct memory_migration *migration)
 
 static cJSON *make(const struct memory_migration *migration)
 {
-	cJSON *root = cJSON_CreateObject();
+	cJSON *root = control_json_new();
 
 	if (!root)
 		return NULL;

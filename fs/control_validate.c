@@ -28,7 +28,7 @@ static cJSON *make(const struct validation *validation)
 		[VALIDATION_DONE] = "done",
 		[VALIDATION_FAILED] = "failed",
 		[VALIDATION_STOPPED] = "stopped"};
-	cJSON *root = cJSON_CreateObject();
+	cJSON *root = control_json_new();
 	cJSON *kinds;
 
 	cJSON_AddStringToObject(root, "state", STATES[validation->state]);

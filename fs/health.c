@@ -151,7 +151,7 @@ static int add_migration(struct fs *fs, cJSON *root)
 int health_print(struct fs *fs, struct buf *out)
 {
 	struct memory_health health;
-	cJSON *root = cJSON_CreateObject();
+	cJSON *root = control_json_new();
 	cJSON *journal;
 	int ret;
 

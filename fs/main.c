@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control_json.h"
 #include "daemon.h"
 #include "log.h"
 #include "mountpoint.h"
@@ -214,6 +215,7 @@ static int live(struct program *program)
 	int closed;
 	int ret;
 
+	control_json_init();
 	umask(0); /* the kernel has applied the caller's; files of the store say their own mode */
 	signal(SIGPIPE, SIG_IGN);
 	block_signals(SIG_BLOCK);
