@@ -9,7 +9,10 @@ goes on as if nothing had been, at the latest after a remount. Both stores are r
 """
 import errno
 import json
+import re
 import subprocess
+
+import pytest
 
 import callpoint
 import tree_model
@@ -24,12 +27,14 @@ class Wrong(Exception):
 
 class Fault:
     def __init__(self, build_dir, m, ctl):
+        """m is mounted once and unmounted."""
         self.build_dir = build_dir
         self.m = m
         self.ctl = ctl
         self.counts = m.base / 'counts'
         self.kept = callpoint.Kept(m)
         self.refused = []
+        self.counts_memory = False
         m.expect_stderr('.')
 
     def calls(self, script, tree, **words):
@@ -44,6 +49,7 @@ class Fault:
         self.counts.unlink(missing_ok=True)
         self.m.env = callpoint.environment(self.build_dir, self.counts, below=self.m.base, **words)
         self.refused = []
+        self.counts_memory = words['count'] == 'memory'
         self.m.log.unlink(missing_ok=True)
         try:
             tree = self.serve(script, tree)
@@ -120,10 +126,23 @@ class Fault:
         if self.m.proc.poll() is not None or error.errno in GONE or not self.met():
             raise Wrong(f'{name}: {error}, status {self.m.proc.poll()}')
         found = self.look()
-        for may_be in (tree, tree.after(operation), *tree.amid(operation, found)):
-            if not may_be.differences(found):
+        for may_be in (tree, tree.after(operation), *tree.amid(operation, found), *self.begun(operation, tree)):
+            if not self.differences(may_be, found):
                 return may_be
         raise Wrong(f'{name} left something half done: {tree.differences(found)}')
+
+    @staticmethod
+    def begun(operation, tree):
+        """A file that was made, and could not be written."""
+        if operation[0] in ('save', 'save_synced') and operation[1] not in tree.files:
+            return [tree.after(('touch', operation[1]))]
+        return []
+
+    def differences(self, tree, found):
+        said = tree.differences(found)
+        if self.counts_memory:  # a directory's mode and time are left to chance then (fs/settle.c)
+            said = [line for line in said if not re.search('/: mode [0-7]+, not mode', line)]
+        return said
 
     def look(self):
         """The call that fails may be one of these, too."""
@@ -137,7 +156,7 @@ class Fault:
             raise Wrong(f'can not be looked at: {error}') from None
 
     def compare(self, tree):
-        said = tree.differences(self.look())
+        said = self.differences(tree, self.look())
         if said:
             raise Wrong(f'not as it was acknowledged: {said}')
 
@@ -145,7 +164,7 @@ class Fault:
         try:
             return json.loads((self.m.mnt / '.health').read_text())
         except OSError as error:
-            return {'status': error.strerror, 'reasons': []}
+            return {'status': error.strerror}
 
     def settle(self):
         """One call failed: in a while all is well, and it says so; or that it is to be mounted again."""
@@ -164,7 +183,7 @@ class Fault:
             return True
         try:
             wait_until(is_settled, 'health', 20)
-        except BaseException as failed:
+        except pytest.fail.Exception as failed:
             raise Wrong(f'never well again: {self.health()}') from failed
 
     # ---- on the disk ----

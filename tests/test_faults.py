@@ -103,6 +103,13 @@ def sample(points):
     return points[stride // 2::stride]
 
 
+def log_failure(*words):
+    """At once: a long run need not be waited for."""
+    if 'OUROFS_FAULTS_LOG' in os.environ:
+        with open(os.environ['OUROFS_FAULTS_LOG'], 'a', encoding='utf-8') as log:
+            print(*words, file=log)
+
+
 def report(failures):
     assert not failures, '\n'.join([f'{len(failures)} points'] + [str(failure) for failure in failures])
 
@@ -118,9 +125,23 @@ def test_files(fault, mode, error):
         said = fault.play(script(mode), tree, count='calls', at=n, **words_of(error))
         if said:
             failures.append((n, fault.call(n), said))
-            if os.environ.get('OUROFS_FAULTS_LOG'):
-                with open(os.environ['OUROFS_FAULTS_LOG'], 'a', encoding='utf-8') as log:
-                    print(mode, error, failures[-1], file=log)
+            log_failure(mode, error, failures[-1])
+    report(failures)
+
+
+# ---- memory ----
+
+@pytest.mark.parametrize('mode', ['datalevin-first', 'edn-only'])
+def test_memory(fault, mode):
+    """Each place that asks for it gets none, the first time."""
+    fault, tree = fault(mode)
+    places = fault.calls(script(mode), tree, count='memory')
+    failures = []
+    for place in sample(places):
+        said = fault.play(script(mode), tree, count='memory', at=place.split(' ')[1], side='fails', error=errno.ENOMEM)
+        if said:
+            failures.append((place, said))
+            log_failure(mode, 'memory', failures[-1])
     report(failures)
 
 
@@ -129,11 +150,11 @@ def test_files(fault, mode, error):
 class Chosen:
     """A mount of which the n-th call of a kind from now on is to fail."""
 
-    def __init__(self, mount, build_dir, only, at=1, mode='datalevin-first', error=errno.EIO):
+    def __init__(self, mount, build_dir, only, at=1, mode='datalevin-first', side='fails', error=errno.EIO):
         self.m = m = mount.prepare(FIRST, (f'mode={mode}', 'edn_delay=5'))
         self.counts = m.base / 'counts'
         start = m.base / 'begin'
-        m.env = callpoint.environment(build_dir, self.counts, at, 'fails', count='calls', below=m.base, only=only,
+        m.env = callpoint.environment(build_dir, self.counts, at, side, count='calls', below=m.base, only=only,
                                       start=start, error=error)
         m.expect_stderr('.')
         m.mount()
@@ -204,4 +225,15 @@ def test_a_switch_that_the_journal_can_not_be_synced_for(chosen):
     (m.mnt / '.mode').write_text('datalevin-first')
     assert one.met()
     assert health(m)['mode'] == 'datalevin-first' and health(m)['eav']['state'] == 'ready'
+    assert os.getxattr(m.mnt / 'config.json', 'user.ourofs.source') == b'eav'
+
+
+def test_a_store_that_could_not_be_made(chosen):
+    """Nothing of it is left, which the next one would stumble over."""
+    one = chosen('pwrite store/data.mdb', mode='edn-only', side='short')
+    m = one.m
+    with pytest.raises(OSError):
+        (m.mnt / '.mode').write_text('datalevin-first')
+    assert one.met()
+    (m.mnt / '.mode').write_text('datalevin-first')
     assert os.getxattr(m.mnt / 'config.json', 'user.ourofs.source') == b'eav'
