@@ -102,6 +102,7 @@ int eav_open(struct eav **eav, int dir_fd, const char *path, bool read_only, str
 void eav_close(struct eav *eav);
 /* env_unmap_pages, of its environment. */
 void eav_unmap_pages(struct eav *eav);
+void eav_release_memory(struct eav *eav); /* env_release_memory */
 
 /* ---- reading: eav_read.c ---- */
 

@@ -105,7 +105,7 @@ static int revive(struct env *env, struct err *err)
 	if (!ret)
 		mdb_txn_abort(txn);
 	else
-		ret = env_reopen(env, err);
+		ret = env_reopen(env, true, err);
 	pthread_rwlock_unlock(&env->map_lock);
 	return ret;
 }
@@ -174,6 +174,18 @@ void env_unmap_pages(struct env *env)
 	if (begin && mdb_env_info(env->mdb, &info) == 0)
 		madvise(begin, info.me_mapsize, MADV_DONTNEED);
 	env_read_end(env, txn);
+}
+
+void env_release_memory(struct env *env)
+{
+	if (env->read_only)
+		return;
+	pthread_mutex_lock(&env->write_lock);
+	pthread_rwlock_wrlock(&env->map_lock);
+	if (env->mdb && !env->lost && !env->doubtful)
+		env_reopen(env, false, NULL); /* who comes next finds out if it is lost now */
+	pthread_rwlock_unlock(&env->map_lock);
+	pthread_mutex_unlock(&env->write_lock);
 }
 
 /* ---- writing ---- */

@@ -77,6 +77,12 @@ void env_read_end(struct env *env, MDB_txn *txn);
 void env_unmap_pages(struct env *env);
 
 /*
+ * LMDB keeps the memory of what it wrote for what it will write: as much as the largest transaction took. This gives
+ * it back, by closing the environment for a moment. Any thread, outside a read of its own.
+ */
+void env_release_memory(struct env *env);
+
+/*
  * Calls fn with a write transaction and commits it; fn's non-zero return (LMDB's or a negative errno) undoes it
  * all. fn is called again, with a new transaction, when the map had to grow.
  */
@@ -85,9 +91,9 @@ int env_write(struct env *env, env_write_fn *fn, void *context, struct err *err)
 
 /*
  * For env.c: closes and opens it again, with write_lock and map_lock held alone. Where that fails it is lost, until it is
- * tried again.
+ * tried again. look: something went wrong, so that what is there has to be examined first.
  */
-int env_reopen(struct env *env, struct err *err);
+int env_reopen(struct env *env, bool look, struct err *err);
 
 /* LMDB's codes as ours, in one place; a negative errno stays what it is. */
 int env_code(int lmdb_code);

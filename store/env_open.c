@@ -297,11 +297,11 @@ static void detach(struct env *env)
 	env->mdb = NULL;
 }
 
-int env_reopen(struct env *env, struct err *err)
+int env_reopen(struct env *env, bool look, struct err *err)
 {
 	struct stat st;
 	char path[32];
-	int ret;
+	int ret = 0;
 
 	/* wherever its directory is by now */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", env->dir_fd);
@@ -309,7 +309,8 @@ int env_reopen(struct env *env, struct err *err)
 	env->lost = true;
 	if (fstatat(env->dir_fd, "data.mdb", &st, AT_SYMLINK_NOFOLLOW))
 		return env_fail(env, err, errno, "cannot look at it");
-	ret = look_at(env, env->dir_fd, path, &st, err);
+	if (look)
+		ret = look_at(env, env->dir_fd, path, &st, err);
 	if (!ret)
 		ret = attach(env, path, err);
 	if (ret)

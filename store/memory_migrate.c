@@ -170,6 +170,26 @@ static void finish(struct run *run, int ret, struct err *err)
 	pthread_mutex_unlock(&g->mutex);
 }
 
+static void forget_plan(struct migration *g)
+{
+	plan_release(&g->plan);
+	g->planned = false;
+}
+
+/* What can't be gone on with needs no plan any more. */
+static void rest(struct memory *m)
+{
+	struct migration *g = m->migration;
+	bool over;
+
+	pthread_mutex_lock(&g->mutex);
+	over = g->state == DONE || g->state == STOPPED;
+	pthread_mutex_unlock(&g->mutex);
+	if (over)
+		forget_plan(g);
+	memory_resident_rest(m);
+}
+
 static void *migrate(void *context)
 {
 	struct memory *m = context;
@@ -188,12 +208,11 @@ static void *migrate(void *context)
 		}
 		pthread_mutex_unlock(&g->mutex);
 		if (last != run.number) {
-			plan_release(&g->plan);
-			g->planned = false;
+			forget_plan(g);
 			last = run.number;
 		}
 		finish(&run, work(&run, &err), &err);
-		memory_resident_rest(m);
+		rest(m);
 		pthread_mutex_lock(&g->mutex);
 	}
 	pthread_mutex_unlock(&g->mutex);

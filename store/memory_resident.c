@@ -55,6 +55,10 @@ void memory_resident_tick(struct memory *m)
 
 void memory_resident_rest(struct memory *m)
 {
+	pthread_rwlock_rdlock(&m->lock);
+	if (m->eav.store)
+		eav_release_memory(m->eav.store);
+	pthread_rwlock_unlock(&m->lock);
 	malloc_trim(0);
 	memory_resident_trim(m);
 }
