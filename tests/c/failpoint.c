@@ -4,8 +4,8 @@
  *
  *   OUROFS_FAILPOINT=PATH   while PATH.get, PATH.put, PATH.commit, PATH.open is there, that kind of call
  *                           fails; without it nothing happens
- *                           PATH.malloc holds a digit or two, n: so does the n-th allocation of 64 KiB to 1 MB, with
- *                           ENOMEM; the file counts down
+ *                           PATH.malloc holds a digit or two, n: so does the n-th allocation of 64 KiB to 1 MB and
+ *                           each one behind it, with ENOMEM; the file counts down to 1
  *                           PATH.key holds some bytes: what has them in its key can't be put, with EOVERFLOW
  *
  * Meant is the EAV store alone: an environment in a directory named "saved" goes on. A commit that fails is
@@ -116,7 +116,7 @@ static bool runs_out(size_t size)
 	if (fd < 0)
 		return false;
 	if (pread(fd, text, sizeof(text) - 1, 0) > 0 && (left = atoi(text)) > 0) {
-		snprintf(text, sizeof(text), "%d\n", left - 1);
+		snprintf(text, sizeof(text), "%d\n", left > 1 ? left - 1 : 1);
 		now = ftruncate(fd, 0) == 0 && pwrite(fd, text, strlen(text), 0) > 0 && left == 1;
 	}
 	close(fd);
