@@ -66,6 +66,14 @@ static void add_memory(struct causes *causes, const struct memory_failure *failu
 	add(causes, "change-cut-short", true, failure->since_s, "%s", failure->reason);
 }
 
+static void add_watch(struct causes *causes, const struct memory_failure *failure)
+{
+	if (causes->mode->writes_edn)
+		add(causes, "edn-unwatched", false, failure->since_s,
+			"memory.edn can't be watched, and is looked at once a second: %s",
+			failure->reason);
+}
+
 static const struct of_store {
 	const char *store;
 	void (*add)(struct causes *causes, const struct memory_failure *failure);
@@ -75,6 +83,7 @@ static const struct of_store {
 	{"edn", add_edn},
 	{"eav", add_eav},
 	{"saved", add_saved},
+	{"watch", add_watch},
 };
 
 static const struct memory_failure *find(const struct memory_failure *failures, size_t count,

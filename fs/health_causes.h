@@ -14,11 +14,12 @@
  *	edn-write-failed        degraded; unhealthy where no other store is written, or that fails, too
  *	eav-failed              the same
  *	stores-behind           degraded: what is committed stays in the journal
+ *	edn-unwatched           degraded: what others write to memory.edn is seen up to a second later
  *	edn-set-aside           degraded: another writer left memory.edn broken, or most of it out
  *	edn-unreadable-keys     degraded: Clojure can't read memory.edn
  *	edn-trailing-bytes      degraded: nobody reads all of memory.edn
  */
-enum { CAUSES_MAX = 10 };
+enum { CAUSES_MAX = 11 };
 
 struct cause {
 	const char *name;

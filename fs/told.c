@@ -37,6 +37,7 @@ static const char *name_of_store(const char *store)
 		{"saved", "the state directory"},
 		{"journal", "the journal"},
 		{"memory", "the memory"},
+		{"watch", "the watch over memory.edn"},
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)

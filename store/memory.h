@@ -146,13 +146,13 @@ void memory_on_event(struct memory *memory, memory_event_fn *fn, void *context);
 
 /* What fails at present. Fills at most `most` rows, returns how many. */
 struct memory_failure {
-	const char *
-		store; /* "edn"; "eav"; "saved", what is kept beside both; "journal"; "memory": see -EIO below */
+	/* "edn"; "eav"; "saved", what is kept beside both; "journal"; "memory": see -EIO below; "watch", memory.edn's */
+	const char *store;
 	int ret;
 	long long since_s; /* wall clock */
 	char reason[ERR_TEXT];
 };
-enum { MEMORY_FAILURES_MAX = 5 };
+enum { MEMORY_FAILURES_MAX = 6 };
 size_t memory_failures(struct memory *memory, struct memory_failure *rows, size_t most);
 
 /* The committed changes so far are on disk, safe from power loss. Concurrent callers share a sync. */

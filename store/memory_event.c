@@ -102,6 +102,7 @@ static const char *const STORES[FAILING_COUNT] = {
 	[FAILING_SAVED] = "saved",
 	[FAILING_JOURNAL] = "journal",
 	[FAILING_APPLY] = "memory",
+	[FAILING_WATCH] = "watch",
 };
 
 static void tell_failing(struct memory *m, enum failing which, const struct err *err)

@@ -16,6 +16,7 @@ enum failing {
 	FAILING_SAVED,   /* the flush thread can't write saved, or trim the journal */
 	FAILING_JOURNAL, /* changes can't be committed, or not be synced */
 	FAILING_APPLY,   /* memory.broken */
+	FAILING_WATCH,   /* memory.edn can't be watched */
 	FAILING_COUNT,
 };
 

@@ -88,6 +88,36 @@ static void put_text_away(struct memory *m)
 	pthread_rwlock_unlock(&m->lock);
 }
 
+/* On the watch's thread. Our own renames come by here, too. */
+static void noticed(void *context, bool replaced)
+{
+	struct memory *m = context;
+
+	if (replaced || changed_outside(m))
+		pace_signal(&m->work.pace, true);
+}
+
+/* Without inotify (its limits are the user's) the file is looked at once a second, as is whether there is one now. */
+static void begin_watch(struct memory *m)
+{
+	struct err reason = {0};
+	struct watch *watch = NULL;
+	int ret;
+
+	if (m->work.watch)
+		return;
+	ret = watch_new(&watch, noticed, m);
+	if (!ret)
+		ret = watch_file(watch, m->edn_path);
+	if (ret) {
+		watch_free(watch);
+		err_set(&reason, ret, "%s", strerror(-ret));
+	} else {
+		m->work.watch = watch;
+	}
+	memory_fails(m, FAILING_WATCH, &reason);
+}
+
 static void *work(void *context)
 {
 	struct memory *m = context;
@@ -98,6 +128,8 @@ static void *work(void *context)
 		struct err err = {0};
 		int ret;
 
+		/* first, so that what happened before it is looked for */
+		begin_watch(m);
 		m->work.waited_ms = 0;
 		ret = attempt_edn(m, &err);
 		put_text_away(m);
@@ -115,34 +147,18 @@ static void *work(void *context)
 	return NULL;
 }
 
-/* On the watch's thread. Our own renames come by here, too. */
-static void noticed(void *context, bool replaced)
-{
-	struct memory *m = context;
-
-	if (replaced || changed_outside(m))
-		pace_signal(&m->work.pace, true);
-}
-
 int memory_worker_start(struct memory *m, struct err *err)
 {
-	/* without inotify (its limits are the user's) the file is looked at once a second */
-	if (watch_new(&m->work.watch, noticed, m) == 0 &&
-		watch_file(m->work.watch, m->edn_path) < 0) {
-		watch_free(m->work.watch);
-		m->work.watch = NULL;
-	}
-	/* what the replay brought is not in memory.edn yet; what happened before the watch began */
+	/* what the replay brought is not in memory.edn yet */
 	pace_signal(&m->work.pace, false);
 	return pace_start(&m->work.pace, work, m, err);
 }
 
 int memory_worker_stop(struct memory *m, struct err *err)
 {
-	int ret;
+	int ret = pace_stop(&m->work.pace, err);
 
 	watch_stop(m->work.watch);
-	ret = pace_stop(&m->work.pace, err);
 	replaced_release(m);
 	watch_free(m->work.watch);
 	m->work.watch = NULL;
