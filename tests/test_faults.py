@@ -14,7 +14,7 @@ import callpoint
 import tree_model
 from conftest import wait_until
 from faults import Fault
-from outside import health
+from outside import health, soon
 
 pytestmark = pytest.mark.preload
 
@@ -150,16 +150,21 @@ def test_memory(fault, mode):
 class Chosen:
     """A mount of which the n-th call of a kind from now on is to fail."""
 
-    def __init__(self, mount, build_dir, only, at=1, mode='datalevin-first', side='fails', error=errno.EIO):
+    def __init__(self, mount, build_dir, only, at=1, mode='datalevin-first', side='fails', error=errno.EIO,
+                 mounted=True):
+        """at: 'all' until end(). mounted: from when it serves on."""
         self.m = m = mount.prepare(FIRST, (f'mode={mode}', 'edn_delay=5'))
         self.counts = m.base / 'counts'
-        start = m.base / 'begin'
+        start, self.finish = m.base / 'begin', m.base / 'end'
         m.env = callpoint.environment(build_dir, self.counts, at, side, count='calls', below=m.base, only=only,
-                                      start=start, error=error)
+                                      end=self.finish, error=error, **({'start': start} if mounted else {}))
         m.expect_stderr('.')
         m.mount()
         m.sync()
         start.touch()
+
+    def end(self):
+        self.finish.touch()
 
     def met(self):
         return callpoint.counted(self.counts).met
@@ -237,3 +242,21 @@ def test_a_store_that_could_not_be_made(chosen):
     assert one.met()
     (m.mnt / '.mode').write_text('datalevin-first')
     assert os.getxattr(m.mnt / 'config.json', 'user.ourofs.source') == b'eav'
+
+
+def test_no_watch_is_to_be_had(chosen):
+    """As when the user's inotify watches are used up: it says so, and looks by itself."""
+    one = chosen('inotify_add_watch', at='all', error=errno.ENOSPC, mounted=False)
+    m = one.m
+    assert [cause['cause'] for cause in health(m)['causes']] == ['edn-unwatched']
+    m.edn.write_text(m.edn_text().replace(':dark', ':light'))
+    soon(lambda: ':light' in (m.mnt / 'config.json').read_text(), 'the change to be seen')
+    m.edn.write_text(m.edn_text().replace(':light', ':blue'))
+    (m.mnt / 'notes/x.json').write_text('[5]')
+    m.sync()
+    assert ':blue' in (m.mnt / 'config.json').read_text()
+    assert ':blue' in m.edn_text() and ':notes/x [5]' in m.edn_text()
+    one.end()
+    soon(lambda: health(m)['status'] == 'healthy', 'it to be watched')
+    m.edn.write_text(m.edn_text().replace(':blue', ':red'))
+    soon(lambda: ':red' in (m.mnt / 'config.json').read_text(), 'the change to be seen')

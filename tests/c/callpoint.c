@@ -27,11 +27,13 @@ static struct {
 	pid_t pid;
 	enum callpoint_kind kind;
 	unsigned long at;
+	bool all;
 	enum callpoint_side side;
 	int error;
 	const char *below;
 	const char *only;
 	const char *start;
+	const char *end;
 	atomic_bool started;
 } point;
 
@@ -69,27 +71,28 @@ static unsigned take_word(const char *name, const char *const *words, size_t cou
 	return 0;
 }
 
-static unsigned long take_number(const char *name, int base)
+static unsigned long number_of(const char *value, int base)
 {
-	const char *value = take(name);
-
 	return value ? strtoul(value, NULL, base) : 0;
 }
 
 __attribute__((constructor)) static void arm(void)
 {
 	const char *file = take("OUROFS_CALLPOINT");
+	const char *at = take("OUROFS_CALLPOINT_AT");
 	size_t bytes = (size_t)CALLPOINT_RECORDS * CALLPOINT_RECORD_BYTES;
 	void *map;
 	int fd;
 
 	point.kind = take_word("OUROFS_CALLPOINT_COUNT", KINDS, sizeof(KINDS) / sizeof(*KINDS));
 	point.side = take_word("OUROFS_CALLPOINT_SIDE", SIDES, sizeof(SIDES) / sizeof(*SIDES));
-	point.at = take_number("OUROFS_CALLPOINT_AT", point.kind == COUNTS_MEMORY ? 16 : 10);
-	point.error = (int)take_number("OUROFS_CALLPOINT_ERROR", 10);
+	point.all = at && !strcmp(at, "all");
+	point.at = number_of(at, point.kind == COUNTS_MEMORY ? 16 : 10);
+	point.error = (int)number_of(take("OUROFS_CALLPOINT_ERROR"), 10);
 	point.below = take("OUROFS_CALLPOINT_BELOW");
 	point.only = take("OUROFS_CALLPOINT_ONLY");
 	point.start = take("OUROFS_CALLPOINT_START");
+	point.end = take("OUROFS_CALLPOINT_END");
 	unsetenv("LD_PRELOAD");
 	if (!file)
 		return;
@@ -111,6 +114,11 @@ static _Noreturn void die(void)
 		pause();
 }
 
+static bool ended(void)
+{
+	return point.end && access(point.end, F_OK) == 0;
+}
+
 static bool started(void)
 {
 	if (!point.start || atomic_load(&point.started))
@@ -127,7 +135,7 @@ bool callpoint_counts(enum callpoint_kind kind)
 	bool counts =
 		point.records &&
 		(kind == point.kind || (kind == COUNTS_CHANGES && point.kind == COUNTS_CALLS)) &&
-		getpid() == point.pid && started();
+		getpid() == point.pid && started() && !ended();
 
 	errno = saved;
 	return counts;
@@ -169,7 +177,7 @@ static bool is_below(const char *where)
 
 static bool is_one(unsigned long number)
 {
-	return number && number == point.at;
+	return number && (point.all || number == point.at);
 }
 
 /* Its last name; or all behind the directory that was asked for. */

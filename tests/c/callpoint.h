@@ -11,7 +11,8 @@
  *   OUROFS_CALLPOINT_BELOW=DIR   counts of calls on files only those below DIR, by their paths from there
  *   OUROFS_CALLPOINT_ONLY=TEXT   counts of these only those whose record (below) begins so
  *   OUROFS_CALLPOINT_START=FILE  counts from when that file is there; without it from the beginning
- *   OUROFS_CALLPOINT_AT=N        the call that is meant; without it all calls are only counted
+ *   OUROFS_CALLPOINT_END=FILE    until that file is there
+ *   OUROFS_CALLPOINT_AT=N        the call that is meant; all: each of them; without it all calls are only counted
  *   OUROFS_CALLPOINT_SIDE=WORD   before | after | torn: SIGKILL there; torn is in its midst: half of what it was to
  *                                write is
  *                                short: half of what it was to read or write is
