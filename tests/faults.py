@@ -70,7 +70,9 @@ class Fault:
             subprocess.run(['fusermount3', '-u', '-z', str(self.m.mnt)], check=True)
 
     def call(self, number):
-        return callpoint.counted(self.counts).calls[number - 1]
+        """What failed in truth: from run to run their order differs a little."""
+        calls = callpoint.counted(self.counts).calls
+        return calls[number - 1] if isinstance(number, int) and number <= len(calls) else number
 
     def met(self):
         return callpoint.counted(self.counts).met

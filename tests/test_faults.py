@@ -2,7 +2,7 @@
 """One call of the system fails, each in its turn: of those on files, and of those that ask for memory.
 
 A library in front of the daemon (tests/c/callpoint.h) counts them. Every time the same script is played on a copy
-of the same store (faults.py). CI takes a part of the points; OUROFS_FAULTS=all takes all.
+of the same store (faults.py). CI takes a part of the points; OUROFS_FAULTS=all takes all, and says what it finds in OUROFS_FAULTS_LOG, a file.
 """
 import errno
 import json
@@ -17,8 +17,6 @@ from faults import Fault
 from outside import health, soon
 
 pytestmark = pytest.mark.preload
-
-POINTS = 25  # of each series, unless all are wanted
 
 FIRST = '''{:config {:theme :dark} ; of the house
  :notes/x [1 2]
@@ -96,37 +94,37 @@ def words_of(error):
     return {'side': 'fails', 'error': getattr(errno, error)}
 
 
-def sample(points):
-    if os.environ.get('OUROFS_FAULTS') == 'all':
-        return points
-    stride = -(-len(points) // POINTS)
-    return points[stride // 2::stride]
+def wanted(points, most):
+    """OUROFS_FAULTS: all, or the name of one error."""
+    return points if 'OUROFS_FAULTS' in os.environ else points[::-(-len(points) // most)]
 
 
-def log_failure(*words):
+def log(*words):
     """At once: a long run need not be waited for."""
     if 'OUROFS_FAULTS_LOG' in os.environ:
-        with open(os.environ['OUROFS_FAULTS_LOG'], 'a', encoding='utf-8') as log:
-            print(*words, file=log)
+        with open(os.environ['OUROFS_FAULTS_LOG'], 'a', encoding='utf-8') as file:
+            print(*words, file=file)
 
 
-def report(failures):
-    assert not failures, '\n'.join([f'{len(failures)} points'] + [str(failure) for failure in failures])
+def play_all(fault, mode, tree, points, count):
+    """points: (words for a person, words for callpoint.h)."""
+    failures = []
+    for name, words in points:
+        said = fault.play(script(mode), tree, count=count, **words)
+        if said:
+            failures.append((name, fault.call(words['at']), said))
+            log(mode, *failures[-1])
+    log(mode, count, os.environ.get('OUROFS_FAULTS'), f'{len(points)} points, {len(failures)} failures')
+    assert not failures, '\n'.join([f'{len(failures)} of {len(points)} points'] + [str(one) for one in failures])
 
 
-@pytest.mark.parametrize('error', ['EIO', 'ENOSPC', 'EDQUOT', 'EMFILE', 'EINTR', 'ENOMEM', 'short', 'done'])
 @pytest.mark.parametrize('mode', OTHER)
-def test_files(fault, mode, error):
+def test_files(fault, mode):
     fault, tree = fault(mode)
     calls = fault.calls(script(mode), tree, count='calls')
-    points = [n for n, call in enumerate(calls, 1) if error in errors_of(call)]
-    failures = []
-    for n in sample(points):
-        said = fault.play(script(mode), tree, count='calls', at=n, **words_of(error))
-        if said:
-            failures.append((n, fault.call(n), said))
-            log_failure(mode, error, failures[-1])
-    report(failures)
+    points = [((n, call, error), {'at': n, **words_of(error)}) for n, call in enumerate(calls, 1)
+              for error in errors_of(call) if os.environ.get('OUROFS_FAULTS', 'all') in ('all', error)]
+    play_all(fault, mode, tree, wanted(points, 15), 'calls')
 
 
 # ---- memory ----
@@ -136,13 +134,8 @@ def test_memory(fault, mode):
     """Each place that asks for it gets none, the first time."""
     fault, tree = fault(mode)
     places = fault.calls(script(mode), tree, count='memory')
-    failures = []
-    for place in sample(places):
-        said = fault.play(script(mode), tree, count='memory', at=place.split(' ')[1], side='fails', error=errno.ENOMEM)
-        if said:
-            failures.append((place, said))
-            log_failure(mode, 'memory', failures[-1])
-    report(failures)
+    points = [(place, {'at': place.split(' ')[1], 'side': 'fails', 'error': errno.ENOMEM}) for place in places]
+    play_all(fault, mode, tree, wanted(points, 10), 'memory')
 
 
 # ---- calls that once were a fault of ours ----
