@@ -78,10 +78,16 @@ static int check_empty(const char *path, struct err *err)
 
 static int make_dir(int at, const char *name, const char *path, int *fd, struct err *err)
 {
+	int ret;
+
 	if (mkdirat(at, name, 0700))
 		return fail(err, path);
 	*fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return *fd < 0 ? fail(err, path) : 0;
+	if (*fd >= 0)
+		return 0;
+	ret = fail(err, path);
+	unlinkat(at, name, AT_REMOVEDIR);
+	return ret;
 }
 
 /* A backup that is not whole has another name, so that nobody takes it for one. */
@@ -175,16 +181,15 @@ static int hash_of(int fd, struct hash128 *hash)
 static int copy_edn(const struct copying *c, struct hash128 *hash, struct err *err)
 {
 	const char *path = c->backup->edn;
-	int from = open(path, O_RDONLY | O_CLOEXEC);
-	int fd = -1;
+	int from, fd = -1;
 	int ret;
 
 	if (unlinkat(c->whole_fd, EDN_NAME, 0) && errno != ENOENT)
-		ret = fail(err, EDN_NAME);
-	else if (from < 0)
+		return fail(err, EDN_NAME);
+	from = open(path, O_RDONLY | O_CLOEXEC);
+	if (from < 0)
 		return errno == ENOENT ? 0 : fail(err, path);
-	else
-		ret = copy_file(from, c->whole_fd, EDN_NAME, err);
+	ret = copy_file(from, c->whole_fd, EDN_NAME, err);
 	if (!ret) {
 		fd = openat(c->whole_fd, EDN_NAME, O_RDONLY | O_CLOEXEC);
 		ret = fd < 0 ? -errno : hash_of(fd, hash);
@@ -193,8 +198,7 @@ static int copy_edn(const struct copying *c, struct hash128 *hash, struct err *e
 	}
 	if (fd >= 0)
 		close(fd);
-	if (from >= 0)
-		close(from);
+	close(from);
 	return ret ? ret : 1;
 }
 

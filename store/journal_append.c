@@ -47,7 +47,8 @@ static int start_segment(struct journal *j)
 	int ret;
 
 	journal_segment_name(name, s.first);
-	s.fd = openat(j->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	/* one of this name is what could not be removed below: no record has its number yet */
+	s.fd = openat(j->dir_fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (s.fd < 0)
 		return -errno;
 	ret = write_header(&s);

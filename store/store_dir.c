@@ -44,10 +44,13 @@ static int write_pid(int lock_fd, const char *path, struct err *err)
 {
 	char text[32];
 	int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	ssize_t written = ftruncate(lock_fd, 0) ? -1 : pwrite(lock_fd, text, (size_t)len, 0);
 
-	if (ftruncate(lock_fd, 0) || pwrite(lock_fd, text, (size_t)len, 0) != len)
-		return fail(err, path, "cannot write the lock");
-	return 0;
+	if (written == len)
+		return 0;
+	if (written >= 0)
+		errno = ENOSPC;
+	return fail(err, path, "cannot write the lock");
 }
 
 static int lock(struct store_dir *dir, const char *path, bool read_only, struct err *err)
