@@ -9,6 +9,7 @@ goes on as if nothing had been, at the latest after a remount. Both stores are r
 """
 import errno
 import json
+import os
 import re
 import subprocess
 
@@ -17,6 +18,48 @@ import pytest
 import callpoint
 import tree_model
 from conftest import BOUND_S, is_mounted, wait_until
+
+# ---- which calls, and how they fail ----
+
+ERRORS = {
+    'open': ['EIO', 'EMFILE', 'ENOSPC'], 'creat': ['EIO'],
+    'read': ['EIO', 'EINTR', 'short'], 'pread': ['EIO', 'EINTR', 'short'],
+    'write': ['EIO', 'ENOSPC', 'EDQUOT', 'EINTR', 'short', 'done'],
+    'pwrite': ['EIO', 'ENOSPC', 'EDQUOT', 'EINTR', 'short', 'done'],
+    'fsync': ['EIO', 'ENOSPC', 'done'], 'fdatasync': ['EIO', 'ENOSPC', 'done'], 'syncfs': ['EIO'],
+    'rename': ['EIO', 'ENOSPC', 'EDQUOT', 'done'], 'unlink': ['EIO', 'EDQUOT', 'done'], 'mkdir': ['EIO', 'ENOSPC'],
+    'ftruncate': ['EIO', 'EINTR'], 'fallocate': ['EIO', 'ENOSPC', 'EINTR'],
+    'mmap': ['ENOMEM'], 'inotify': ['ENOSPC'],
+}
+
+
+def errors_of(call):
+    """The longest name that the call's begins with says them."""
+    known = [name for name in ERRORS if call.startswith(name)]
+    return ERRORS[max(known, key=len)] if known else ['EIO']
+
+
+def words_of(error):
+    if error == 'short':
+        return {'side': 'short'}
+    if error == 'done':
+        return {'side': 'done', 'error': errno.EIO}
+    return {'side': 'fails', 'error': getattr(errno, error)}
+
+
+def wanted(points, most):
+    """OUROFS_FAULTS: all, or the name of one error."""
+    return points if 'OUROFS_FAULTS' in os.environ else points[::-(-len(points) // most)]
+
+
+def log(*words):
+    """At once: a long run need not be waited for."""
+    if 'OUROFS_FAULTS_LOG' in os.environ:
+        with open(os.environ['OUROFS_FAULTS_LOG'], 'a', encoding='utf-8') as file:
+            print(*words, file=file)
+
+
+# ---- a mount ----
 
 GONE = (errno.ENOTCONN, errno.ECONNABORTED)
 

@@ -11,9 +11,9 @@ import os
 import pytest
 
 import callpoint
+import faults
 import tree_model
 from conftest import wait_until
-from faults import Fault
 from outside import health, soon
 
 pytestmark = pytest.mark.preload
@@ -60,51 +60,13 @@ def fault(mount, build_dir, binary):
         tree = tree_model.look(m.mnt, FIRST)
         m.unmount()
         m.options = ('edn_delay=5',)
-        fault = Fault(build_dir, m, binary('ourofsctl'))
+        fault = faults.Fault(build_dir, m, binary('ourofsctl'))
         fault.kept.keep('first')
         return fault, tree
     return make
 
 
 # ---- files ----
-
-ERRORS = {
-    'open': ['EIO', 'EMFILE', 'ENOSPC'], 'creat': ['EIO'],
-    'read': ['EIO', 'EINTR', 'short'], 'pread': ['EIO', 'EINTR', 'short'],
-    'write': ['EIO', 'ENOSPC', 'EDQUOT', 'EINTR', 'short', 'done'],
-    'pwrite': ['EIO', 'ENOSPC', 'EDQUOT', 'EINTR', 'short', 'done'],
-    'fsync': ['EIO', 'ENOSPC', 'done'], 'fdatasync': ['EIO', 'ENOSPC', 'done'], 'syncfs': ['EIO'],
-    'rename': ['EIO', 'ENOSPC', 'EDQUOT', 'done'], 'unlink': ['EIO', 'EDQUOT', 'done'], 'mkdir': ['EIO', 'ENOSPC'],
-    'ftruncate': ['EIO', 'EINTR'], 'fallocate': ['EIO', 'ENOSPC', 'EINTR'],
-    'mmap': ['ENOMEM'], 'inotify': ['ENOSPC'],
-}
-
-
-def errors_of(call):
-    """The longest name that the call's begins with says them."""
-    known = [name for name in ERRORS if call.startswith(name)]
-    return ERRORS[max(known, key=len)] if known else ['EIO']
-
-
-def words_of(error):
-    if error == 'short':
-        return {'side': 'short'}
-    if error == 'done':
-        return {'side': 'done', 'error': errno.EIO}
-    return {'side': 'fails', 'error': getattr(errno, error)}
-
-
-def wanted(points, most):
-    """OUROFS_FAULTS: all, or the name of one error."""
-    return points if 'OUROFS_FAULTS' in os.environ else points[::-(-len(points) // most)]
-
-
-def log(*words):
-    """At once: a long run need not be waited for."""
-    if 'OUROFS_FAULTS_LOG' in os.environ:
-        with open(os.environ['OUROFS_FAULTS_LOG'], 'a', encoding='utf-8') as file:
-            print(*words, file=file)
-
 
 def play_all(fault, mode, tree, points, count):
     """points: (words for a person, words for callpoint.h)."""
@@ -113,8 +75,8 @@ def play_all(fault, mode, tree, points, count):
         said = fault.play(script(mode), tree, count=count, **words)
         if said:
             failures.append((name, fault.call(words['at']), said))
-            log(mode, *failures[-1])
-    log(mode, count, os.environ.get('OUROFS_FAULTS'), f'{len(points)} points, {len(failures)} failures')
+            faults.log(mode, *failures[-1])
+    faults.log(mode, count, os.environ.get('OUROFS_FAULTS'), f'{len(points)} points, {len(failures)} failures')
     assert not failures, '\n'.join([f'{len(failures)} of {len(points)} points'] + [str(one) for one in failures])
 
 
@@ -122,9 +84,9 @@ def play_all(fault, mode, tree, points, count):
 def test_files(fault, mode):
     fault, tree = fault(mode)
     calls = fault.calls(script(mode), tree, count='calls')
-    points = [((n, call, error), {'at': n, **words_of(error)}) for n, call in enumerate(calls, 1)
-              for error in errors_of(call) if os.environ.get('OUROFS_FAULTS', 'all') in ('all', error)]
-    play_all(fault, mode, tree, wanted(points, 15), 'calls')
+    points = [((n, call, error), {'at': n, **faults.words_of(error)}) for n, call in enumerate(calls, 1)
+              for error in faults.errors_of(call) if os.environ.get('OUROFS_FAULTS', 'all') in ('all', error)]
+    play_all(fault, mode, tree, faults.wanted(points, 15), 'calls')
 
 
 # ---- memory ----
@@ -135,7 +97,7 @@ def test_memory(fault, mode):
     fault, tree = fault(mode)
     places = fault.calls(script(mode), tree, count='memory')
     points = [(place, {'at': place.split(' ')[1], 'side': 'fails', 'error': errno.ENOMEM}) for place in places]
-    play_all(fault, mode, tree, wanted(points, 10), 'memory')
+    play_all(fault, mode, tree, faults.wanted(points, 10), 'memory')
 
 
 # ---- calls that once were a fault of ours ----

@@ -166,6 +166,12 @@ static bool makes(int flags)
 	return (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
 }
 
+/* No open that fails has made a file. */
+static bool never_opens(unsigned long n)
+{
+	return callpoint_is(n, SIDE_DONE) ? callpoint_leave(n) : callpoint_fails(n);
+}
+
 /* An open, which may make a file. */
 #define OPEN(name, params, last, dir, arguments)                                                \
 	int name params                                                                         \
@@ -175,7 +181,7 @@ static bool makes(int flags)
 			#name, dir, path);                                                      \
 		mode_t mode = 0;                                                                \
 		int result;                                                                     \
-		if (callpoint_fails(n))                                                         \
+		if (never_opens(n))                                                             \
 			return -1;                                                              \
 		if (makes(flags)) {                                                             \
 			va_list more;                                                           \
@@ -184,7 +190,7 @@ static bool makes(int flags)
 			va_end(more);                                                           \
 		}                                                                               \
 		result = next arguments;                                                        \
-		return callpoint_leave(n) ? close(result), -1 : result;                         \
+		return callpoint_leave(n) ? -1 : result;                                        \
 	}
 
 OPEN(open, (const char *path, int flags, ...), flags, AT_FDCWD, (path, flags, mode))
