@@ -56,7 +56,7 @@ def script(mode):
 @pytest.fixture
 def fault(mount, build_dir, binary):
     def make(mode):
-        m = mount(FIRST, f'mode={mode}', 'edn_delay=5')
+        m = mount.prepare(FIRST, (f'mode={mode}', 'edn_delay=5')).mount()
         tree = tree_model.look(m.mnt, FIRST)
         m.unmount()
         m.options = ('edn_delay=5',)

@@ -73,7 +73,7 @@ class Tool:
 
 @pytest.fixture
 def tool(mount, binary, build_dir):
-    m = mount(FIRST, 'edn_delay=5')
+    m = mount.prepare(FIRST, ('edn_delay=5',)).mount()
     (m.mnt / 'saved').mkdir()
     (m.mnt / 'saved/last.json').write_text('"j"')
     m.sync()

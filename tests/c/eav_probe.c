@@ -175,8 +175,9 @@ static int do_note(struct probe *p)
 {
 	if (p->note_count == NOTES)
 		return -E2BIG;
-	p->notes[p->note_count] =
-		(struct saved_note){.name = buf_cstr(&p->words[1]), .value = text(p, 2)};
+	if (!buf_cstr(&p->words[1]))
+		return -ENOMEM;
+	p->notes[p->note_count] = (struct saved_note){.name = p->words[1].ptr, .value = text(p, 2)};
 	p->note_words[2 * p->note_count] = p->words[1];
 	p->note_words[2 * p->note_count + 1] = p->words[2];
 	memset(&p->words[1], 0, 2 * sizeof(p->words[0]));
@@ -259,8 +260,9 @@ static int note(struct probe *p, struct eav_reader *reader)
 {
 	char value[64];
 	size_t size = (size_t)number(p, 2);
-	int ret = size <= sizeof(value) ? eav_note_get(reader, buf_cstr(&p->words[1]), value, size)
-					: -E2BIG;
+	int ret = size > sizeof(value)      ? -E2BIG
+		  : !buf_cstr(&p->words[1]) ? -ENOMEM
+					    : eav_note_get(reader, p->words[1].ptr, value, size);
 
 	if (!ret)
 		add_hex(&p->out, slice_of(value, size));

@@ -12,6 +12,7 @@
  *	map COUNT OPEN CLOSE END LENIENT PREFIX (KEY VALUE DEPTH TYPE LENIENT)...
  *	error CODE LINE COLUMN TRUNCATED MESSAGE
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,6 +103,13 @@ static void put_value(const struct edn *v, struct slice form)
 	edn_print(&printed, v);
 	edn_print_canonical(&canonical, v);
 	same = reads_back(v, buf_slice(&printed)) && reads_back(v, buf_slice(&canonical));
+	if (buf_error(&printed) || buf_error(&canonical)) {
+		struct err err = {0};
+
+		err_set(&err, -ENOMEM, "out of memory");
+		put_error(-ENOMEM, &err);
+		goto out;
+	}
 	printf("ok %zu ", form.len);
 	put_hex(printed.ptr, printed.len);
 	putchar(' ');
@@ -109,6 +117,7 @@ static void put_value(const struct edn *v, struct slice form)
 	printf(" %016" PRIx64 "%016" PRIx64 " %d %s %d", identity.high, identity.low,
 		edn_check_readable(v, EDN_SAVE_DEPTH, NULL) == 0,
 		same && lenient >= 0 ? "same" : "DIFFERENT", lenient);
+out:
 	buf_release(&printed);
 	buf_release(&canonical);
 }
@@ -143,6 +152,8 @@ static void put_scan(struct slice text, unsigned depth)
 	struct err err = {0};
 	int ret = edn_scan_map(text, 0, depth, add_entry, &entries, &shape, &err);
 
+	if (!ret && buf_error(&entries))
+		ret = err_set(&err, -ENOMEM, "out of memory");
 	fputs(" | ", stdout);
 	if (ret) {
 		put_error(ret, &err);

@@ -211,7 +211,7 @@ static bool answer(struct slice frame)
 	buf_add_slice(&out, buf_slice(&result));
 	if (ret)
 		describe_error(ret, &err, &out);
-	sent = put_frame(buf_slice(&out));
+	sent = !buf_error(&out) && put_frame(buf_slice(&out));
 	buf_release(&out);
 	buf_release(&result);
 	arena_release(&arena);

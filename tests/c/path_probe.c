@@ -61,6 +61,12 @@ static int read_value(struct probe *probe, int i, struct edn *value)
 	return ret;
 }
 
+static int answer_buf(struct probe *probe, const struct buf *text)
+{
+	answer(probe, buf_slice(text));
+	return buf_error(text);
+}
+
 static int do_key(struct probe *probe)
 {
 	struct edn key;
@@ -70,7 +76,7 @@ static int do_key(struct probe *probe)
 	if (ret == 0)
 		ret = path_of_key(probe->schema, &key, flag(probe, 0), &path);
 	if (ret == 0)
-		answer(probe, buf_slice(&path));
+		ret = answer_buf(probe, &path);
 	buf_release(&path);
 	return ret;
 }
@@ -81,7 +87,7 @@ static int do_key_text(struct probe *probe)
 	int ret = path_of_key_text(probe->schema, arg(probe, 1), flag(probe, 0), &path);
 
 	if (ret == 0)
-		answer(probe, buf_slice(&path));
+		ret = answer_buf(probe, &path);
 	buf_release(&path);
 	return ret;
 }
@@ -100,7 +106,7 @@ static int do_member(struct probe *probe)
 	if (ret == 0)
 		ret = path_of_member(plain(probe), &member, &name);
 	if (ret == 0)
-		answer(probe, buf_slice(&name));
+		ret = answer_buf(probe, &name);
 	buf_release(&name);
 	return ret;
 }
@@ -111,7 +117,7 @@ static int do_member_text(struct probe *probe)
 	int ret = path_of_member_text(plain(probe), arg(probe, 1), &name);
 
 	if (ret == 0)
-		answer(probe, buf_slice(&name));
+		ret = answer_buf(probe, &name);
 	buf_release(&name);
 	return ret;
 }
@@ -160,7 +166,7 @@ static int do_canonical(struct probe *probe)
 
 	if (ret == 0) {
 		edn_print_canonical(&text, &value);
-		answer(probe, buf_slice(&text));
+		ret = answer_buf(probe, &text);
 	}
 	buf_release(&text);
 	return ret;
@@ -174,7 +180,7 @@ static int do_json_key(struct probe *probe)
 
 	if (ret == 0) {
 		json_key_print(&text, &value);
-		answer(probe, buf_slice(&text));
+		ret = answer_buf(probe, &text);
 	}
 	buf_release(&text);
 	return ret;
@@ -257,6 +263,8 @@ static int run(struct probe *probe, char *line)
 		const char *hex = strsep(&line, " ");
 
 		read_hex(hex ? hex : "", &probe->args[i]);
+		if (buf_error(&probe->args[i]))
+			return -ENOMEM;
 	}
 	for (size_t i = 0; verb && i < sizeof(VERBS) / sizeof(VERBS[0]); i++)
 		if (strcmp(verb, VERBS[i].verb) == 0)
@@ -278,6 +286,8 @@ int main(void)
 		buf_reset(&probe.out);
 		err_set(&probe.err, 0, "no reason");
 		done = run(&probe, line);
+		if (done >= 0 && buf_error(&probe.out))
+			done = -ENOMEM;
 		if (done < 0)
 			printf("error %d %s\n", done, probe.err.text);
 		else
