@@ -262,16 +262,34 @@ static int attach(struct env *env, const char *path, struct err *err)
 	return ret ? ret : open_tables(env, &env->options, err);
 }
 
+/* How large the file is; one whose making was cut short is none. */
+static int look_for(const struct env *env, int dir_fd, struct stat *st, struct err *err)
+{
+	int fd = openat(dir_fd, "data.mdb", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int ret = 0;
+
+	*st = (struct stat){0};
+	if (fd < 0)
+		return errno == ENOENT ? 0 : env_fail(env, err, errno, "cannot look at it");
+	if (fstat(fd, st))
+		ret = errno;
+	if (!ret && st->st_size && env_pages_unborn(fd)) {
+		st->st_size = 0;
+		if (!env->read_only && unlinkat(dir_fd, "data.mdb", 0))
+			ret = errno;
+	}
+	close(fd);
+	return ret ? env_fail(env, err, ret, "cannot look at it") : 0;
+}
+
 static int open_at(struct env *env, int dir_fd, const char *path, struct err *err)
 {
 	size_t first = env->options.map_first_bytes;
-	struct stat st = {0};
-	int ret;
+	struct stat st;
+	int ret = look_for(env, dir_fd, &st, err);
 
-	if (fstatat(dir_fd, "data.mdb", &st, AT_SYMLINK_NOFOLLOW) && errno != ENOENT)
-		return env_fail(env, err, errno, "cannot look at it");
-	if (env->read_only && !st.st_size)
-		return 0;
+	if (ret || (env->read_only && !st.st_size))
+		return ret;
 	ret = st.st_size ? look_at(env, dir_fd, path, &st, err) : 0;
 	if (ret)
 		return ret;

@@ -103,6 +103,19 @@ static void take_meta(struct env_pages *p, const char *meta)
 	p->map_bytes = env_get(meta + HEAD_BYTES + META_MAP, 8);
 }
 
+bool env_pages_unborn(int fd)
+{
+	struct env_pages p = {.fd = fd};
+	char meta[HEAD_BYTES + META_BYTES];
+	struct stat st;
+
+	if (fstat(fd, &st) || env_page_read(&p, meta, sizeof(meta), 0) || !good_meta(meta, 0))
+		return false;
+	take_meta(&p, meta);
+	return (uint64_t)st.st_size < 2 * (uint64_t)p.page_bytes && p.main.root == UINT64_MAX &&
+	       env_get(meta + HEAD_BYTES + META_TXN, 8) == 0;
+}
+
 /* The second header is a page behind the first, whose size is known from either. */
 static int read_metas(struct env_pages *p, struct err *err)
 {

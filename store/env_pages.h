@@ -51,6 +51,8 @@ struct env_pages {
 int env_pages_open(struct env_pages *pages, int fd, env_fault_fn *fault, void *context,
 	struct err *err);
 void env_pages_release(struct env_pages *pages);
+/* It was being made and never was: LMDB begins with two headers that name nothing, of which one is all there is. */
+bool env_pages_unborn(int fd);
 /* 0, whatever it found: faults says. */
 int env_pages_verify(struct env_pages *pages, struct err *err);
 /* Behind env_pages_verify. */
