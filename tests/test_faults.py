@@ -7,6 +7,7 @@ of the same store (faults.py). CI takes a part of the points; OUROFS_FAULTS=all 
 import errno
 import json
 import os
+import signal
 
 import pytest
 
@@ -215,3 +216,18 @@ def test_no_watch_is_to_be_had(chosen):
     soon(lambda: health(m)['status'] == 'healthy', 'it to be watched')
     m.edn.write_text(m.edn_text().replace(':blue', ':red'))
     soon(lambda: ':red' in (m.mnt / 'config.json').read_text(), 'the change to be seen')
+
+
+@pytest.mark.parametrize('path', ['store/data.mdb', 'store/saved/data.mdb'])
+def test_a_store_that_was_being_made_when_it_was_killed(mount, build_dir, path):
+    """With half of what it begins with."""
+    m = mount.prepare(FIRST, ('edn_delay=5',))
+    m.env = callpoint.environment(build_dir, m.base / 'counts', 1, 'torn', below=m.base, only=f'pwrite {path}')
+    m.spawn()
+    assert m.wait_exit() == -signal.SIGKILL and (m.base / path).stat().st_size == 4096
+    m.env = None
+    m.mount()
+    assert (m.mnt / 'config.json').read_text()
+    soon(lambda: health(m)['eav']['state'] == 'ready', 'the EAV store')
+    m.remount()
+    assert health(m)['status'] == 'healthy'
