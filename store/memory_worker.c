@@ -128,7 +128,7 @@ static void *work(void *context)
 		struct err err = {0};
 		int ret;
 
-		/* first, so that what happened before it is looked for */
+		/* where there was none to be had; first, so that what happened before it is looked for */
 		begin_watch(m);
 		m->work.waited_ms = 0;
 		ret = attempt_edn(m, &err);
@@ -149,8 +149,9 @@ static void *work(void *context)
 
 int memory_worker_start(struct memory *m, struct err *err)
 {
-	/* what the replay brought is not in memory.edn yet */
-	pace_signal(&m->work.pace, false);
+	begin_watch(m); /* the first attempt may be a long delay away */
+	/* what the replay brought is not in memory.edn yet; what happened before the watch began */
+	pace_signal(&m->work.pace, !m->work.watch);
 	return pace_start(&m->work.pace, work, m, err);
 }
 

@@ -200,6 +200,13 @@ def test_a_store_that_could_not_be_made(chosen):
     assert os.getxattr(m.mnt / 'config.json', 'user.ourofs.source') == b'eav'
 
 
+def test_it_is_watched_from_the_start(mount):
+    """However long the delay is after which memory.edn is first rewritten."""
+    m = mount(FIRST, 'edn_delay=3600000')
+    m.edn.write_text(m.edn_text().replace(':dark', ':light'))
+    soon(lambda: ':light' in (m.mnt / 'config.json').read_text(), 'the change to be seen')
+
+
 def test_no_watch_is_to_be_had(chosen):
     """As when the user's inotify watches are used up: it says so, and looks by itself."""
     one = chosen('inotify_add_watch', at='all', error=errno.ENOSPC, mounted=False)
