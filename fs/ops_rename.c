@@ -44,6 +44,19 @@ static bool is_directory(const struct side *side)
 	return !side->found && side->view.kind == VIEW_DIRECTORY;
 }
 
+/* Only two documents or two scratch files can change places in one step: rename(2) has EINVAL for the rest. */
+static int exchange_both(struct renaming *renaming)
+{
+	const struct side *from = &renaming->from;
+	const struct side *to = &renaming->to;
+
+	if (from->view.kind != to->view.kind)
+		return -EINVAL;
+	if (from->view.kind == VIEW_SCRATCH)
+		return rename_scratch(renaming);
+	return from->view.kind == VIEW_DOCUMENT ? rename_exchange(renaming) : -EINVAL;
+}
+
 static int dispatch(struct renaming *renaming)
 {
 	const struct side *from = &renaming->from;
@@ -54,17 +67,14 @@ static int dispatch(struct renaming *renaming)
 		return -ENOENT;
 	if (slice_equal(side_path(from), side_path(to)))
 		return 0;
+	if (exchange)
+		return exchange_both(renaming);
 	if (is_directory(from))
 		return rename_directory(renaming);
 	if (is_directory(to))
 		return -EISDIR;
 	if (from->scratch && to->scratch)
 		return rename_scratch(renaming);
-	if (exchange)
-		return from->scratch || to->scratch || from->view.kind != VIEW_DOCUMENT ||
-				       to->view.kind != VIEW_DOCUMENT
-			       ? -EINVAL
-			       : rename_exchange(renaming);
 	if (from->scratch)
 		return rename_save_scratch(renaming);
 	if (from->view.kind == VIEW_DRAFT) {

@@ -196,8 +196,6 @@ int rename_directory(struct renaming *renaming)
 		return -ENOTDIR;
 	if (!renaming->to.found && (renaming->flags & RENAME_NOREPLACE))
 		return -EEXIST;
-	if (renaming->flags & RENAME_EXCHANGE)
-		return -EINVAL;
 	if (slice_ends(side_path(&renaming->to), SLICE_LITERAL(".json")) &&
 		!view_below_dot(side_path(&renaming->to))) {
 		err_set(&reason, -EINVAL, "a directory's name can't end in .json");
