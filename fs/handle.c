@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -92,12 +93,21 @@ void handle_free(struct fs *fs, struct handle *handle)
 	free(handle);
 }
 
+/* With fs->lock held. */
+static bool is_removed(const struct node *node)
+{
+	const struct document *document = node->document;
+
+	return node->removed || (document && document->dead && !document->left_to);
+}
+
 void node_look(struct fs *fs, const struct node *node, struct node_look *look)
 {
 	pthread_mutex_lock(&fs->lock);
 	*look = (struct node_look){
 		.state = node->state,
 		.taken = node->taken,
+		.removed = is_removed(node),
 		.version = node->version,
 		.ino = node->ino,
 		.draft = node->draft ? draft_ref(node->draft) : NULL,
@@ -133,6 +143,21 @@ int fs_dup_open(struct fs *fs, const struct node *node)
 		break;
 	}
 	pthread_mutex_unlock(&fs->lock);
+	return fd;
+}
+
+int fs_reopen(struct fs *fs, const struct node *node, int flags)
+{
+	char name[32];
+	int open_fd = fs_dup_open(fs, node);
+	int fd;
+
+	if (open_fd < 0)
+		return open_fd;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", open_fd);
+	fd = open(name, flags | O_CLOEXEC);
+	fd = fd < 0 ? -errno : fd;
+	close(open_fd);
 	return fd;
 }
 

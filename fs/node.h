@@ -46,9 +46,10 @@ struct node {
 	uint8_t state;    /* enum node_state */
 	bool hashed;      /* found by name */
 	bool taken;       /* a writer's node that the kernel's cache may still give to others */
-	bool counted;     /* NODE_SCRATCH without a name: its bytes count until it is closed */
-	bool cold;        /* its page cache may hold another version's pages: no keep_cache once */
-	uint8_t control;  /* NODE_CONTROL: index in the table */
+	bool removed; /* unlinked, replaced, rmdir'ed: only who is in it or has it open comes here */
+	bool counted;    /* NODE_SCRATCH without a name: its bytes count until it is closed */
+	bool cold;       /* its page cache may hold another version's pages: no keep_cache once */
+	uint8_t control; /* NODE_CONTROL: index in the table */
 	uint16_t name_len;
 	char *name;
 	struct node *parent; /* referenced; NULL for the root and for what was removed */

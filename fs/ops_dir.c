@@ -295,8 +295,10 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 		pthread_mutex_lock(&fs->lock);
 		node = node_find(&fs->nodes, directory, slice_str(name));
-		if (node)
+		if (node) {
+			node->removed = true;
 			node_unhash(&fs->nodes, node);
+		}
 		pthread_mutex_unlock(&fs->lock);
 	}
 	pthread_rwlock_unlock(&fs->moves);
@@ -356,6 +358,7 @@ static int unlink_scratch(struct fs *fs, struct node *parent, const char *name, 
 	node = node_find(&fs->nodes, parent, slice_str(name));
 	if (node) {
 		node->state = NODE_OLD;
+		node->removed = true;
 		node_unhash(&fs->nodes, node);
 	}
 	pthread_mutex_unlock(&fs->lock);

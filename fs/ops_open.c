@@ -240,8 +240,10 @@ static int open_scratch(struct fs *fs, struct node *node, struct handle *handle,
 	(void)view_is_scratch(fs, buf_slice(&path), &tree, &rel);
 	if (wants_to_write(flags) && view_is_read_only(buf_slice(&path)))
 		ret = -EROFS;
+	else if (look.removed)
+		ret = fs_reopen(fs, node, flags & (O_ACCMODE | O_APPEND)); /* a magic link */
 	else if (look.state == NODE_OLD)
-		ret = -ESTALE; /* renamed away or unlinked: what has the name now? */
+		ret = -ESTALE; /* renamed away: what has the name now? */
 	else
 		/* Writers read, too: the kernel fills up pages it was given in part. */
 		ret = scratch_openfile(tree, rel,

@@ -261,8 +261,14 @@ static int set_directory(struct change *change, const struct stat *attr, int to_
 {
 	struct buf path = BUF_INIT;
 	struct view view;
+	struct node_look look;
 	int ret = fs_path(change->fs, change->node, NULL, &path);
 
+	node_look(change->fs, change->node, &look);
+	if (look.removed) {
+		buf_release(&path);
+		return 0; /* nobody else can see it */
+	}
 	if (!ret)
 		ret = view_find(change->fs, buf_slice(&path), &view);
 	buf_release(&path);

@@ -114,7 +114,21 @@ static int document_stat(struct fs *fs, const struct node *node, const struct ha
 			ret = old_stat(fs, node, st);
 	}
 	draft_unref(look.draft);
+	if (!ret && look.removed)
+		st->st_nlink = 0;
 	return ret;
+}
+
+static int directory_stat(struct fs *fs, const struct node *node, struct stat *st)
+{
+	struct node_look look;
+	uint64_t version;
+
+	node_look(fs, node, &look);
+	if (!look.removed)
+		return committed_stat(fs, node, st, &version);
+	view_removed_stat(fs, look.ino, st);
+	return 0;
 }
 
 static int scratch_node_stat(struct fs *fs, const struct node *node, const struct handle *handle,
@@ -157,7 +171,7 @@ int ops_stat(struct fs *fs, const struct node *node, const struct handle *handle
 		return scratch_node_stat(fs, node, handle, st);
 	case NODE_DIRECTORY:
 		*timeout = OPS_TIMEOUT_DIRECTORY_S;
-		break;
+		return directory_stat(fs, node, st);
 	case NODE_CONTROL:
 		ret = committed_stat(fs, node, st, &version);
 		return ret ? ret : control_node_stat(fs, node, st);

@@ -51,6 +51,8 @@ int rename_judge_drafts(struct renaming *renaming, struct side *side);
 void rename_leave(struct renaming *renaming);
 /* With fs->lock held: no node is found by the name any more; the node goes to the new name. */
 void rename_forget_name(struct fs *fs, const struct side *side);
+/* The same of what is gone with its name: who has it open has it still. */
+void rename_replace(struct fs *fs, const struct side *side);
 void rename_move_node(struct renaming *renaming);
 
 #endif

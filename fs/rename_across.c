@@ -137,7 +137,7 @@ int rename_to_scratch(struct renaming *renaming)
 	if (!ret) {
 		refusals_left(fs->refusals, side_path(&renaming->from), buf_slice(&bytes));
 		pthread_mutex_lock(&fs->lock);
-		rename_forget_name(fs, &renaming->to);
+		rename_replace(fs, &renaming->to);
 		pthread_mutex_unlock(&fs->lock);
 		renaming->stale = true;
 	}

@@ -21,6 +21,15 @@ void rename_forget_name(struct fs *fs, const struct side *side)
 	node_unhash(&fs->nodes, node);
 }
 
+void rename_replace(struct fs *fs, const struct side *side)
+{
+	struct node *node = node_find(&fs->nodes, side->parent, slice_str(side->name));
+
+	if (node)
+		node->removed = true;
+	rename_forget_name(fs, side);
+}
+
 /* The node at from is from now on the one at to, and what stood at to is gone. */
 void rename_move_node(struct renaming *renaming)
 {
@@ -28,7 +37,7 @@ void rename_move_node(struct renaming *renaming)
 	struct node *node =
 		node_find(&fs->nodes, renaming->from.parent, slice_str(renaming->from.name));
 
-	rename_forget_name(fs, &renaming->to);
+	rename_replace(fs, &renaming->to);
 	if (node &&
 		node_move(&fs->nodes, node, renaming->to.parent, slice_str(renaming->to.name))) {
 		node->state = NODE_OLD; /* without memory: looked up anew */

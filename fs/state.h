@@ -128,6 +128,7 @@ void handle_free(struct fs *fs, struct handle *handle);
 struct node_look {
 	enum node_state state;
 	bool taken;
+	bool removed; /* no name leads to it any more */
 	uint64_t version;
 	uint64_t ino;
 	struct draft *draft; /* referenced, or NULL */
@@ -140,6 +141,8 @@ void node_look(struct fs *fs, const struct node *node, struct node_look *look);
 bool fs_outlives(struct fs *fs, const struct node *parent, const char *name);
 /* A descriptor of a scratch file that is open somewhere, for the caller to close; -ENOENT. */
 int fs_dup_open(struct fs *fs, const struct node *node);
+/* Opens that file once more, as open(2) does with these flags. */
+int fs_reopen(struct fs *fs, const struct node *node, int flags);
 
 /* Path of a node, or of a child of it; takes fs->lock. */
 int fs_path(struct fs *fs, const struct node *node, const char *child, struct buf *path);

@@ -76,6 +76,16 @@ void view_empty_stat(const struct fs *fs, uint64_t ino, mode_t mode, struct time
 	common_stat(fs, st);
 }
 
+void view_removed_stat(const struct fs *fs, uint64_t ino, struct stat *st)
+{
+	*st = (struct stat){0};
+	st->st_mode = S_IFDIR | 0700;
+	st->st_ino = ino;
+	file_times(st, fs->started);
+	common_stat(fs, st);
+	st->st_nlink = 0;
+}
+
 void view_scratch_stat(const struct fs *fs, const struct stat *from, struct stat *st)
 {
 	*st = *from;

@@ -47,6 +47,8 @@ void view_document_stat(const struct fs *fs, const struct memory_stat *from, str
 void view_draft_stat(const struct fs *fs, struct draft *draft, uint64_t ino, struct stat *st);
 void view_empty_stat(const struct fs *fs, uint64_t ino, mode_t mode, struct timespec made,
 	struct stat *st);
+/* A directory that someone is in, though it was removed: of what it was nothing is left but its number. */
+void view_removed_stat(const struct fs *fs, uint64_t ino, struct stat *st);
 void view_scratch_stat(const struct fs *fs, const struct stat *from, struct stat *st);
 uint64_t view_directory_ino(struct slice path);
 

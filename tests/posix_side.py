@@ -52,12 +52,13 @@ def read(path):
 
 
 def tree(top='.'):
-    """Everything below: {path: content, or None of a directory}."""
+    """Everything below: {path: its content, or what it is}."""
     found = {}
     for where, directories, files in os.walk(top):
-        found.update({os.path.relpath(os.path.join(where, name), top): None for name in directories})
-        found.update({os.path.relpath(os.path.join(where, name), top): read(os.path.join(where, name))
-                      for name in files})
+        for name in directories + files:
+            path = os.path.join(where, name)
+            kind = stat.S_IFMT(os.lstat(path).st_mode)
+            found[os.path.relpath(path, top)] = read(path) if kind == stat.S_IFREG else kind
     return found
 
 

@@ -82,3 +82,428 @@ def test_rename_of_everything_over_everything(mount, flags):
         for name in os.listdir(m.mnt):
             shutil.rmtree(m.mnt / name) if (m.mnt / name).is_dir() else (m.mnt / name).unlink()
     assert not wrong, '\n'.join(wrong)
+
+
+# ---- paths ----
+
+LONG = 'n' * 250
+PATHS = {
+    'empty': '', 'missing': 'missing', 'below missing': 'missing/x', 'below a document': 'doc.json/x',
+    'below a scratch file': 'file/x', 'below a document, json': 'doc.json/x.json', 'document with a slash': 'doc.json/',
+    'scratch file with a slash': 'file/', 'directory with a slash': 'dir/', 'missing with a slash': 'missing/',
+    'missing document with a slash': 'missing.json/',
+    'directory': 'dir', 'full directory': 'full', 'dot': '.', 'dot dot': 'dir/..', 'dot below': 'dir/.',
+    'dot of a document': 'doc.json/.', 'dot dot of a document': 'doc.json/..',
+    '255': 'n' * 255, '256': 'n' * 256, '255 json': LONG + '.json', '256 json': LONG + 'x.json',
+    'below 256': 'n' * 256 + '/x', '4095': './' * 2047 + 'x', '4096': './' * 2048, '4094 slashes': 'dir' + '/' * 4000,
+    'document by 4095': './' * 2043 + 'doc.json', 'double slash': 'dir//x', 'dot dot dot': '...',
+    'document': 'doc.json', 'scratch file': 'file', 'directory below': 'full/dir', 'key below': 'full/key.json',
+    'blank': ' ', 'newline': 'a\nb', 'tilde': 'doc.json~',
+}
+
+
+def close_after(function, *args, **named):
+    os.close(function(*args, **named))
+
+
+PATH_CALLS = {
+    'stat': os.stat, 'lstat': os.lstat, 'statvfs': lambda path: bool(os.statvfs(path)),
+    'access': lambda path: os.access(path, os.F_OK), 'chmod': lambda path: os.chmod(path, 0o755),
+    'chown': lambda path: os.chown(path, 0, 0), 'utime': lambda path: os.utime(path, (1, 1)),
+    'truncate': lambda path: os.truncate(path, 8), 'readlink': os.readlink, 'listdir': lambda path: len(os.listdir(path)),
+    'chdir': lambda path: [os.chdir(path), os.fchdir(CWD_FD[0])][:0], 'getxattr': lambda path: os.getxattr(path, 'user.none'),
+    'open': lambda path: close_after(os.open, path, os.O_RDONLY),
+    'open write': lambda path: close_after(os.open, path, os.O_WRONLY),
+    'open directory': lambda path: close_after(os.open, path, os.O_DIRECTORY),
+    'open create directory': lambda path: close_after(os.open, path, os.O_DIRECTORY | os.O_CREAT),
+    'open exclusive': lambda path: close_after(os.open, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL),
+    'open create': lambda path: close_after(os.open, path, os.O_WRONLY | os.O_CREAT),
+    'open create nofollow': lambda path: close_after(os.open, path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW),
+    'open create path': lambda path: close_after(os.open, path, os.O_PATH),
+    'mkdir': os.mkdir, 'rmdir': os.rmdir, 'unlink': os.unlink,
+    'rename from': lambda path: os.rename(path, 'new'), 'rename to': lambda path: os.rename('file2', path),
+    'rename document to': lambda path: os.rename('doc2.json', path),
+    'rename directory to': lambda path: os.rename('dir2', path),
+    'rename into itself': lambda path: os.rename('full', 'full/dir/' + path),
+    'noreplace': lambda path: renameat2('file2', path, NOREPLACE),
+    'exchange': lambda path: renameat2('file2', path, EXCHANGE),
+    'link from': lambda path: os.link(path, 'new'), 'link to': lambda path: os.link('file2', path),
+    'symlink': lambda path: os.symlink('file2', path), 'mkfifo': os.mkfifo,
+    'mknod': lambda path: os.mknod(path, 0o100644),
+}
+CWD_FD = []
+
+
+def paths_script(call):
+    """Each path is tried on a tree made anew where the last call changed it."""
+    def make():
+        for name in os.listdir('.'):
+            shutil.rmtree(name) if os.path.isdir(name) else os.unlink(name)
+        for name in ('dir', 'dir2', 'full', 'full/dir'):
+            os.mkdir(name)
+        for name in ('doc.json', 'doc2.json', 'full/key.json'):
+            write(name, b'{"a": 1}')
+        for name in ('file', 'file2'):
+            write(name, b'{"b": 1}')
+
+    def script(side):
+        CWD_FD[:] = [os.open('.', os.O_PATH)]
+        make()
+        before = tree()
+        for name, path in PATHS.items():
+            side.do(name, PATH_CALLS[call], path)
+            after = tree()
+            if after != before:
+                side.note(f'{name}, then', after)
+                make()
+    return script
+
+
+NO_LINKS = ('EPERM', 'hard links, devices, fifos, symlinks by users: EPERM')
+NO_DIRECTORY = ('EINVAL', "a directory's name can't end in .json")
+
+
+def intended_of_paths(call, theirs):
+    """Where a real directory let something be done that a mount has to refuse."""
+    intended = {}
+    for name in PATHS:
+        if theirs[name] is not None:
+            continue
+        if call in ('link from', 'link to', 'symlink', 'mkfifo', 'mknod'):
+            intended[name] = NO_LINKS
+        elif call in ('mkdir', 'rename directory to') and PATHS[name].rstrip('/').endswith('.json'):
+            intended[name] = NO_DIRECTORY
+        elif call == 'rename directory to' and name == 'dot dot dot':
+            intended[name] = DOTTED
+        elif call == 'exchange' and theirs['scratch file'] is None and name != 'scratch file':
+            intended[name] = NO_EXCHANGE
+    return intended
+
+
+@pytest.mark.parametrize('call', PATH_CALLS)
+def test_paths_of_all_kinds(mount, call):
+    m = mount('{}')
+    theirs = run(real_directory(m), paths_script(call))
+    intended = intended_of_paths(call, theirs)
+    expected = {name: said for name, said in theirs.items() if name.removesuffix(', then') not in intended}
+    expected.update({name: theirs[name] for name in intended})
+    said = differences(run(m.mnt, paths_script(call)), expected, intended)
+    assert not said, '\n'.join(said)
+
+
+# ---- opening, reading, writing ----
+
+NAMES = ['doc.json', 'file']
+
+
+def on_both_kinds(intended=None):
+    """A script of a side and a name, on a document and on a scratch file. intended: by the name."""
+    def decorate(script):
+        @pytest.mark.parametrize('name', NAMES)
+        def test(mount, name):
+            compare(mount('{}'), lambda side: script(side, name), (intended or {}).get(name))
+        return test
+    return decorate
+
+
+def pieces(side, label, fd):
+    """What the descriptor can do."""
+    side.do(f'{label}: read', os.pread, fd, 100, 0)
+    side.do(f'{label}: write', os.pwrite, fd, b'{"a": 2}', 0)
+    side.do(f'{label}: truncate', os.ftruncate, fd, 8)
+    side.do(f'{label}: chmod', os.fchmod, fd, 0o640)
+    side.do(f'{label}: utime', os.utime, fd, (5, 6))
+    side.do(f'{label}: sync', os.fsync, fd)
+    side.do(f'{label}: allocate', lambda: LIBC.fallocate(fd, 1, ctypes.c_long(0), ctypes.c_long(0)) and ctypes.get_errno())
+    side.note(f'{label}: stat', [getattr(os.fstat(fd), key) for key in ('st_mode', 'st_size', 'st_nlink', 'st_uid')])
+    side.do(f'{label}: flags', lambda: fcntl.fcntl(fd, fcntl.F_GETFL) & (os.O_ACCMODE | os.O_APPEND | os.O_PATH))
+    side.do(f'{label}: close', os.close, fd)
+
+
+OPENINGS = {
+    'reading': os.O_RDONLY, 'writing': os.O_WRONLY, 'both': os.O_RDWR, 'path': os.O_PATH, 'appending': os.O_RDWR | os.O_APPEND,
+    'path for writing': os.O_PATH | os.O_RDWR, 'no following': os.O_RDWR | os.O_NOFOLLOW, 'sync': os.O_RDWR | os.O_SYNC,
+    'dsync': os.O_WRONLY | os.O_DSYNC, 'nonblock': os.O_RDWR | os.O_NONBLOCK, 'noatime': os.O_RDONLY | os.O_NOATIME,
+    'create': os.O_RDWR | os.O_CREAT, 'exclusive': os.O_RDWR | os.O_CREAT | os.O_EXCL, 'exclusive only': os.O_RDWR | os.O_EXCL,
+    'directory': os.O_RDONLY | os.O_DIRECTORY, 'neither': os.O_ACCMODE, 'largefile': os.O_RDWR | 0o100000,
+    'async': os.O_RDWR | os.O_ASYNC, 'create for reading': os.O_RDONLY | os.O_CREAT,
+    'truncating': os.O_RDWR | os.O_TRUNC, 'create and truncate': os.O_RDWR | os.O_CREAT | os.O_TRUNC,
+}
+
+
+@on_both_kinds()
+def test_opening(side, name):
+    for label, flags in OPENINGS.items():
+        write(name, b'{"a": 1}')
+        os.chmod(name, 0o644)
+        fd = side.opened(label, name, flags)
+        if fd is not None:
+            pieces(side, label, fd)
+        side.note(f'{label}: after', (read(name), mode(name)))
+        os.unlink(name)
+        fd = side.opened(f'{label}, nothing there', name, flags, 0o604)
+        if fd is not None:
+            pieces(side, f'{label}, nothing there', fd)
+            side.note(f'{label}, nothing there: after', (read(name), mode(name)))
+            os.unlink(name)
+
+
+NO_TEMPORARY = {'temporary': ('ENOTSUP', 'no file without a name: programs make one with a name instead')}
+
+
+@on_both_kinds({name: NO_TEMPORARY for name in NAMES})
+def test_opening_a_directory(side, name):
+    os.mkdir('dir')
+    write('dir/' + name, b'{"a": 1}')
+    for label, flags in OPENINGS.items():
+        fd = side.opened(label, 'dir', flags)
+        if fd is not None:
+            side.do(f'{label}: read', os.read, fd, 10)
+            side.do(f'{label}: write', os.write, fd, b'x')
+            side.do(f'{label}: truncate', os.ftruncate, fd, 0)
+            side.do(f'{label}: list', os.listdir, fd)
+            side.do(f'{label}: chmod', os.fchmod, fd, 0o711)
+            side.do(f'{label}: sync', os.fsync, fd)
+            side.do(f'{label}: seek', os.lseek, fd, 0, os.SEEK_SET)
+            side.do(f'{label}: map', lambda fd=fd: mmap.mmap(fd, 10, prot=mmap.PROT_READ) and None)
+            os.close(fd)
+    side.opened('temporary', 'dir', os.O_TMPFILE | os.O_RDWR)
+
+
+def sought(side, label, fd, *where):
+    os.lseek(fd, 2, os.SEEK_SET)
+    side.do(f'{label} {where}', os.lseek, fd, *where)
+
+
+@on_both_kinds()
+def test_seeking(side, name):
+    write(name, b'{"a": 1}')
+    for label, flags in (('reading', os.O_RDONLY), ('writing', os.O_RDWR)):
+        fd = os.open(name, flags)
+        for whence in range(7):
+            for offset in (0, 3, 7, 8, 9, 100, -1, -8, -9, 2**43, -2**63, -2**43):
+                sought(side, label, fd, offset, whence)
+        os.lseek(fd, 0, os.SEEK_SET)
+        for offset in (0, 5, 8, 9, 2**40, 2**63 - 5, -1):
+            side.do(f'{label}: pread {offset}', os.pread, fd, 4, offset)
+        os.close(fd)
+
+
+def vector(fd, offset, flags):
+    buffers = [bytearray(3), bytearray(100)]
+    return os.preadv(fd, buffers, offset, flags), bytes(buffers[0])
+
+
+@on_both_kinds()
+def test_moving_bytes(side, name):
+    """Every way in which the kernel moves bytes from and to a file."""
+    write(name, b'{"a": 1, "b": [1, 2, 3]}')
+    source = os.open(name, os.O_RDONLY)
+    write('to', b'')
+    target = os.open('to', os.O_RDWR)
+    side.do('preadv', vector, source, 2, 0)
+    side.do('preadv2', vector, source, 2, os.RWF_HIPRI)
+    side.do('sendfile', os.sendfile, target, source, 0, 100)
+    side.note('sent', read('to'))
+    side.do('sendfile with offset', os.sendfile, target, source, 5, 3)
+    side.do('sendfile past the end', os.sendfile, target, source, 500, 3)
+    reader, writer = os.pipe()
+    side.do('splice to a pipe', os.splice, source, writer, 100, offset_src=3)
+    side.do('splice from a pipe', os.splice, reader, target, 100, offset_dst=1)
+    side.note('spliced', read('to'))
+    side.do('copy_file_range', os.copy_file_range, source, target, 10, 1, 40)
+    side.do('copy_file_range past the end', os.copy_file_range, source, target, 10, 100, 40)
+    side.do('copy_file_range into itself', os.copy_file_range, target, target, 10, 0, 5)
+    side.do('copy_file_range into a reader', os.copy_file_range, target, source, 10, 0, 50)
+    side.note('copied', read('to'))
+    os.close(target)
+    target = os.open('to', os.O_WRONLY | os.O_APPEND)
+    side.do('copy_file_range to the end', os.copy_file_range, source, target, 10)
+    side.do('sendfile to the end', os.sendfile, target, source, 0, 10)
+    side.do('splice to the end', lambda: (os.write(writer, b'x'), os.splice(reader, target, 1)))
+    os.close(target)
+    os.close(source)
+
+
+@on_both_kinds()
+def test_writing(side, name):
+    write(name, b'{"a": 1}')
+    fd = os.open(name, os.O_RDWR)
+    side.do('pwritev', os.pwritev, fd, [b'{"a"', b': 12', b'}'], 0)
+    side.note('after pwritev', os.pread(fd, 100, 0))
+    side.do('pwritev2 append', os.pwritev, fd, [b' '], 0, 16)
+    side.note('after append', os.pread(fd, 100, 0))
+    side.do('pwritev2 sync', os.pwritev, fd, [b'{"a": 123}'], 0, os.RWF_SYNC)
+    side.do('pwritev2 dsync', os.pwritev, fd, [b'{"a": 124}'], 0, os.RWF_DSYNC)
+    side.do('nothing', os.write, fd, b'')
+    side.do('negative', os.pwrite, fd, b'x', -1)
+    side.do('at the largest offset', os.pwrite, fd, b'xx', 2**63 - 2)
+    side.do('truncate to less than nothing', os.ftruncate, fd, -1)
+    side.do('sync', os.fsync, fd)
+    side.do('datasync', os.fdatasync, fd)
+    side.do('advise', os.posix_fadvise, fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    side.do('readahead', lambda: LIBC.readahead(fd, ctypes.c_long(0), ctypes.c_size_t(100)))
+    side.do('range', lambda: LIBC.sync_file_range(fd, ctypes.c_long(0), ctypes.c_long(0), 7))
+    side.do('fs', lambda: LIBC.syncfs(fd))
+    side.do('grow', os.ftruncate, fd, 14)
+    side.note('grown', os.pread(fd, 100, 0))
+    side.do('spaces', os.pwrite, fd, b'    ', 10)
+    side.note('size', os.fstat(fd).st_size)
+    side.do('dup', lambda: os.close(os.dup(fd)))
+    side.do('close', os.close, fd)
+    side.note('content', read(name))
+    side.do('truncate by name', os.truncate, name, 10)
+    side.note('truncated', read(name))
+    side.do('truncate less than nothing', os.truncate, name, -5)
+    side.do('the same size', os.truncate, name, 10)
+
+
+@on_both_kinds()
+def test_mapping(side, name):
+    write(name, b'{"a": 1}')
+    fd = os.open(name, os.O_RDWR)
+    reader = os.open(name, os.O_RDONLY)
+    with mmap.mmap(reader, 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE) as private:
+        private[1:4] = b'xyz'
+        side.note('private', private[:])
+        side.note('untouched', read(name))
+    with mmap.mmap(reader, 0, mmap.MAP_SHARED, mmap.PROT_READ) as shared:
+        side.note('shared', shared[:])
+    side.do('shared writable of a reader', lambda: mmap.mmap(reader, 0, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE) and None)
+    side.do('beyond the end', lambda: LIBC.mmap(None, ctypes.c_size_t(8192), 1, 1, reader, ctypes.c_long(4096)) and None)
+    side.do('unaligned', lambda: LIBC.mmap(None, ctypes.c_size_t(8), 1, 1, reader, ctypes.c_long(7)))
+    os.close(reader)
+    with mmap.mmap(fd, 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE) as private:
+        private[:] = b'{"p": 9}'
+    side.note('private of a writer', os.pread(fd, 100, 0))
+    os.pwrite(fd, b'{"a": 5}', 0)
+    os.close(fd)
+    side.note('content', read(name))
+
+
+# ---- removed while open ----
+
+OWN_DRAFT = 'a writer has a draft of his own, which nobody else sees before its verdict'
+NUMBER = "a directory's number is its path's, so that it is the same after a remount"
+
+
+@on_both_kinds({'doc.json': {
+    'reader: read': (b'{"a": 1}', OWN_DRAFT), 'by its descriptor': (b'{"a": 1}', OWN_DRAFT),
+    'reader: stat': ([0o100644, 8, 0, 0], OWN_DRAFT)}})
+def test_unlinked_while_open(side, name):
+    write(name, b'{"a": 1}')
+    fd = os.open(name, os.O_RDWR)
+    reader = os.open(name, os.O_RDONLY)
+    number = os.fstat(reader).st_ino
+    os.unlink(name)
+    side.do('unlink again', os.unlink, name)
+    for label, each in (('writer', fd), ('reader', reader)):
+        side.note(f'{label}: links', os.fstat(each).st_nlink)
+        side.note(f'{label}: number', os.fstat(each).st_ino == number)
+        pieces(side, label, os.dup(each))
+    side.do('by its descriptor', lambda: read(f'/proc/self/fd/{reader}'))
+    side.do('link', lambda: os.readlink(f'/proc/self/fd/{reader}').endswith(f'/{name} (deleted)'))
+    write(name, b'{"b": 2}')
+    side.note('another one', (read(name), os.stat(name).st_ino == number))
+    side.do('old', os.pread, fd, 100, 0)
+    os.pwrite(fd, b'{"c": 3}', 0)
+    side.do('close', os.close, fd)
+    side.note('content', read(name))
+    side.do('reader closes', os.close, reader)
+
+
+@on_both_kinds()
+def test_replaced_while_open(side, name):
+    write(name, b'{"a": 1}')
+    write('x' + name, b'{"b": 2}')
+    held = os.open(name, os.O_RDONLY)
+    os.rename('x' + name, name)
+    side.note('links', os.fstat(held).st_nlink)
+    side.do('read', os.pread, held, 100, 0)
+    side.note('content', read(name))
+    side.note('other', os.fstat(held).st_ino == os.stat(name).st_ino)
+    os.close(held)
+    held = os.open(name, os.O_RDONLY)
+    os.rename(name, 'y' + name)
+    side.note('renamed', (os.fstat(held).st_nlink, os.fstat(held).st_ino == os.stat('y' + name).st_ino))
+    side.do('read on', os.pread, held, 100, 0)
+    if name == 'file':  # of a document's version, that is not the current one, the kernel forgets the name
+        side.do('link', lambda: os.readlink(f'/proc/self/fd/{held}').endswith(f'/y{name}'))
+    os.close(held)
+
+
+@on_both_kinds()
+def test_a_directory_that_is_removed_while_in_use(side, name):
+    os.mkdir('dir')
+    write('dir/' + name, b'{"a": 1}')
+    os.unlink('dir/' + name)
+    fd = os.open('dir', os.O_RDONLY | os.O_DIRECTORY)
+    os.chdir('dir')
+    os.rmdir('../dir')
+    side.do('links', lambda: os.fstat(fd).st_nlink)
+    side.do('list', os.listdir, fd)
+    side.do('list here', os.listdir, '.')
+    side.do('stat', os.stat, '.')
+    side.do('up', lambda: os.path.samestat(os.stat('..'), os.stat(f'/proc/self/fd/{fd}/..')))
+    side.do('where', os.getcwd)
+    side.do('create', lambda: os.close(os.open(name, os.O_CREAT | os.O_WRONLY)))
+    side.do('create by descriptor', lambda: os.close(os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=fd)))
+    side.do('mkdir', os.mkdir, 'x')
+    side.do('mkdir by descriptor', os.mkdir, 'x', dir_fd=fd)
+    side.do('rename into', os.rename, '../missing', 'y')
+    side.do('open', lambda: os.open(name, os.O_RDONLY))
+    side.do('unlink', os.unlink, name)
+    side.do('chmod', os.fchmod, fd, 0o700)
+    side.do('utime', os.utime, fd, (1, 1))
+    side.do('sync', os.fsync, fd)
+    side.do('dot', os.rmdir, '.')
+    os.mkdir('../dir')
+    side.do('of the same name', os.listdir, fd)
+    write('../dir/' + name, b'[]')
+    side.do('of the same name, with a file', os.listdir, fd)
+    side.do('not that one', os.stat, name)
+    side.do('nor by descriptor', lambda: os.stat(name, dir_fd=fd))
+    side.do('create again', lambda: os.close(os.open('x' + name, os.O_CREAT | os.O_WRONLY, dir_fd=fd)))
+    side.do('mkdir again', os.mkdir, 'sub', dir_fd=fd)
+    side.do('unlink by descriptor', os.unlink, name, dir_fd=fd)
+    side.note('others', os.listdir('../dir'))
+    os.close(fd)
+
+
+@on_both_kinds({name: {'number': (False, NUMBER)} for name in NAMES})
+def test_a_directory_that_moves_while_in_use(side, name):
+    os.mkdir('dir')
+    os.mkdir('dir/sub')
+    write('dir/sub/' + name, b'{"a": 1}')
+    fd = os.open('dir/sub', os.O_RDONLY)
+    held = os.open('dir/sub/' + name, os.O_RDWR)
+    number = os.stat('dir').st_ino
+    os.rename('dir', 'moved')
+    side.note('number', os.stat('moved').st_ino == number)
+    side.do('list', os.listdir, fd)
+    side.do('read', os.pread, held, 100, 0)
+    side.do('create', lambda: os.close(os.open('x' + name, os.O_CREAT | os.O_WRONLY, dir_fd=fd)))
+    os.pwrite(held, b'{"a": 2}', 0)
+    os.close(held)
+    side.note('there', tree())
+    side.do('into itself', os.rename, 'moved', 'moved/sub/x')
+    side.do('onto its parent', os.rename, 'moved/sub', 'moved')
+    os.mkdir('dir')
+    side.do('not empty', os.rename, 'moved/sub', 'dir')
+    side.note('then', tree())
+    os.close(fd)
+
+
+@on_both_kinds()
+def test_a_directory_that_is_replaced_while_in_use(side, name):
+    os.mkdir('old')
+    os.mkdir('new')
+    write('old/' + name, b'{"a": 1}')
+    fd = os.open('new', os.O_RDONLY)
+    os.chdir('new')
+    os.rename('../old', '../new')
+    side.note('links', (os.fstat(fd).st_nlink, os.stat('.').st_nlink))
+    side.note('lists', (os.listdir(fd), os.listdir('.'), os.listdir('../new')))
+    side.do('create', lambda: os.close(os.open('x' + name, os.O_CREAT | os.O_WRONLY)))
+    side.do('stat', os.stat, name)
+    os.close(fd)
