@@ -185,6 +185,7 @@ static int put(struct fs *fs, struct document *document, struct draft *draft, st
 	draft->dirty = false;
 	draft->attributes = (struct memory_attributes){0};
 	draft->mode = verdict->st.mode;
+	draft->written = verdict->st.mtime; /* a writer's fstat goes on being the document's stat */
 	if (draft->refused)
 		refusals_withdraw(fs->refusals, path);
 	else

@@ -74,9 +74,13 @@ static int truncate_committed(struct change *change, off_t size)
 		ret = memory_read(fs->memory, buf_slice(&path), &st, &draft->bytes, NULL);
 	node_look(fs, change->node, &look);
 	draft_unref(look.draft);
-	if (ret == -ENOENT && !look.version) {
+	if (ret == -ENOENT && !look.version)
 		ret = size ? -EBADMSG : 0; /* an empty file stays one */
-	} else if (!ret && (off_t)draft->bytes.len != size) {
+	if (!ret && (off_t)draft->bytes.len == size) {
+		/* Nothing to save, but it counts as a write. */
+		change->attributes.has_mtime = true;
+		change->attributes.mtime = now();
+	} else if (!ret) {
 		draft->mode = st.mode;
 		ret = draft_truncate(draft, change->thread, size, fs->options->doc_max_bytes);
 		if (!ret)

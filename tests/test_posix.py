@@ -9,6 +9,7 @@ import os
 import select
 import shutil
 import struct
+import time
 
 import pytest
 
@@ -507,3 +508,112 @@ def test_a_directory_that_is_replaced_while_in_use(side, name):
     side.do('create', lambda: os.close(os.open('x' + name, os.O_CREAT | os.O_WRONLY)))
     side.do('stat', os.stat, name)
     os.close(fd)
+
+
+# ---- times ----
+
+def times(path):
+    st = os.stat(path) if isinstance(path, int) else os.lstat(path)
+    return st.st_mtime_ns, st.st_ctime_ns
+
+
+def moved(side, label, path, function, *args):
+    """Which of mtime and ctime of path a call moves. Clocks tick between two calls, however coarse they are."""
+    before = times(path)
+    start = time.clock_gettime_ns(REALTIME_COARSE)
+    while time.clock_gettime_ns(REALTIME_COARSE) == start:
+        pass
+    function(*args)
+    after = times(path)
+    side.note(label, ['mtime' * (after[0] != before[0]), 'ctime' * (after[1] != before[1])])
+
+
+@on_both_kinds()
+def test_times_of_a_directory(side, name):
+    os.mkdir('dir')
+    os.mkdir('other')
+    path = 'dir/' + name
+    moved(side, 'create', 'dir', write, path, b'[1]')
+    moved(side, 'write', 'dir', write, path, b'[2]')
+    moved(side, 'chmod below', 'dir', os.chmod, path, 0o600)
+    moved(side, 'utime below', 'dir', os.utime, path, (1, 1))
+    moved(side, 'truncate below', 'dir', os.truncate, path, 3)
+    moved(side, 'read below', 'dir', read, path)
+    moved(side, 'list', 'dir', os.listdir, 'dir')
+    moved(side, 'rename within', 'dir', os.rename, path, 'dir/x' + name)
+    moved(side, 'rename away', 'dir', os.rename, 'dir/x' + name, 'other/' + name)
+    moved(side, 'rename here', 'other', os.rename, 'other/' + name, path)
+    moved(side, 'mkdir', 'dir', os.mkdir, 'dir/sub')
+    moved(side, 'below below', 'dir', write, 'dir/sub/' + name, b'[1]')
+    moved(side, 'unlink below below', 'dir', os.unlink, 'dir/sub/' + name)
+    moved(side, 'rmdir', 'dir', os.rmdir, 'dir/sub')
+    write('dir/z' + name, b'[1]')
+    moved(side, 'replace', 'dir', os.rename, path, 'dir/z' + name)
+    moved(side, 'unlink', 'dir', os.unlink, 'dir/z' + name)
+    moved(side, 'chmod', 'dir', os.chmod, 'dir', 0o700)
+    moved(side, 'utime', 'dir', os.utime, 'dir', (1, 1))
+    moved(side, 'rename', 'dir', os.rename, 'dir', 'dir')
+    moved(side, 'root', '.', os.mkdir, 'dir2')
+
+
+NO_CTIME = "a document's ctime is its mtime: what others see of it is its content, its mtime and its mode"
+NO_OWNER = (['', ''], 'owner is the mounting user: saying so again changes nothing')
+
+
+@on_both_kinds({'file': {'chown to the same': NO_OWNER}, 'doc.json': {
+    'chown to the same': NO_OWNER,
+    **{name: (['', ''], NO_CTIME) for name in ('chmod', 'chmod to the same', 'fchmod')}}})
+def test_times_of_a_file(side, name):
+    write(name, b'[1]')
+    write('x' + name, b'[1]')
+    moved(side, 'write', name, write, name, b'[2]')
+    moved(side, 'the same bytes', name, write, name, b'[2]')
+    moved(side, 'append nothing', name, lambda: os.close(os.open(name, os.O_WRONLY | os.O_APPEND)))
+    moved(side, 'truncate', name, os.truncate, name, 3)
+    moved(side, 'grow', name, lambda: write(name, b'[2, 3]'))
+    moved(side, 'read', name, read, name)
+    moved(side, 'utime', name, os.utime, name, (1, 1))
+    moved(side, 'chmod', name, os.chmod, name, 0o600)
+    moved(side, 'chmod to the same', name, os.chmod, name, 0o600)
+    moved(side, 'chown to the same', name, os.chown, name, os.getuid(), -1)
+    before = os.stat(name).st_mtime_ns
+    os.rename(name, 'y' + name)
+    side.note('rename', os.stat('y' + name).st_mtime_ns == before)
+    os.rename('y' + name, name)
+    fd = os.open(name, os.O_RDWR)
+    moved(side, 'pwrite', fd, os.pwrite, fd, b'[4]   ', 0)
+    moved(side, 'ftruncate', fd, os.ftruncate, fd, 3)
+    moved(side, 'futimens', fd, os.utime, fd, (7, 8))
+    moved(side, 'fchmod', fd, os.fchmod, fd, 0o640)
+    moved(side, 'fsync', fd, os.fsync, fd)
+    moved(side, 'close', name, os.close, fd)
+    side.note('kept', (os.stat(name).st_mtime, mode(name)))
+
+
+REALTIME_COARSE = 5
+OMIT, NOW = (1 << 30) - 2, (1 << 30) - 1
+
+
+def utimensat(path, atime, mtime, flags=0):
+    pair = (ctypes.c_long * 4)(*atime, *mtime)
+    checked(LIBC.utimensat(CWD, os.fsencode(path) if path else None, pair, flags))
+
+
+@on_both_kinds()
+def test_setting_times(side, name):
+    os.mkdir('dir')
+    write(name, b'{"a": 1}')
+    for path in (name, 'dir'):
+        for label, atime, mtime in (
+                ('ns', (5, 123456789), (6, 987654321)), ('only mtime', (0, OMIT), (7, 1)),
+                ('only atime', (8, 1), (0, OMIT)), ('neither', (0, OMIT), (0, OMIT)),
+                ('past', (-100, 5), (-200, 7)), ('1901', (-2**31 + 1, 0), (-2**31 + 1, 999999999)),
+                ('2038', (2**31, 0), (2**31 + 5, 0)), ('2100', (4102444800, 0), (4102444800, 1)),
+                ('too many ns', (0, 10**9), (0, 10**9)), ('negative ns', (0, -1), (0, 0))):
+            side.do(f'{path}: {label}', utimensat, path, atime, mtime)
+            side.note(f'{path}: {label}: mtime', os.stat(path).st_mtime_ns)
+        utimensat(path, (0, OMIT), (5, 0))
+        now = time.time()
+        side.do(f'{path}: now', utimensat, path, (0, NOW), (0, NOW))
+        side.note(f'{path}: is now', abs(os.stat(path).st_mtime - now) < 100)
+        side.do(f'{path}: unknown flag', utimensat, path, (1, 0), (1, 0), 0x400000)
