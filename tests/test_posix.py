@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What system calls say: the same script in a mount and in a real directory; what differs is listed with its reason."""
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -617,3 +618,285 @@ def test_setting_times(side, name):
         side.do(f'{path}: now', utimensat, path, (0, NOW), (0, NOW))
         side.note(f'{path}: is now', abs(os.stat(path).st_mtime - now) < 100)
         side.do(f'{path}: unknown flag', utimensat, path, (1, 0), (1, 0), 0x400000)
+
+
+# ---- owners and others ----
+
+OWNER, OTHER = 1000, 1001
+
+
+def family(name):
+    """What an owner makes for others to try."""
+    write('open-' + name, b'[1]')
+    os.chmod('open-' + name, 0o666)
+    write('shown-' + name, b'[1]')
+    os.chmod('shown-' + name, 0o644)
+    write('secret-' + name, b'[1]')
+    os.chmod('secret-' + name, 0o600)
+    write('read-only-' + name, b'[1]')
+    os.chmod('read-only-' + name, 0o444)
+    write('nothing-' + name, b'[1]')
+    os.chmod('nothing-' + name, 0)
+    for folder, bits in (('open', 0o777), ('sticky', 0o1777), ('closed', 0o700), ('listed', 0o744), ('entered', 0o711)):
+        os.mkdir(folder)
+        write(f'{folder}/{name}', b'[1]')
+        os.chmod(f'{folder}/{name}', 0o666)
+        os.chmod(folder, bits)
+
+
+FILE_CALLS = {
+    'read': read, 'write': lambda path: close_after(os.open, path, os.O_WRONLY),
+    'create': lambda path: close_after(os.open, path, os.O_RDWR | os.O_CREAT),
+    'truncate': lambda path: os.truncate(path, 3), 'chmod': lambda path: os.chmod(path, 0o666),
+    'chown': lambda path: os.chown(path, OTHER, -1), 'chgrp': lambda path: os.chown(path, -1, 0),
+    'utime': lambda path: os.utime(path, (1, 1)), 'touch': os.utime,
+    'access r': lambda path: os.access(path, os.R_OK), 'access w': lambda path: os.access(path, os.W_OK),
+    'access x': lambda path: os.access(path, os.X_OK), 'access f': lambda path: os.access(path, os.F_OK),
+    'effective': lambda path: os.access(path, os.R_OK | os.W_OK, effective_ids=True), 'stat': os.stat,
+    'list xattr': lambda path: os.listxattr(path)[:0],
+    'noatime': lambda path: close_after(os.open, path, os.O_RDONLY | os.O_NOATIME),
+    'exec': lambda path: os.execv(path, [path]),
+}
+
+
+def permissions(side, name):
+    for path in [f'{kind}-{name}' for kind in ('open', 'shown', 'secret', 'read-only', 'nothing')]:
+        for label, call in FILE_CALLS.items():
+            side.do(f'{path}: {label}', call, path)
+    for folder in ('open', 'sticky', 'closed', 'listed', 'entered'):
+        side.do(f'{folder}: list', lambda folder=folder: sorted(os.listdir(folder)))
+        for label, call in FILE_CALLS.items():
+            side.do(f'{folder}: {label}', call, f'{folder}/{name}')
+        side.do(f'{folder}: chmod it', os.chmod, folder, 0o777)
+        side.do(f'{folder}: enter', lambda folder=folder: (os.chdir(folder), os.chdir('..')) and None)
+        side.do(f'{folder}: make', lambda folder=folder: close_after(os.open, f'{folder}/x{name}', os.O_WRONLY | os.O_CREAT))
+        side.do(f'{folder}: mkdir', os.mkdir, f'{folder}/sub')
+        side.do(f'{folder}: rename within', os.rename, f'{folder}/{name}', f'{folder}/y{name}')
+        side.do(f'{folder}: rename back', os.rename, f'{folder}/y{name}', f'{folder}/{name}')
+        side.do(f'{folder}: rename out', os.rename, f'{folder}/{name}', f'z{folder}{name}')
+        side.do(f'{folder}: rename in', os.rename, f'open-{name}', f'{folder}/open-{name}')
+        side.do(f'{folder}: rename out again', os.rename, f'{folder}/open-{name}', f'open-{name}')
+        side.do(f'{folder}: unlink', os.unlink, f'{folder}/{name}')
+        side.do(f'{folder}: rmdir below', os.rmdir, f'{folder}/sub')
+        side.do(f'{folder}: rmdir', os.rmdir, folder)
+    side.do('make', lambda: close_after(os.open, 'new' + name, os.O_WRONLY | os.O_CREAT))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='needs other users')
+@pytest.mark.parametrize('who', [OWNER, OTHER])
+@pytest.mark.parametrize('name', NAMES)
+def test_owners_and_others(mount, name, who):
+    m = mount('{}', 'allow_other', f'uid={OWNER}', f'gid={OWNER}')
+    real = real_directory(m, OWNER)
+    for top in (m.mnt, real):
+        run(top, lambda side: family(name), OWNER)
+    intended = {'sticky: rmdir below': ('EPERM', 'owner is the mounting user, of what others make, too')}
+    said = differences(run(m.mnt, lambda side: permissions(side, name), who),
+                       run(real, lambda side: permissions(side, name), who), intended if who == OTHER else {})
+    assert not said, '\n'.join(said)
+
+
+# ---- reading directories ----
+
+class Stream:
+    """readdir(3) and what goes with it."""
+
+    def __init__(self, path):
+        self.dir = ctypes.c_void_p(LIBC.opendir(os.fsencode(path)))
+        assert self.dir
+
+    def next(self):
+        entry = LIBC.readdir(self.dir)
+        return os.fsdecode(ctypes.string_at(entry + 19)) if entry else None
+
+    def rest(self):
+        return list(iter(self.next, None))
+
+    def tell(self):
+        return LIBC.telldir(self.dir)
+
+    def seek(self, where):
+        LIBC.seekdir(self.dir, ctypes.c_long(where))
+
+    def rewind(self):
+        LIBC.rewinddir(self.dir)
+
+    def close(self):
+        LIBC.closedir(self.dir)
+
+
+PLACES = {'documents': ('', '.json'), 'members': ('presence/s1/', '.json'), 'both kinds': ('', None)}
+
+
+def entry_name(number, suffix):
+    return f'n{number}' + (suffix if suffix is not None else '.json' * (number % 2))
+
+
+def mount_of_many(mount, folder, suffix):
+    """A directory of 5,000 entries."""
+    numbers = range(1 if suffix is None else 0, 5000, 2 if suffix is None else 1)
+    if folder:
+        text = '{:presence/s1 {' + ' '.join(f'"n{number}" {number}' for number in numbers) + '}}'
+    else:
+        text = '{' + ' '.join(f':n{number} {number}' for number in numbers) + '}'
+    m = mount(text)
+    if suffix is None:
+        for number in range(0, 5000, 2):
+            write(m.mnt / entry_name(number, suffix), b'1')
+    return m.mnt / folder
+
+
+@pytest.mark.parametrize('place', PLACES)
+def test_reading_a_directory_that_changes(mount, place):
+    """None of the untouched is missed, and none met twice, while others come, go and get new names."""
+    folder, suffix = PLACES[place]
+    top = mount_of_many(mount, folder, suffix)
+    assert set(os.listdir(top)) == {entry_name(number, suffix) for number in range(5000)}
+    stream = Stream(top)
+    met = [stream.next() for _ in range(700)]
+    places = []
+    for number in range(0, 5000, 7):
+        name = entry_name(number, suffix)
+        renamed = entry_name(number + 1, suffix)
+        os.unlink(top / name)
+        os.rename(top / renamed, top / f'renamed-{renamed}')
+        write(top / f'x{name}', b'2')
+        places.append(stream.tell())
+        met.append(stream.next())
+    met += stream.rest()
+    assert len(met) == len(set(met))
+    assert {entry_name(number, suffix) for number in range(5000) if number % 7 > 1} <= set(met)
+    for number in (len(places) - 1, 3):
+        stream.seek(places[number])
+        assert stream.rest() == met[700 + number:]
+    stream.rewind()
+    again = stream.rest()
+    stream.close()
+    assert sorted(again) == sorted([*os.listdir(top), '.', '..'])
+    assert not {entry_name(number, suffix) for number in range(0, 5000, 7)} & set(again)
+
+
+def test_removing_while_reading(mount):
+    """As rm -r does it: each entry that is read is removed at once."""
+    top = mount_of_many(mount, *PLACES['both kinds'])
+    stream = Stream(top)
+    for name in iter(stream.next, None):
+        if name not in ('.', '..'):
+            os.unlink(top / name)
+    stream.close()
+    assert os.listdir(top) == []
+
+
+@on_both_kinds()
+def test_entries(side, name):
+    os.mkdir('dir')
+    os.mkdir('dir/sub')
+    write('dir/' + name, b'[1]')
+    with os.scandir('dir') as entries:
+        side.note('types', sorted((entry.name, entry.is_dir(), entry.is_file(),
+                                   entry.inode() == os.lstat(entry.path).st_ino) for entry in entries))
+    stream = Stream('dir')
+    write('dir/x' + name, b'[2]')
+    stream.rest()
+    stream.rewind()
+    side.note('names', sorted(stream.rest()))
+    side.note('at the end', (stream.next(), stream.next()))
+    stream.close()
+    side.note('links', [os.stat('dir/' + name).st_nlink, os.stat('dir').st_nlink > 0])
+    st = os.statvfs('dir')
+    side.note('statvfs', (st.f_namemax, st.f_bsize, st.f_frsize, st.f_bavail <= st.f_blocks > 0, st.f_files > 0))
+    side.note('fstatvfs', os.statvfs(os.open('dir', os.O_RDONLY)).f_namemax)
+    side.note('pathconf', [os.pathconf('dir', which) for which in ('PC_NAME_MAX', 'PC_PATH_MAX', 'PC_PIPE_BUF')])
+    for size in (0, 1, 512, 513, 4096, 5000):
+        write('dir/' + name, b' ' * (size - 1) + b'1' if size else b'1')
+        st = os.stat('dir/' + name)
+        side.note(f'blocks of {size}', (st.st_size, st.st_blocks * 512 >= size, st.st_blksize))
+
+
+# ---- extended attributes ----
+
+@contextlib.contextmanager
+def opened(path, flags=os.O_RDONLY):
+    fd = os.open(path, flags)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def set_xattr(path, name, value=b'x', flags=0, **named):
+    os.setxattr(path, name, value, flags, **named)
+
+
+@pytest.mark.parametrize('name', NAMES + ['presence/s1'])
+def test_extended_attributes(mount, name):
+    """They are ourofs's own: what is read says so, and nothing can be set."""
+    m = mount('{:doc 1 :presence/s1 {}}')
+    write(m.mnt / 'file', b'1')
+    path = m.mnt / name
+    own = [] if name == 'file' else ['user.ourofs.key', 'user.ourofs.type', 'user.ourofs.source']
+    assert os.listxattr(path) == own
+
+    def said(function, *args):
+        try:
+            return function(*args)
+        except OSError as error:
+            return errno.errorcode[error.errno]
+    with opened(path) as fd:
+        for target in (path, fd):
+            for kind in ('user.x', 'user.ourofs.key', 'trusted.x', 'system.x', 'security.x'):
+                assert said(set_xattr, target, kind) == 'ENOTSUP', kind
+                assert said(os.removexattr, target, kind) == 'ENOTSUP', kind
+            assert said(os.getxattr, target, 'user.none') == 'ENODATA'
+            assert said(os.getxattr, target, 'user.' + 'x' * 300) == 'ERANGE'
+    if own:
+        small = ctypes.create_string_buffer(2)
+        assert LIBC.getxattr(os.fsencode(path), b'user.ourofs.key', small, ctypes.c_size_t(2)) == -1
+        assert ctypes.get_errno() == errno.ERANGE
+        assert LIBC.listxattr(os.fsencode(path), small, ctypes.c_size_t(2)) == -1
+        assert ctypes.get_errno() == errno.ERANGE
+        size = LIBC.getxattr(os.fsencode(path), b'user.ourofs.key', None, ctypes.c_size_t(0))
+        assert size == len(os.getxattr(path, 'user.ourofs.key'))
+
+
+# ---- inotify ----
+
+EVENTS = {0x2: 'modify', 0x4: 'attrib', 0x8: 'close write', 0x40: 'moved from', 0x80: 'moved to', 0x100: 'create',
+          0x200: 'delete', 0x400: 'delete self', 0x800: 'move self', 0x4000: 'overflow', 0x8000: 'ignored'}
+
+
+def watched(side, label, fd, *calls):
+    """The kinds of events by name that calls bring about, each once."""
+    for function, *args in calls:
+        function(*args)
+    found = set()
+    while select.select([fd], [], [], 0)[0]:
+        said = os.read(fd, 65536)
+        while said:
+            _, mask, _, length = struct.unpack_from('iIII', said)
+            name = said[16:16 + length].rstrip(b'\0').decode()
+            found.update((word, name) for bit, word in EVENTS.items() if mask & bit)
+            said = said[16 + length:]
+    side.note(label, sorted(found))
+
+
+@on_both_kinds()
+def test_inotify(side, name):
+    """What is done through the mount is seen by those who watch it."""
+    os.mkdir('dir')
+    path = 'dir/' + name
+    fd = checked(LIBC.inotify_init1(os.O_NONBLOCK))
+    checked(LIBC.inotify_add_watch(fd, b'dir', sum(EVENTS) & 0xfff))
+    watched(side, 'create', fd, (write, path, b'[1]'))
+    watched(side, 'write', fd, (write, path, b'[2]'))
+    watched(side, 'attributes', fd, (os.chmod, path, 0o600), (os.utime, path, (1, 1)))
+    watched(side, 'rename', fd, (os.rename, path, 'dir/x' + name))
+    watched(side, 'replace', fd, (write, path, b'[3]'), (os.rename, path, 'dir/x' + name))
+    watched(side, 'read', fd, (read, 'dir/x' + name))
+    watched(side, 'directory', fd, (os.mkdir, 'dir/sub'), (os.rmdir, 'dir/sub'))
+    watched(side, 'delete', fd, (os.unlink, 'dir/x' + name))
+    watched(side, 'self', fd, (os.rmdir, 'dir'))
+    write(name, b'[1]')
+    checked(LIBC.inotify_add_watch(fd, os.fsencode(name), 0x2 | 0x4 | 0x8))
+    watched(side, 'file by itself', fd, (write, name, b'[2]'))
+    watched(side, 'and again', fd, (write, name, b'[3]'))
