@@ -37,6 +37,11 @@ def renameat2(old, new, flags):
     checked(LIBC.renameat2(CWD, os.fsencode(old), CWD, os.fsencode(new), flags))
 
 
+def fallocate(fd, flags, offset, length):
+    """Of the kernel: posix_fallocate(3) writes where a file system has none."""
+    checked(LIBC.fallocate(fd, flags, ctypes.c_long(offset), ctypes.c_long(length)))
+
+
 def write(path, content):
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:

@@ -7,6 +7,8 @@ import fcntl
 import itertools
 import mmap
 import os
+import pathlib
+import re
 import select
 import shutil
 import struct
@@ -14,8 +16,9 @@ import time
 
 import pytest
 
+from conftest import wait_until
 from posix_side import (CWD, EXCHANGE, LIBC, NOREPLACE, WHITEOUT, checked, compare,
-                        differences, mode, read, real_directory, renameat2, run, tree, write)
+                        differences, fallocate, mode, read, real_directory, renameat2, run, tree, write)
 
 # ---- rename: everything over everything ----
 
@@ -900,3 +903,129 @@ def test_inotify(side, name):
     checked(LIBC.inotify_add_watch(fd, os.fsencode(name), 0x2 | 0x4 | 0x8))
     watched(side, 'file by itself', fd, (write, name, b'[2]'))
     watched(side, 'and again', fd, (write, name, b'[3]'))
+
+
+# ---- locks ----
+
+OFD_GETLK, OFD_SETLK = 36, 37
+
+
+def record(kind, start, length, pid=0):
+    return struct.pack('hhqqi4x', kind, os.SEEK_SET, start, length, pid)
+
+
+def set_record(fd, command, kind, start, length):
+    fcntl.fcntl(fd, command, record(kind, start, length))
+
+
+def held(fd, kind, start, length, command=OFD_GETLK):
+    """Who is in the way: (kind, start, length), and the pid where there is one."""
+    said = struct.unpack('hhqqi4x', fcntl.fcntl(fd, command, record(kind, start, length)))
+    return 'free' if said[0] == fcntl.F_UNLCK else (said[0], *said[2:4], said[4] == -1 or said[4] == os.getpid())
+
+
+@on_both_kinds({'doc.json': {'lease': (0, 'a reader has a version, which no writer can change')}})
+def test_locks_of_descriptors(side, name):
+    """Open file description locks, and how they meet those of processes."""
+    write(name, b'{"a": 1}')
+    one, two = os.open(name, os.O_RDWR), os.open(name, os.O_RDWR)
+    third = os.open(name, os.O_RDONLY)
+    side.do('lock', set_record, one, OFD_SETLK, fcntl.F_WRLCK, 0, 10)
+    side.do('again', set_record, one, OFD_SETLK, fcntl.F_WRLCK, 5, 10)
+    side.do('another', set_record, two, OFD_SETLK, fcntl.F_WRLCK, 14, 1)
+    side.do('behind', set_record, two, OFD_SETLK, fcntl.F_WRLCK, 15, 0)
+    side.do('in the way', held, two, fcntl.F_RDLCK, 3, 4)
+    side.do('not in its own way', held, one, fcntl.F_RDLCK, 3, 4)
+    side.do('a process is another', set_record, one, fcntl.F_SETLK, fcntl.F_WRLCK, 0, 1)
+    side.do('in the way of a process', held, one, fcntl.F_RDLCK, 0, 1, fcntl.F_GETLK)
+    side.do('a reader may not write', set_record, third, OFD_SETLK, fcntl.F_WRLCK, 100, 1)
+    side.do('unlock a piece', set_record, one, OFD_SETLK, fcntl.F_UNLCK, 2, 2)
+    side.do('the piece', set_record, third, OFD_SETLK, fcntl.F_RDLCK, 2, 2)
+    side.do('shared', set_record, two, OFD_SETLK, fcntl.F_RDLCK, 3, 1)
+    side.do('not to write', set_record, two, OFD_SETLK, fcntl.F_WRLCK, 3, 1)
+    copy = os.dup(one)
+    os.close(one)
+    side.do('still held by its copy', held, two, fcntl.F_WRLCK, 0, 1)
+    os.close(copy)
+    side.do('given up', held, two, fcntl.F_WRLCK, 0, 1)
+    side.do('pid must be 0', lambda: fcntl.fcntl(two, OFD_SETLK, record(fcntl.F_WRLCK, 0, 1, 5)))
+    side.do('negative length', set_record, two, OFD_SETLK, fcntl.F_WRLCK, 10, -5)
+    side.do('before the start', set_record, two, OFD_SETLK, fcntl.F_WRLCK, 1, -5)
+    side.do('unknown kind', set_record, two, OFD_SETLK, 7, 0, 1)
+    side.do('flock', fcntl.flock, two, fcntl.LOCK_EX)
+    side.do('flock another', fcntl.flock, third, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    side.do('flock of nothing', fcntl.flock, third, 0)
+    side.do('lease', fcntl.fcntl, third, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    os.close(two)
+    side.do('flock now', fcntl.flock, third, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    os.close(third)
+
+
+# ---- too much of it ----
+
+HUGE = [1 << 40, (1 << 62), 2**63 - 4096]
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_sizes_that_no_disk_holds(mount, name):
+    """A write or truncate far out is an errno at once or a hole, and the daemon has not grown."""
+    m = mount('{:doc {:a 1}}')
+    write(m.mnt / 'file', b'{"a": 1}')
+
+    def resident_kib():
+        status = (pathlib.Path('/proc') / str(m.proc.pid) / 'status').read_text()
+        return int(re.search(r'VmRSS:\s+(\d+)', status)[1])
+    before = resident_kib()
+    with opened(m.mnt / name, os.O_RDWR) as fd:
+        for size in HUGE:
+            for call in (lambda size=size: os.ftruncate(fd, size), lambda size=size: os.pwrite(fd, b'x', size),
+                         lambda size=size: fallocate(fd, 0, 0, size), lambda size=size: fallocate(fd, 0, size, 4096),
+                         lambda size=size: os.copy_file_range(fd, fd, 4, 0, size)):
+                try:
+                    call()
+                except OSError as error:
+                    assert error.errno in (errno.EFBIG, errno.ENOSPC, errno.EINVAL, errno.EOVERFLOW,
+                                           errno.EOPNOTSUPP), (size, error)
+        os.ftruncate(fd, 8)
+        assert os.pread(fd, 100, 0) == (m.mnt / name).read_bytes()[:8]
+        os.pwrite(fd, b'{"a": 2}', 0)
+    wait_until(lambda: resident_kib() - before < 16384, 'the draft to be freed')
+    assert (m.mnt / name).read_bytes() == b'{"a": 2}'
+    assert os.stat(m.mnt / name).st_blocks * 512 < 1 << 20
+
+
+CONTROLS = ['.mode', '.health', '.metrics', '.events', '.errors', '.migrate', '.validate', '.sync', '.help']
+
+
+@pytest.mark.parametrize('control', CONTROLS)
+def test_writes_of_all_sizes_to_a_control_file(mount, control):
+    """An errno or success, in bounded time; the mount lives and means what it said."""
+    m = mount('{:config {:a 1}}')
+    path = m.mnt / control
+    contents = [b'', b'x', b'\n', b'\0', b'\xff', b'x' * 4096, b'\0' * 4096, b'x' * (1 << 20), b' ' * (1 << 20),
+                b'edn-only' + b' ' * (1 << 20), b'%s%n' * 100, b':' * 4096, b'force ' * 1000, b'all\0', b'run' + b'\n' * 9000]
+    for content in contents:
+        for offset in (0, 1, 4096, 1 << 40):
+            for flags in (os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND, os.O_WRONLY | os.O_TRUNC):
+                try:
+                    with opened(path, flags) as fd:
+                        done = os.pwrite(fd, content, offset)
+                    assert 0 <= done <= len(content)
+                except OSError as error:
+                    assert error.errno in (errno.EINVAL, errno.EACCES, errno.EBUSY, errno.EPERM, errno.E2BIG), error
+    for call in (lambda: os.truncate(path, 5), lambda: os.truncate(path, 1 << 50), lambda: os.chmod(path, 0o777),
+                 lambda: os.utime(path), lambda: os.unlink(path), lambda: os.rename(path, m.mnt / 'x'),
+                 lambda: os.rename(m.mnt / 'config.json', path), lambda: os.mkdir(path / 'x'), lambda: os.listdir(path),
+                 lambda: os.chown(path, 5, 5), lambda: os.link(path, m.mnt / 'y'), lambda: os.rmdir(path),
+                 lambda: os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)), lambda: os.mkdir(path),
+                 lambda: os.setxattr(path, 'user.x', b'y'), lambda: os.mknod(path)):
+        try:
+            call()
+        except OSError:
+            pass
+    assert path.is_file() and path.read_bytes() is not None
+    assert (m.mnt / '.health').read_bytes().startswith(b'{')
+    (m.mnt / 'config.json').write_text('{"a": 2}')
+    m.remount()
+    assert (m.mnt / 'config.json').read_text() == '{"a": 2}'
+    assert set(os.listdir(m.mnt)) == {'config.json'}
