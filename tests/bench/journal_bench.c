@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "journal.h"
+#include "samples.h"
 
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
@@ -35,24 +36,7 @@ int __wrap_fdatasync(int fd)
 
 static double now_s(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a;
-	double y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t count)
-{
-	qsort(values, count, sizeof(*values), compare);
-	return values[count / 2];
+	return now_ns() / 1e9;
 }
 
 struct bench {

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""The filesystems that are measured side by side, as daemons that are mounted and unmounted."""
+import json
+import os
+import pathlib
+import resource
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+
+EXAMPLES = pathlib.Path('/usr/share/doc/libfuse3-dev/examples')
+DESCRIPTORS = 1 << 19  # passthrough_ll holds one for each file it was asked for
+
+
+def raise_descriptors():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    want = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (want, hard))
+
+
+class Peer:
+    """A daemon in the foreground on a mountpoint of its own below base."""
+
+    def __init__(self, name, base, *command):
+        self.name = name
+        self.mnt = base / f'{name}-mnt'
+        self.mnt.mkdir()
+        self.command = [str(word) for word in command] + [str(self.mnt)]
+        self.daemon = None
+
+    def start(self):
+        self.daemon = subprocess.Popen(self.command, preexec_fn=raise_descriptors)
+        while not os.path.ismount(self.mnt):
+            if self.daemon.poll() is not None:
+                raise RuntimeError(f'{self.name}: the mount failed')
+            time.sleep(0.001)
+        return self
+
+    def stop(self):
+        if self.daemon:
+            subprocess.run(['fusermount3', '-u', self.mnt], check=True)
+            self.daemon.wait()
+            self.daemon = None
+
+    def remount(self):
+        """Nothing is in the kernel's caches of it any more, nor in the daemon's."""
+        self.stop()
+        self.start()
+
+    def settle(self):
+        """Work that goes on behind what was asked is done."""
+
+    def cpu_ns(self):
+        """What the threads that it has now have run."""
+        return sum(int(path.read_text().split()[0])
+                   for path in pathlib.Path(f'/proc/{self.daemon.pid}/task').glob('*/schedstat'))
+
+
+class Ourofs(Peer):
+    def __init__(self, base, build, edn, name='ourofs', options=''):
+        copy = base / f'{name}.edn'
+        shutil.copyfile(edn, copy)
+        super().__init__(name, base, build / 'fs/ourofs', '-f',
+                         '-o', f'store={base}/{name}-store{options and "," + options}', copy)
+
+    def settle(self):
+        (self.mnt / '.sync').write_text('1')
+
+    def health(self):
+        return json.loads((self.mnt / '.health').read_text())
+
+    def migrate(self):
+        (self.mnt / '.migrate').write_text('all')
+        while (now := json.loads((self.mnt / '.migrate').read_text()))['state'] == 'running':
+            time.sleep(0.01)
+        if now['state'] != 'done':
+            raise RuntimeError(f'the migration ended as {now}')
+        self.settle()
+
+
+def build_passthrough(base):
+    """libfuse's own example, from the documentation of its package; None where that is not installed."""
+    packed = EXAMPLES / 'passthrough_ll.c.gz'
+    if packed.exists():
+        source = base / 'passthrough_ll.c'
+        source.write_bytes(subprocess.run(['zcat', packed], check=True, capture_output=True).stdout)
+    else:
+        source = EXAMPLES / 'passthrough_ll.c'
+    if not source.exists():
+        return None
+    flags = subprocess.run(['pkg-config', '--cflags', '--libs', 'fuse3'], check=True,
+                           capture_output=True, text=True).stdout
+    binary = base / 'passthrough_ll'
+    subprocess.run(['cc', '-O2', '-w', '-o', binary, source, f'-I{EXAMPLES}', *shlex.split(flags)],
+                   check=True)
+    return binary
+
+
+class Peers:
+    """ourofs over edn, and over copies of its files passthrough_ll on tmpfs and the floor.
+
+    As a context: what is mounted is unmounted at its end, and all of it removed.
+    """
+
+    def __init__(self, build, edn, migrated=True):
+        self.build = build
+        self.base = pathlib.Path(tempfile.mkdtemp(prefix='peers-', dir=build))
+        self.memory = pathlib.Path(tempfile.mkdtemp(prefix='ourofs-bench-', dir='/dev/shm'))
+        self.all = []
+        try:
+            self.ourofs = self.add(Ourofs(self.base, build, edn))
+            if migrated:
+                self.ourofs.migrate()
+            self.plain = self.memory / 'plain'
+            subprocess.run(['cp', '-a', self.ourofs.mnt, self.plain], check=True)
+            self.floor = self.add(Peer('floor', self.base, build / 'tests/null_fs', self.plain))
+            passthrough = build_passthrough(self.base)
+            self.passthrough = passthrough and self.add(
+                Peer('passthrough_ll', self.base, passthrough, '-f', '-o',
+                     f'source={self.plain},cache=always,timeout=600,max_threads=10'))
+        except BaseException:
+            self.close()
+            raise
+        self.disk = self.base / 'disk'
+        self.disk.mkdir()
+        self.paths = sorted(str(path.relative_to(self.plain))
+                            for path in self.plain.rglob('*.json') if path.is_file())
+
+    def add(self, peer):
+        self.all.append(peer.start())
+        return peer
+
+    def some(self, *names):
+        """Those of these names that there are."""
+        return [peer for peer in self.all if peer.name in names]
+
+    def close(self):
+        for peer in self.all:
+            peer.stop()
+        shutil.rmtree(self.base)
+        shutil.rmtree(self.memory)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
