@@ -184,16 +184,15 @@ static int load_saved(struct memory *m, struct doc *doc)
 	return 0;
 }
 
-/* -ENOENT: from memory.edn, then. */
-static int load_eav(struct memory *m, struct doc *doc)
+/* begun: what eav_read_begin said. -ENOENT: from memory.edn, then. */
+static int load_eav(struct memory *m, struct doc *doc, int begun)
 {
 	struct eav_record record;
-	int ret;
+	int ret = begun;
 
 	if (!mode_row((enum mode)atomic_load(&m->mode))->reads_eav ||
 		atomic_load(&m->eav.state) != EAV_READY)
 		return -ENOENT;
-	ret = eav_read_begin(m->eav.store, &doc->eav_reader);
 	if (!ret)
 		ret = eav_get(&doc->eav_reader, buf_slice(&doc->name), &record);
 	if (ret && ret != -ENOENT && ret != -ENOMEM) {
@@ -203,7 +202,6 @@ static int load_eav(struct memory *m, struct doc *doc)
 		memory_eav_fail(m, &reason);
 	}
 	if (ret || record.deleted || record.collection) {
-		eav_read_end(&doc->eav_reader);
 		atomic_fetch_add_explicit(&m->eav.fallbacks, 1, memory_order_relaxed);
 		return -ENOENT;
 	}
@@ -227,11 +225,14 @@ static int load(struct memory *m, struct doc *doc, bool eav)
 {
 	struct pending *pending = table_get(&m->overlay, buf_slice(&doc->name));
 	int ret = ednfile_get(m->file, doc->id.key, doc->id.member, &doc->item);
+	int begun;
 
 	if (ret)
 		return ret;
 	if (!pending || pending->saved.deleted || pending->saved.collection) {
-		ret = eav ? load_eav(m, doc) : -ENOENT;
+		/* also for saved alone: a later read of the EAV store, while this document is held, would come behind */
+		begun = eav_read_begin(m->eav.store, &doc->eav_reader);
+		ret = eav ? load_eav(m, doc, begun) : -ENOENT;
 		return ret == -ENOENT ? load_saved(m, doc) : ret;
 	}
 	doc->record = pending->saved;

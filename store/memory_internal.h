@@ -31,7 +31,6 @@
  * written again meanwhile keeps its place; the tree no longer knows them.
  *
  * Lock order: store_trees.mutex (store_trees.h), memory.lock, an EAV reader, saved's locks, the journal's, a pace's mutex.
- * (Who has memory.lock alone may read saved first.)
  */
 
 /* A document as pending: immutable, counted. */
