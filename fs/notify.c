@@ -5,9 +5,13 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
+
+enum { PATIENCE_MS = 100 };
 
 struct notice {
 	struct notice *next;
+	bool answered; /* guarded by lock */
 	fuse_ino_t parent;
 	struct notice_answer answer;
 	size_t name_len;
@@ -21,7 +25,13 @@ struct notifier {
 	pthread_cond_t some;
 	struct notice *first; /* guarded by lock, as all below */
 	struct notice **last;
+	struct notice *current; /* the kernel is being told of it */
+	uint64_t begun;         /* how many there were */
 	bool stop;
+	pthread_t watch;
+	pthread_cond_t busy;
+	bool resting; /* the watch waits for busy */
+	bool over;    /* the thread has ended */
 };
 
 static void send_answer(const struct notice_answer *answer)
@@ -30,6 +40,15 @@ static void send_answer(const struct notice_answer *answer)
 		fuse_reply_err(answer->req, answer->error);
 	else if (answer->kind == NOTICE_ATTRIBUTES)
 		fuse_reply_attr(answer->req, &answer->st, answer->timeout);
+}
+
+/* With the lock held. */
+static void answer_once(struct notice *notice)
+{
+	if (notice && !notice->answered) {
+		notice->answered = true;
+		send_answer(&notice->answer);
+	}
 }
 
 static struct notice *take(struct notifier *notifier)
@@ -44,9 +63,22 @@ static struct notice *take(struct notifier *notifier)
 		notifier->first = notice->next;
 		if (!notifier->first)
 			notifier->last = &notifier->first;
+		notifier->begun++;
 	}
+	notifier->current = notice;
+	if (notice && notifier->resting)
+		pthread_cond_signal(&notifier->busy);
 	pthread_mutex_unlock(&notifier->lock);
 	return notice;
+}
+
+static void end(struct notifier *notifier, struct notice *notice)
+{
+	pthread_mutex_lock(&notifier->lock);
+	notifier->current = NULL;
+	answer_once(notice);
+	pthread_mutex_unlock(&notifier->lock);
+	free(notice);
 }
 
 static void *run(void *context)
@@ -58,10 +90,81 @@ static void *run(void *context)
 		/* -ENOENT: the kernel did not have it, which is as good. */
 		(void)fuse_lowlevel_notify_inval_entry(notifier->session, notice->parent,
 			notice->name, notice->name_len);
-		send_answer(&notice->answer);
-		free(notice);
+		end(notifier, notice);
 	}
 	return NULL;
+}
+
+/* With the lock held: for a while, or until the end. */
+static void wait_a_while(struct notifier *notifier)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += PATIENCE_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+	while (!notifier->over &&
+		pthread_cond_timedwait(&notifier->busy, &notifier->lock, &until) != ETIMEDOUT)
+		;
+}
+
+/* Sleeps while nothing happens; while something does it looks now and then. */
+static void *watch(void *context)
+{
+	struct notifier *notifier = context;
+	uint64_t seen = 0;
+
+	pthread_mutex_lock(&notifier->lock);
+	while (!notifier->over) {
+		if (!notifier->current) {
+			notifier->resting = true;
+			pthread_cond_wait(&notifier->busy, &notifier->lock);
+			notifier->resting = false;
+			continue;
+		}
+		if (notifier->begun == seen) {
+			answer_once(notifier->current);
+			for (struct notice *notice = notifier->first; notice; notice = notice->next)
+				answer_once(notice);
+		}
+		seen = notifier->begun;
+		wait_a_while(notifier);
+	}
+	pthread_mutex_unlock(&notifier->lock);
+	return NULL;
+}
+
+static void init(struct notifier *notifier, struct fuse_session *session)
+{
+	pthread_condattr_t clock;
+
+	notifier->session = session;
+	notifier->last = &notifier->first;
+	pthread_mutex_init(&notifier->lock, NULL);
+	pthread_cond_init(&notifier->some, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&notifier->busy, &clock);
+	pthread_condattr_destroy(&clock);
+}
+
+static void release(struct notifier *notifier)
+{
+	pthread_cond_destroy(&notifier->busy);
+	pthread_cond_destroy(&notifier->some);
+	pthread_mutex_destroy(&notifier->lock);
+	free(notifier);
+}
+
+static void end_thread(struct notifier *notifier, bool *flag, pthread_cond_t *wake,
+	pthread_t thread)
+{
+	pthread_mutex_lock(&notifier->lock);
+	*flag = true;
+	pthread_cond_signal(wake);
+	pthread_mutex_unlock(&notifier->lock);
+	pthread_join(thread, NULL);
 }
 
 int notifier_new(struct notifier **out, struct fuse_session *session)
@@ -71,13 +174,16 @@ int notifier_new(struct notifier **out, struct fuse_session *session)
 
 	if (!notifier)
 		return -ENOMEM;
-	notifier->session = session;
-	notifier->last = &notifier->first;
-	pthread_mutex_init(&notifier->lock, NULL);
-	pthread_cond_init(&notifier->some, NULL);
+	init(notifier, session);
+	ret = pthread_create(&notifier->watch, NULL, watch, notifier);
+	if (ret) {
+		release(notifier);
+		return -ret;
+	}
 	ret = pthread_create(&notifier->thread, NULL, run, notifier);
 	if (ret) {
-		free(notifier);
+		end_thread(notifier, &notifier->over, &notifier->busy, notifier->watch);
+		release(notifier);
 		return -ret;
 	}
 	*out = notifier;
@@ -88,14 +194,10 @@ void notifier_free(struct notifier *notifier)
 {
 	if (!notifier)
 		return;
-	pthread_mutex_lock(&notifier->lock);
-	notifier->stop = true;
-	pthread_cond_signal(&notifier->some);
-	pthread_mutex_unlock(&notifier->lock);
-	pthread_join(notifier->thread, NULL);
-	pthread_cond_destroy(&notifier->some);
-	pthread_mutex_destroy(&notifier->lock);
-	free(notifier);
+	end_thread(notifier, &notifier->stop, &notifier->some, notifier->thread);
+	/* last: until here someone may wait */
+	end_thread(notifier, &notifier->over, &notifier->busy, notifier->watch);
+	release(notifier);
 }
 
 void notifier_entry(struct notifier *notifier, fuse_ino_t parent, struct slice name,
@@ -110,6 +212,7 @@ void notifier_entry(struct notifier *notifier, fuse_ino_t parent, struct slice n
 		return;
 	}
 	notice->next = NULL;
+	notice->answered = false;
 	notice->parent = parent;
 	notice->answer = *answer;
 	notice->name_len = name.len;

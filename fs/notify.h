@@ -14,6 +14,10 @@
  * itself for ever (inside CREATE of the same directory, or inside FLUSH with two workers), so no
  * worker ever does: it hands over the name together with its own reply, which is sent once the
  * stale entry is gone. So whoever saw the reply also sees the new version.
+ *
+ * A request may itself be what that waits for: fsync and setattr hold the file's lock in the kernel, a rename that
+ * waits for it holds the directory's. So nobody waits for more than 100 ms: then all that are queued
+ * are answered, and readers who hold a stale entry meanwhile are told by ESTALE when they open it.
  */
 struct notifier;
 

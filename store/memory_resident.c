@@ -3,7 +3,8 @@
 
 #include <fcntl.h>
 #include <malloc.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "memory_internal.h"
@@ -26,12 +27,13 @@ void memory_resident_release(struct resident *resident)
 static size_t mapped_bytes(const struct resident *resident)
 {
 	char text[128] = "";
-	size_t pages;
+	char *at = text;
 
-	if (pread(resident->statm_fd, text, sizeof(text) - 1, 0) <= 0 ||
-		sscanf(text, "%*u %*u %zu", &pages) != 1)
+	if (pread(resident->statm_fd, text, sizeof(text) - 1, 0) <= 0)
 		return SIZE_MAX;
-	return pages * (size_t)sysconf(_SC_PAGESIZE);
+	strsep(&at, " "); /* all that is mapped */
+	strsep(&at, " "); /* what of it is in memory */
+	return at ? strtoull(at, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : SIZE_MAX;
 }
 
 void memory_resident_trim(struct memory *m)
