@@ -137,8 +137,15 @@ class Peers:
         return [peer for peer in self.all if peer.name in names]
 
     def close(self):
+        """Each is unmounted that can be; where one can't, what it is mounted on stays."""
+        failures = []
         for peer in self.all:
-            peer.stop()
+            try:
+                peer.stop()
+            except subprocess.CalledProcessError as error:
+                failures.append(f'{peer.name}: {error}')
+        if failures:
+            raise RuntimeError(f'{"; ".join(failures)} ({self.base} and {self.memory} are left)')
         shutil.rmtree(self.base)
         shutil.rmtree(self.memory)
 

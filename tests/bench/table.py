@@ -60,18 +60,3 @@ class Row:
                 goal = f' (goal {self.goals[peer]}{"" if self.met(peer) else ", MISSED"})'
             cells.append(f'{ratio:.2f}x {peer}{goal}')
         return '  '.join(cells)
-
-
-def markdown(rows):
-    """A table of what load_rows or Row.as_json gave."""
-    peers = list(dict.fromkeys(peer for row in rows for peer in row['peers']))
-    lines = ['| | ' + ' | '.join(peers) + ' |', '|---' * (len(peers) + 1) + '|']
-    for row in rows:
-        cells = []
-        for peer in peers:
-            cell = f'{row["peers"][peer]["median"]:.1f}' if peer in row['peers'] else ''
-            if peer in row['ratios']:
-                cell += f' ({row["ratios"][peer]:.2f}x)'
-            cells.append(cell)
-        lines.append(f'| {row["name"]}, {row["unit"]} | ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
