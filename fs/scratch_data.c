@@ -121,6 +121,12 @@ static long long blocks_of(int fd)
 	return fstat(fd, &st) ? 0 : (long long)st.st_blocks * 512;
 }
 
+/* Sizes may be as large as they can be. */
+static bool has_room(const struct scratch *scratch, long long more)
+{
+	return !scratch->max_bytes || more <= (long long)scratch->max_bytes - scratch->used_bytes;
+}
+
 ssize_t scratch_pwrite(struct scratch *scratch, int fd, const void *bytes, size_t len, off_t offset,
 	bool append)
 {
@@ -128,12 +134,11 @@ ssize_t scratch_pwrite(struct scratch *scratch, int fd, const void *bytes, size_
 	ssize_t put;
 
 	scratch->unsynced = true;
-	if (scratch->max_bytes &&
-		scratch->used_bytes + (long long)len > (long long)scratch->max_bytes) {
+	if (!has_room(scratch, (long long)len)) {
 		struct stat st;
 
 		/* Full: what overwrites bytes that are there already takes no more room. */
-		if (append || fstat(fd, &st) || offset + (off_t)len > st.st_size)
+		if (append || fstat(fd, &st) || offset > st.st_size - (off_t)len)
 			return -ENOSPC;
 	}
 	do {
@@ -150,8 +155,7 @@ int scratch_fallocate(struct scratch *scratch, int fd, int mode, off_t offset, o
 	long long before = blocks_of(fd);
 
 	scratch->unsynced = true;
-	if (scratch->max_bytes && !(mode & FALLOC_FL_PUNCH_HOLE) &&
-		scratch->used_bytes + len > (long long)scratch->max_bytes)
+	if (!(mode & FALLOC_FL_PUNCH_HOLE) && !has_room(scratch, len))
 		return -ENOSPC;
 	if (fallocate(fd, mode, offset, len))
 		return -errno;
