@@ -72,7 +72,7 @@ void env_read_end(struct env *env, MDB_txn *txn);
 
 /*
  * What has been read stays mapped, page by page up to the whole file, and counts as the process's memory. This gives
- * it back: it is in the page cache as before. Any thread, outside a read of its own.
+ * it back: it is in the page cache as before. Any thread, also inside a read, which finds it again.
  */
 void env_unmap_pages(struct env *env);
 

@@ -112,7 +112,7 @@ int memory_open(struct memory **memory, const struct memory_options *options, st
 		release(m);
 		return ret;
 	}
-	memory_resident_rest(m);
+	memory_resident_trim(m);
 	*memory = m;
 	return 0;
 }

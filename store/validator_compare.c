@@ -212,9 +212,10 @@ static int compare_names(struct comparing *c, const size_t *of, size_t count, st
 	size_t at = 0;
 	int ret = 0;
 
-	while (!ret && at < count)
+	while (!ret && at < count) {
 		ret = compare_piece(c, of, &at, count, err);
-	memory_resident_trim(c->v->m);
+		memory_resident_trim(c->v->m);
+	}
 	return ret;
 }
 
