@@ -28,10 +28,11 @@
  * is told from others by the second word of its record, a hexadecimal number. That is what N is then: its first call
  * is meant. More words say where, as offsets in the executable or "lib".
  */
-#include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+
+#include "preload.h"
 
 enum { CALLPOINT_RECORD_BYTES = 128, CALLPOINT_RECORDS = 1 << 16 };
 
@@ -53,18 +54,5 @@ bool callpoint_leave(unsigned long number);
 
 /* A place of this number was come by the first time: as callpoint_enter() and callpoint_fails(). */
 bool callpoint_memory_fails(unsigned long place, const char *text);
-
-static inline void *callpoint_next_of(const char *name)
-{
-	void *next = dlsym(RTLD_NEXT, name);
-
-	if (!next)
-		abort();
-	return next;
-}
-
-#define NEXT(type, name, params) \
-	type(*next) params;      \
-	*(void **)&next = callpoint_next_of(#name)
 
 #endif

@@ -11,7 +11,6 @@
  * Meant is the EAV store alone: an environment in a directory named "saved" goes on. A commit that fails is
  * an abort.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
@@ -21,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "preload.h"
 
 static const char *prefix; /* set before main */
 
@@ -32,19 +33,6 @@ __attribute__((constructor)) static void arm(void)
 	unsetenv("OUROFS_FAILPOINT");
 	unsetenv("LD_PRELOAD");
 }
-
-static void *next_of(const char *name)
-{
-	void *next = dlsym(RTLD_NEXT, name);
-
-	if (!next)
-		abort();
-	return next;
-}
-
-#define NEXT(type, name, params) \
-	type(*next) params;      \
-	*(void **)&next = next_of(#name)
 
 static bool is_meant(const char *path)
 {
