@@ -12,20 +12,21 @@ struct told {
 	void (*log)(const char *format, ...) __attribute__((format(printf, 1, 2)));
 	bool error; /* a line of /.errors */
 	const char *words;
+	bool quotes; /* its detail may: not for the log, which others read */
 };
 
 static const struct told TOLD[] = {
-	{"mode-changed", log_info, false, "the mode is changed"},
-	{"migration-started", log_info, false, "the migration has begun"},
-	{"migration-paused", log_info, false, "the migration is paused"},
-	{"migration-completed", log_info, false, "the migration is done"},
-	{"migration-failed", log_warning, true, "the migration has failed"},
-	{"migration-stopped", log_info, false, "the migration was stopped"},
-	{"validation-completed", log_info, false, "the stores are compared"},
-	{"outside-change", log_info, false, "memory.edn was changed by another writer"},
-	{"conflict", log_warning, true, "another writer's value is kept in .conflicts"},
-	{"store-degraded", log_warning, true, "fails"},
-	{"store-recovered", log_info, false, "is well again"},
+	{"mode-changed", log_info, false, "the mode is changed", false},
+	{"migration-started", log_info, false, "the migration has begun", false},
+	{"migration-paused", log_info, false, "the migration is paused", false},
+	{"migration-completed", log_info, false, "the migration is done", false},
+	{"migration-failed", log_warning, true, "the migration has failed", true},
+	{"migration-stopped", log_info, false, "the migration was stopped", false},
+	{"validation-completed", log_info, false, "the stores are compared", true},
+	{"outside-change", log_info, false, "memory.edn was changed by another writer", false},
+	{"conflict", log_warning, true, "another writer's value is kept in .conflicts", false},
+	{"store-degraded", log_warning, true, "fails", false},
+	{"store-recovered", log_info, false, "is well again", false},
 };
 
 /* What is called by the word in an event. */
@@ -46,11 +47,10 @@ static const char *name_of_store(const char *store)
 	return store;
 }
 
-static const char *print(char *out, size_t size, const struct told *told,
-	const struct memory_event *event)
+static void print(char *out, size_t size, const struct told *told, const struct memory_event *event,
+	struct slice detail)
 {
 	bool of_store = !strncmp(event->name, "store-", 6) && event->store;
-	struct slice detail = event->detail;
 
 	if (!detail.len && event->ret)
 		detail = slice_str(strerror(-event->ret));
@@ -60,22 +60,23 @@ static const char *print(char *out, size_t size, const struct told *told,
 		: detail.len                         ? ":"
 						     : "",
 		detail.len ? " " : "", (int)detail.len, detail.len ? detail.ptr : "");
-	return out;
 }
 
+/* The log names no key: tokens are part of some. */
 static void tell(struct fs *fs, const struct told *told, const struct memory_event *event)
 {
 	void (*log)(const char *format, ...) __attribute__((format(printf, 1, 2)));
+	bool error = told->error || event->ret;
 	char text[400];
 
-	print(text, sizeof(text), told, event);
-	if (told->error || event->ret)
+	print(text, sizeof(text), told, event, event->detail);
+	if (error)
 		refusals_log(fs->refusals, event->key, text);
+	if (error && told->quotes)
+		print(text, sizeof(text), told, event, slice_str(""));
 	log = event->ret ? log_warning : told->log;
-	if (event->key.len)
-		log("%.*s: %s", (int)event->key.len, event->key.ptr, text);
-	else
-		log("%s", text);
+	log("%s%s", text,
+		error && (event->key.len || told->quotes) ? " (/.errors tells more)" : "");
 }
 
 void told_event(void *context, const struct memory_event *event)
