@@ -123,7 +123,7 @@ static void note_empty(struct fs *fs, struct document *document, const struct no
 	if (!scratch_stat(&fs->trees[TREE_SCRATCH], buf_slice(&path), &st)) {
 		document->created = true;
 		document->on_disk = true;
-		document->mode = st.st_mode & 07777;
+		document->mode = st.st_mode & SCRATCH_MODE;
 		document->made = st.st_mtim;
 		document->ino = scratch_get_number(&fs->trees[TREE_SCRATCH], buf_slice(&path));
 		if (!document->ino)
@@ -371,7 +371,7 @@ static int create_document(struct fs *fs, struct node *parent, const char *name,
 		ret = -ENOMEM;
 	if (!ret && found && !document->created) {
 		document->created = true;
-		document->mode = mode & 07777;
+		document->mode = mode & SCRATCH_MODE;
 		document->ino = memory_new_ino(fs->memory);
 		clock_gettime(CLOCK_REALTIME, &document->made);
 	}
@@ -409,8 +409,7 @@ static int create_scratch(struct fs *fs, struct node *parent, const char *name, 
 	int ret;
 
 	(void)view_is_scratch(fs, path, &tree, &rel);
-	ret = scratch_openfile(tree, rel, (flags & (O_EXCL | O_APPEND)) | O_CREAT | O_RDWR,
-		mode & 07777);
+	ret = scratch_openfile(tree, rel, (flags & (O_EXCL | O_APPEND)) | O_CREAT | O_RDWR, mode);
 	if (ret < 0)
 		return ret;
 	handle->fd = ret;

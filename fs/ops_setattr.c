@@ -29,7 +29,7 @@ static struct timespec now(void)
 static void read_request(struct change *change, const struct stat *attr, int to_set)
 {
 	change->attributes.has_mode = to_set & FUSE_SET_ATTR_MODE;
-	change->attributes.mode = attr->st_mode & 07777;
+	change->attributes.mode = attr->st_mode & SCRATCH_MODE;
 	change->attributes.has_mtime = to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW);
 	change->attributes.mtime = to_set & FUSE_SET_ATTR_MTIME_NOW ? now() : attr->st_mtim;
 }
@@ -243,7 +243,7 @@ static int set_real(struct change *change, const struct stat *attr, int to_set)
 		ret = scratch_ftruncate(tree, fd, attr->st_size);
 	/* By its name in /proc: a file that its owner may not open can still be given back its modes. */
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-	if (!ret && change->attributes.has_mode && chmod(name, change->attributes.mode & 01777))
+	if (!ret && change->attributes.has_mode && chmod(name, change->attributes.mode))
 		ret = -errno;
 	if (to_set & FUSE_SET_ATTR_ATIME)
 		times[0] = attr->st_atim;

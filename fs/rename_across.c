@@ -36,7 +36,7 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 	struct memory_attributes attributes = {
 		.has_mode = true,
 		.has_mtime = true,
-		.mode = st->st_mode & 07777,
+		.mode = st->st_mode & SCRATCH_MODE,
 		.mtime = st->st_mtim,
 	};
 	struct document_change change = {.kill = true}; /* with drafts of what is replaced */

@@ -183,8 +183,11 @@ int scratch_openfile(struct scratch *scratch, struct slice path, int flags, mode
 	if (ret)
 		return ret;
 	flags |= O_NOFOLLOW;
+	if (!(flags & O_PATH))
+		flags |= O_NONBLOCK; /* a planted pipe is not waited for */
 	if (flags & (O_CREAT | O_TRUNC))
 		scratch->unsynced = true;
+	mode &= SCRATCH_MODE;
 	fd = open_beneath(scratch->root, buffer, flags, mode);
 	if (fd != -ENOENT || !(flags & O_CREAT))
 		return fd;
@@ -228,7 +231,7 @@ int scratch_mkdir(struct scratch *scratch, struct slice path, mode_t mode)
 	pthread_rwlock_rdlock(&scratch->pruning);
 	ret = dir = scratch_open_parent(scratch, path, buffer, &name);
 	if (dir >= 0) {
-		ret = mkdirat(dir, name, mode) ? -errno : 0;
+		ret = mkdirat(dir, name, mode & SCRATCH_MODE) ? -errno : 0;
 		close(dir);
 	}
 	pthread_rwlock_unlock(&scratch->pruning);

@@ -15,6 +15,12 @@
 #include "err.h"
 
 /*
+ * The permission bits that are kept, here and for documents. Without setuid and setgid: what is saved by one user is the
+ * real file of another, root perhaps.
+ */
+enum { SCRATCH_MODE = 01777 };
+
+/*
  * A tree of real files below a directory of STORE: scratch/ (editors' temporaries, .git, whatever
  * is no document), and read-only rejected/ and conflicts/.
  *

@@ -96,7 +96,7 @@ int scratch_write_whole(struct scratch *scratch, struct slice path, struct slice
 	if (fd < 0)
 		return -errno;
 	ret = write_all(scratch, fd, bytes);
-	if (!ret && fchmod(fd, mode & 07777))
+	if (!ret && fchmod(fd, mode & SCRATCH_MODE))
 		ret = -errno;
 	if (!ret && mtime) {
 		times[0] = times[1] = *mtime;

@@ -27,7 +27,7 @@ uint64_t view_directory_ino(struct slice path)
 
 static void common_stat(const struct fs *fs, struct stat *st)
 {
-	st->st_mode &= ~(fs->options->umask & 0777);
+	st->st_mode &= S_IFMT | (SCRATCH_MODE & ~fs->options->umask);
 	st->st_uid = fs->options->uid;
 	st->st_gid = fs->options->gid;
 	st->st_blksize = 4096;
