@@ -3,102 +3,266 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PATH_ROOM = 64 };
+enum { PATH_ROOM = 64, SOCKET = 3 };
+
+/* What it is asked for. */
+static const char MOUNT = 'm', UNMOUNT = 'u';
+
+/* A descriptor that goes along with a byte. */
+union passed {
+	struct cmsghdr header;
+	char room[CMSG_SPACE(sizeof(int))];
+};
+
+static int no_device(int flags)
+{
+	return open("/dev/null", flags | O_CLOEXEC);
+}
+
+/* ---- the guardian ---- */
+
+struct guard {
+	struct fuse_args *args;
+	const char *mountpoint;
+	pid_t daemon;
+	int signals; /* tells of the daemon's end */
+	int control; /* aborts the connection; -1 */
+	struct fuse_session *session;
+};
 
 /*
  * By the control file, which its owner may write, or else as root by a forced unmount of what is busy. The file was
  * opened while the connection was there: its name, a device's number, may be that of a new mount by now.
  */
-static void abort_connection(int control, const char *mountpoint)
+static void abort_connection(const struct guard *guard)
 {
 	int fd;
 
-	if (control >= 0) {
-		(void)!write(control, "1", 1);
+	if (guard->control >= 0) {
+		(void)!write(guard->control, "1", 1);
 		return;
 	}
 	/* Busy because of this descriptor: the mount stays, so that nothing is written below it. */
-	fd = open(mountpoint, O_PATH | O_DIRECTORY);
+	fd = open(guard->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
-		(void)umount2(mountpoint, MNT_FORCE);
+		(void)umount2(guard->mountpoint, MNT_FORCE);
 }
 
-/* A fork of a program with threads: nothing but system calls from here on. */
-static void guard(pid_t daemon, int control, const char *mountpoint)
+static void open_control(struct guard *guard)
 {
-	sigset_t all;
-	int got;
+	char path[PATH_ROOM];
+	struct statx st;
+
+	/* The device's number alone, for which nobody has to answer: nobody serves yet. */
+	if (statx(AT_FDCWD, guard->mountpoint, AT_STATX_DONT_SYNC, 0, &st))
+		return;
+	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", st.stx_dev_minor);
+	guard->control = open(path, O_WRONLY | O_CLOEXEC);
+}
+
+/* device: -1, it could not be mounted. */
+static int send_device(int device)
+{
+	union passed passed = {.room = ""};
+	char byte = MOUNT;
+	struct iovec part = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (device >= 0) {
+		message.msg_control = passed.room;
+		message.msg_controllen = sizeof(passed.room);
+		passed.header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS};
+		memcpy(CMSG_DATA(&passed.header), &device, sizeof(device));
+	}
+	return sendmsg(SOCKET, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* The daemon alone holds the device: the connection ends with it. And the terminal is not kept either. */
+static void let_go(const struct guard *guard)
+{
+	int null = no_device(O_RDWR);
+
+	if (null < 0)
+		_exit(EXIT_FAILURE);
+	dup3(null, fuse_session_fd(guard->session), O_CLOEXEC);
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		dup2(null, fd);
+	close(null);
+}
+
+static void mount_for(struct guard *guard)
+{
+	static const struct fuse_lowlevel_ops none = {.init = NULL};
+
+	guard->session = fuse_session_new(guard->args, &none, sizeof(none), NULL);
+	if (!guard->session || fuse_session_mount(guard->session, guard->mountpoint)) {
+		send_device(-1);
+		_exit(EXIT_FAILURE);
+	}
+	open_control(guard);
+	if (send_device(fuse_session_fd(guard->session))) {
+		fuse_session_unmount(guard->session);
+		_exit(EXIT_FAILURE);
+	}
+	let_go(guard);
+}
+
+/*
+ * auto_unmount: when we end, fusermount3 looks once whether the connection is dead. It is when this is answered: by its
+ * end, as there is nobody else to do so.
+ */
+static void wait_for_connection(const struct guard *guard)
+{
+	struct statfs st;
+
+	(void)statfs(guard->mountpoint, &st);
+}
+
+/* Until the daemon wants nothing any more, or is gone; of its end the socket may tell before the signal. */
+static void attend(struct guard *guard)
+{
+	struct pollfd fds[] = {
+		{.fd = guard->signals, .events = POLLIN}, {.fd = SOCKET, .events = POLLIN}};
+	char wish;
+
+	/* It may have died before we asked to be told. */
+	while (getppid() == guard->daemon) {
+		if (poll(fds, 2, -1) < 0)
+			continue;
+		if (fds[0].revents)
+			break;
+		if (read(SOCKET, &wish, 1) != 1)
+			return;
+		if (wish == MOUNT) {
+			mount_for(guard);
+		} else if (wish == UNMOUNT) {
+			fuse_session_unmount(guard->session);
+			return;
+		}
+	}
+	if (guard->session)
+		abort_connection(guard);
+}
+
+/* Nothing but SIGKILL ends it: a signal to the whole group is the daemon's to answer. */
+static void run_guardian(struct guard *guard, int socket)
+{
+	sigset_t all, end;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	(void)prctl(PR_SET_PDEATHSIG, SIGUSR1);
 	(void)prctl(PR_SET_NAME, "ourofs-guardian");
-	control = control >= 0 ? dup2(control, 0) : -1;
-	(void)close_range(control + 1, ~0U, 0);
-	/* It may have died before we asked to be told. */
-	got = !chdir("/") && getppid() != daemon ? SIGUSR1 : 0;
-	while (got != SIGTERM && got != SIGUSR1)
-		got = sigwaitinfo(&all, NULL);
-	if (got == SIGUSR1)
-		abort_connection(control, mountpoint);
-	_exit(0);
+	if (socket != SOCKET && dup2(socket, SOCKET) < 0)
+		_exit(EXIT_FAILURE);
+	/* Not for what is executed to mount: only while its daemon is there it is kept. */
+	(void)fcntl(SOCKET, F_SETFD, FD_CLOEXEC);
+	(void)close_range(SOCKET + 1, ~0U, 0);
+	sigemptyset(&end);
+	sigaddset(&end, SIGUSR1);
+	guard->signals = signalfd(-1, &end, SFD_CLOEXEC);
+	if (guard->signals >= 0 && !chdir("/"))
+		attend(guard);
+	if (guard->session)
+		wait_for_connection(guard);
+	_exit(EXIT_SUCCESS);
 }
 
-/*
- * Until it has closed what it inherited: till then the store's lock is its lock, too, and a mount right after the
- * daemon's death would find the store in use.
- */
-static void wait_for_end(const int *pipe)
+/* ---- the daemon's side ---- */
+
+int guardian_start(struct guardian *guardian, struct fuse_args *args, const char *mountpoint,
+	struct err *err)
 {
-	char byte;
+	struct guard child = {
+		.args = args, .mountpoint = mountpoint, .daemon = getpid(), .control = -1};
+	int ends[2];
 
-	close(pipe[1]);
-	while (read(pipe[0], &byte, 1) < 0 && errno == EINTR)
-		;
-	close(pipe[0]);
-}
-
-void guardian_start(struct guardian *guardian, const char *mountpoint)
-{
-	char path[PATH_ROOM];
-	int control, ready[2];
-	pid_t daemon = getpid();
-	struct statx st;
-
-	guardian->pid = 0;
-	/* A core dump would wait for that thread, and the end of which we are to be told for the dump. */
-	(void)prctl(PR_SET_DUMPABLE, 0);
-	/* The device's number alone, for which nobody has to answer: we do not serve yet. */
-	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC, 0, &st))
-		return;
-	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", st.stx_dev_minor);
-	if (pipe2(ready, O_CLOEXEC))
-		return;
-	control = open(path, O_WRONLY | O_CLOEXEC);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return err_set(err, -errno, "cannot make a socket: %s", strerror(errno));
 	guardian->pid = fork();
 	if (guardian->pid == 0)
-		guard(daemon, control, mountpoint);
-	if (guardian->pid < 0)
-		guardian->pid = 0;
-	wait_for_end(ready);
-	if (control >= 0)
-		close(control);
+		run_guardian(&child, ends[1]);
+	close(ends[1]);
+	guardian->socket = ends[0];
+	if (guardian->pid > 0)
+		return 0;
+	err_set(err, -errno, "cannot fork: %s", strerror(errno));
+	guardian->pid = 0;
+	guardian_stop(guardian);
+	return err->code;
+}
+
+static int ask(const struct guardian *guardian, char wish)
+{
+	return send(guardian->socket, &wish, 1, MSG_NOSIGNAL) == 1 ? 0 : -EIO;
+}
+
+int guardian_mount(struct guardian *guardian)
+{
+	union passed passed = {.room = ""};
+	char byte;
+	struct iovec part = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = passed.room,
+		.msg_controllen = sizeof(passed.room)};
+	const struct cmsghdr *header;
+	ssize_t len;
+	int device;
+
+	if (ask(guardian, MOUNT))
+		return -EIO;
+	do
+		len = recvmsg(guardian->socket, &message, MSG_CMSG_CLOEXEC);
+	while (len < 0 && errno == EINTR);
+	header = len == 1 ? CMSG_FIRSTHDR(&message) : NULL;
+	if (!header || header->cmsg_type != SCM_RIGHTS)
+		return -EIO;
+	memcpy(&device, CMSG_DATA(header), sizeof(device));
+	return device;
+}
+
+int guardian_unmount(struct guardian *guardian, struct fuse_session *session, struct err *err)
+{
+	struct pollfd device = {.fd = fuse_session_fd(session)};
+	bool connected = poll(&device, 1, 0) == 0 || !(device.revents & POLLERR);
+	int null = no_device(O_RDONLY);
+
+	if (null >= 0) {
+		dup3(null, device.fd, O_CLOEXEC);
+		close(null);
+	}
+	if (!connected)
+		return 0;
+	if (ask(guardian, UNMOUNT))
+		return err_set(err, -EIO,
+			"ourofs-guardian is gone: `fusermount3 -u -z` unmounts it");
+	guardian_stop(guardian); /* which waits until it has done so */
+	return 0;
 }
 
 void guardian_stop(struct guardian *guardian)
 {
-	if (!guardian->pid)
-		return;
-	kill(guardian->pid, SIGTERM);
-	while (waitpid(guardian->pid, NULL, 0) < 0 && errno == EINTR)
+	if (guardian->socket >= 0)
+		close(guardian->socket);
+	guardian->socket = -1;
+	while (guardian->pid && waitpid(guardian->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	guardian->pid = 0;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs.h"
-#include "guardian.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -10,8 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "control_json.h"
 #include "daemon.h"
+#include "guardian.h"
 #include "log.h"
 #include "mountpoint.h"
 #include "schema_file.h"
@@ -21,6 +22,8 @@
 struct program {
 	struct options options;
 	struct daemon daemon;
+	struct guardian guardian;
+	struct fuse_args args; /* for libfuse: options */
 	struct schema *schema;
 	struct memory *memory;
 	struct fs *fs;
@@ -33,7 +36,7 @@ static int complain(const char *file, const struct err *err)
 	char text[ERR_DESCRIBED];
 
 	err_describe(err, text, sizeof(text));
-	if (err->line)
+	if (err->line && file)
 		log_error("%s:%s", file, text);
 	else if (!file || text[0] == '/' || strstr(text, file))
 		log_error("%s", text);
@@ -94,27 +97,52 @@ static int session_words(const struct options *options, char **words)
 	return ret ? -ENOMEM : 0;
 }
 
-static int open_session(struct program *program)
+static int collect_args(struct program *program)
 {
-	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	const struct options *options = &program->options;
+	struct fuse_args *args = &program->args;
 	char *words = NULL;
 	int ret = session_words(options, &words);
 
-	if (!ret && (fuse_opt_add_arg(&args, "ourofs") || fuse_opt_add_arg(&args, "-o") ||
-			    fuse_opt_add_arg(&args, words) ||
-			    (options->debug && fuse_opt_add_arg(&args, "-d"))))
+	if (!ret && (fuse_opt_add_arg(args, "ourofs") || fuse_opt_add_arg(args, "-o") ||
+			    fuse_opt_add_arg(args, words) ||
+			    (options->debug && fuse_opt_add_arg(args, "-d"))))
 		ret = -ENOMEM;
 	if (ret)
 		log_error("out of memory");
-	else
-		program->session =
-			fuse_session_new(&args, &fs_operations, sizeof(fs_operations), program->fs);
-	if (!ret && !program->session) /* libfuse has said why */
-		ret = -EINVAL;
-	fuse_opt_free_args(&args);
 	free(words);
 	return ret;
+}
+
+static int open_guardian(struct program *program)
+{
+	struct err err = {0};
+	int ret = guardian_start(&program->guardian, &program->args, program->options.mountpoint,
+		&err);
+
+	return ret ? complain(NULL, &err) : 0;
+}
+
+static int confine_daemon(struct program *program)
+{
+	struct err err = {0};
+
+	return confine(&program->options, &err) ? complain(NULL, &err) : 0;
+}
+
+static int open_fs(struct program *program)
+{
+	struct err err = {0};
+	int ret = fs_new(&program->fs, &program->options, program->memory, &err);
+
+	return ret ? complain(NULL, &err) : 0;
+}
+
+static int open_session(struct program *program)
+{
+	program->session = fuse_session_new(&program->args, &fs_operations, sizeof(fs_operations),
+		program->fs);
+	return program->session ? 0 : -EINVAL; /* libfuse has said why */
 }
 
 /* ---- running ---- */
@@ -155,18 +183,15 @@ static void block_signals(int how)
 /* Mounted, and until the unmount. */
 static int serve(struct program *program)
 {
-	struct guardian guardian;
 	int ret;
 
 	if (!program->options.foreground)
 		log_to_syslog(program->options.log_level);
 	log_info("%s is mounted on %s", program->options.edn_path, program->options.mountpoint);
-	guardian_start(&guardian, program->options.mountpoint);
 	daemon_ready(&program->daemon);
 	block_signals(SIG_UNBLOCK);
 	ret = run_loop(program); /* positive: the signal that ended it */
 	block_signals(SIG_BLOCK);
-	guardian_stop(&guardian);
 	log_info("%s is unmounted from %s", program->options.edn_path, program->options.mountpoint);
 	fuse_session_exit(program->session); /* again: answers that come too late are no errors */
 	if (ret < 0)
@@ -174,26 +199,48 @@ static int serve(struct program *program)
 	return ret < 0 ? ret : 0;
 }
 
-static int mount_and_serve(struct program *program)
+/* By the guardian, which hands over the device. */
+static int mount_session(struct program *program)
 {
 	struct err err = {0};
-	int ret = 0;
+	int device = guardian_mount(&program->guardian);
+	char name[32];
+
+	snprintf(name, sizeof(name), "/dev/fd/%d", device);
+	if (device >= 0 && !fuse_session_mount(program->session, name))
+		return 0;
+	if (device >= 0)
+		close(device);
+	err_set(&err, -EIO, "cannot mount on it");
+	return complain(program->options.mountpoint, &err);
+}
+
+static int unmount_session(struct program *program)
+{
+	struct err err = {0};
+
+	if (guardian_unmount(&program->guardian, program->session, &err))
+		return complain(program->options.mountpoint, &err);
+	return 0;
+}
+
+static int mount_and_serve(struct program *program)
+{
+	int unmounted = 0;
+	int ret;
 
 	if (fuse_set_signal_handlers(program->session)) /* libfuse has said why */
 		return -EIO;
 	if (fs_start(program->fs, program->session)) {
 		log_error("cannot start the filesystem's threads");
 		ret = -EAGAIN;
-	} else if (fuse_session_mount(program->session, program->options.mountpoint)) {
-		ret = err_set(&err, -EIO, "cannot mount on it");
-		complain(program->options.mountpoint, &err);
-	} else {
+	} else if (!(ret = mount_session(program))) {
 		ret = serve(program);
-		fuse_session_unmount(program->session);
+		unmounted = unmount_session(program);
 	}
 	fs_stop(program->fs);
 	fuse_remove_signal_handlers(program->session);
-	return ret;
+	return ret ? ret : unmounted;
 }
 
 static int close_memory(struct program *program)
@@ -208,31 +255,31 @@ static int close_memory(struct program *program)
 	return err.code ? err.code : -EIO;
 }
 
-/* The daemon's whole life. The memory is opened before the mount, so that a broken one has none. */
+/*
+ * The daemon's whole life. What reads files of other people's, the memory first, is confined by then. It is opened
+ * before the mount, so that a broken one has none.
+ */
 static int live(struct program *program)
 {
-	struct err err = {0};
+	static int (*const steps[])(struct program *) = {open_schema, collect_args, open_guardian,
+		confine_daemon, open_memory, open_fs, open_session, mount_and_serve};
 	int closed;
-	int ret;
+	int ret = 0;
 
 	control_json_init();
 	umask(0); /* the kernel has applied the caller's; files of the store say their own mode */
 	signal(SIGPIPE, SIG_IGN);
 	block_signals(SIG_BLOCK);
-	ret = open_schema(program);
-	if (!ret)
-		ret = open_memory(program);
-	if (!ret && (ret = fs_new(&program->fs, &program->options, program->memory, &err)))
-		complain(NULL, &err);
-	if (!ret)
-		ret = open_session(program);
-	if (!ret)
-		ret = mount_and_serve(program);
+	confine_secrets();
+	for (size_t i = 0; !ret && i < sizeof(steps) / sizeof(*steps); i++)
+		ret = steps[i](program);
 	if (program->session)
 		fuse_session_destroy(program->session);
+	guardian_stop(&program->guardian);
 	fs_free(program->fs);
 	closed = close_memory(program);
 	schema_free(program->schema);
+	fuse_opt_free_args(&program->args);
 	return ret ? ret : closed;
 }
 
@@ -255,7 +302,8 @@ static int start(struct program *program)
 
 int main(int argc, char **argv)
 {
-	struct program program = {.daemon = {.pipe = -1}};
+	struct program program = {
+		.daemon = {.pipe = -1}, .guardian = GUARDIAN_NONE, .args = FUSE_ARGS_INIT(0, NULL)};
 	struct err err = {0};
 	int ret = options_parse(&program.options, argc, argv, &err);
 

@@ -17,10 +17,68 @@ static int fail(struct err *err, const char *path, const char *what)
 	return err_set(err, code, "%s: %s: %s", path, what, strerror(-code));
 }
 
+int store_dir_make(const char *path, struct err *err)
+{
+	return mkdir(path, 0700) && errno != EEXIST ? fail(err, path, "cannot make the store") : 0;
+}
+
+/* May what st belongs to stand in the directory above? Its owner may put anything there in any case. */
+static bool may_stand(const struct stat *st, const struct stat *above)
+{
+	return st->st_uid == geteuid() || st->st_uid == 0 || st->st_uid == above->st_uid;
+}
+
+/* What stands at path itself: the store, or a link to it. */
+static int check_name(const char *path, bool *planted)
+{
+	const char *slash = strrchr(path, '/');
+	char *directory = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	struct stat above, st;
+	int ret = directory ? 0 : -ENOMEM;
+
+	if (!ret && (stat(directory, &above) || lstat(path, &st)))
+		ret = -errno;
+	*planted = !ret && !may_stand(&st, &above);
+	free(directory);
+	return ret;
+}
+
+/* And what a link leads to. */
+static int check_directory(const char *path, bool *planted)
+{
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat above, st;
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) || fstatat(fd, "..", &above, 0))
+		ret = -errno;
+	*planted = !ret && !may_stand(&st, &above);
+	close(fd);
+	return ret;
+}
+
+int store_dir_check_owner(const char *path, struct err *err)
+{
+	bool planted;
+	int ret = check_name(path, &planted);
+
+	if (!ret && !planted)
+		ret = check_directory(path, &planted);
+	if (ret == -ENOENT)
+		return 0;
+	if (ret)
+		return err_set(err, ret, "%s: cannot open the store: %s", path, strerror(-ret));
+	return planted ? err_set(err, -EPERM, "%s: the store belongs to another user", path) : 0;
+}
+
 static int open_dir(struct store_dir *dir, const char *path, bool read_only, struct err *err)
 {
-	if (!read_only && mkdir(path, 0700) && errno != EEXIST)
-		return fail(err, path, "cannot make the store");
+	int ret = read_only ? 0 : store_dir_make(path, err);
+
+	if (ret)
+		return ret;
 	dir->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir->dir_fd < 0 && !(read_only && errno == ENOENT))
 		return fail(err, path, "cannot open the store");

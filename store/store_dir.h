@@ -19,8 +19,16 @@ struct store_dir {
 
 #define STORE_DIR_NONE ((struct store_dir){-1, -1})
 
+/* Makes path (0700) where it is missing. */
+int store_dir_make(const char *path, struct err *err);
 /*
- * Makes path (0700) where missing, opens and locks it. With read_only nothing is made or written, the
+ * -EPERM where STORE, or the link to it, may have been planted, as anyone can in /tmp: it belongs neither to us, nor
+ * to root, nor to the owner of the directory that it stands in. A missing one belongs to nobody. path is absolute.
+ */
+int store_dir_check_owner(const char *path, struct err *err);
+
+/*
+ * Makes path where missing, opens and locks it. With read_only nothing is made or written, the
  * lock is shared, and a missing STORE is no error: dir_fd stays -1. -EBUSY: another ourofs has it.
  */
 int store_dir_open(struct store_dir *dir, const char *path, bool read_only, struct err *err);

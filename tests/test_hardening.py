@@ -1,7 +1,30 @@
 # SPDX-License-Identifier: MIT
 """What a mount keeps from other users, and what the daemon can't do even where it wants to."""
+import ctypes
+import errno
 import os
+import pathlib
+import shutil
+import signal
 import stat
+
+import pytest
+
+from conftest import is_mounted, wait_until
+from namespace import NOBODY, good, inside, installed, place  # noqa: F401 (fixtures)
+from outside import health, read, saved, soon
+
+SYS_LANDLOCK_CREATE_RULESET = 444  # on every architecture
+
+
+def landlock_version():
+    """0: this kernel has none, or keeps it from us."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return max(libc.syscall(SYS_LANDLOCK_CREATE_RULESET, None, 0, 1), 0)
+
+
+LANDLOCK = landlock_version()
+needs_landlock = pytest.mark.skipif(LANDLOCK < 2, reason=f'Landlock is too old here, or missing: version {LANDLOCK}')
 
 
 def bits(path):
@@ -45,3 +68,194 @@ def test_no_file_is_setuid(mount):
     assert assert_no_setid(m.mnt) >= 8
     (m.mnt / 'config.bak').chmod(0o755)
     assert assert_no_setid(m.store) > 8
+
+
+# ---- a state directory that someone else has put there ----
+
+def plant_directory(path):
+    path.mkdir(mode=0o777)
+    os.chown(path, NOBODY, NOBODY)
+
+
+def plant_link(path):
+    """To what is root's own."""
+    (path.parent / 'private').mkdir(mode=0o700)
+    path.symlink_to(path.parent / 'private')
+    os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='gives files to another user, which only root may')
+@pytest.mark.parametrize('plant', [plant_directory, plant_link])
+def test_a_planted_store_is_refused(mount, plant):
+    """Who may make files beside memory.edn, as in /tmp, does not get what is saved."""
+    m = mount.prepare('{:a 1}')
+    m.base.chmod(0o1777)
+    m.command = lambda: [str(m.program), '-f', str(m.edn), str(m.mnt)]
+    store = m.base / 'memory.eav'
+    plant(store)
+    m.spawn()
+    assert m.wait_exit() == 1
+    m.proc = None
+    m.expect_stderr(f'^ourofs: {store}: the store belongs to another user$')
+    m.check_stderr()
+    assert m.stderr() and os.listdir(store) == []
+    # whose the directory is may have it so in any case
+    os.chown(m.base, NOBODY, NOBODY)
+    m.mount()
+    assert 'lock' in os.listdir(store)
+
+
+# ---- what the daemon took from itself ----
+
+def status(pid, word):
+    lines = pathlib.Path(f'/proc/{pid}/status').read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith(f'{word}:'))
+
+
+def guardian_of(pid):
+    (child,) = pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    assert status(child, 'Name') == 'ourofs-guardian'
+    return int(child)
+
+
+@pytest.mark.parametrize('options', [(), ('ro',), ('clone_fd',)])
+def test_no_new_privileges(mount, options):
+    """No thread of it gains any by what it executes; the guardian, which executes fusermount3, does."""
+    m = mount('{:a 1}')
+    m.remount(*options)
+    assert (m.mnt / 'a.json').read_text() == '1\n'
+    tasks = os.listdir(f'/proc/{m.proc.pid}/task')
+    assert len(tasks) > 1 and {status(task, 'NoNewPrivs') for task in tasks} == {'1'}
+    assert status(guardian_of(m.proc.pid), 'NoNewPrivs') == '0'
+
+
+# Where the kernel's Landlock is older it can't be forbidden.
+SINCE = {'cut-outside': 3, 'connect': 4}
+
+
+@needs_landlock
+@pytest.mark.preload
+def test_what_a_confined_daemon_can_do(mount, binary, tmp_path):
+    m = mount.prepare('{:a 1}')
+    outside = tmp_path / 'outside'
+    outside.mkdir()
+    (outside / 'secret').write_text('secret')
+    report = m.base / 'report'
+    m.env = {**os.environ, 'LD_PRELOAD': str(binary('captive.so')), 'OUROFS_CAPTIVE': str(report),
+             'OUROFS_CAPTIVE_IN': str(m.store), 'OUROFS_CAPTIVE_OUT': str(outside)}
+    m.mount()
+    (m.mnt / 'a.json').write_text('2')
+    m.sync()
+    libc = ctypes.CDLL(None)
+
+    def lines_of(task):
+        return [line.split()[1:] for line in report.read_text().splitlines() if line.split()[0] == task]
+    tasks = pathlib.Path(f'/proc/{m.proc.pid}/task')
+    tried = 0
+    for task in os.listdir(tasks):
+        libc.tgkill(m.proc.pid, int(task), signal.SIGUSR2)
+        wait_until(lambda task=task: ['execute', str(errno.EACCES)] in lines_of(task) or not (tasks / task).exists(),
+                   'all attempts')
+        if ['execute', str(errno.EACCES)] not in lines_of(task):
+            continue  # a thread that ended meanwhile
+        tried += 1
+        codes = {name: int(code) for name, code in lines_of(task)}
+        assert len(codes) == 19 and codes.pop('read-inside') == 0
+        forbidden = {name: code for name, code in codes.items() if LANDLOCK >= SINCE.get(name, 0)}
+        assert set(forbidden.values()) <= {errno.EACCES, errno.EPERM, errno.EXDEV}, forbidden
+    assert tried > 2 and lines_of(str(m.proc.pid))
+    assert os.listdir(outside) == ['secret'] and (LANDLOCK < 3 or (outside / 'secret').read_text() == 'secret')
+    assert not [path for path in m.store.rglob('*') if not path.is_dir() and not path.is_file()]
+    (m.mnt / 'a.json').write_text('3')
+    m.unmount()
+    assert m.edn_text() == '{:a 3}'
+
+
+@needs_landlock
+def test_another_directory_in_the_place_of_memory_edns(mount):
+    """It is the directory that is meant, not its name: what comes in its place is out of reach, and said to be."""
+    m = mount.prepare(None, ('edn_delay=1',))
+    m.edn = m.base / 'here' / 'memory.edn'
+    m.edn.parent.mkdir()
+    m.edn.write_text('{:a 1}')
+    m.mount()
+    other = m.base / 'other'
+    other.mkdir()
+    (other / 'memory.edn').write_text('{:a 1 :stolen 1}')
+    m.edn.parent.rename(m.base / 'gone')
+    m.edn.parent.symlink_to(other)
+    (m.mnt / 'a.json').write_text('2')
+    soon(lambda: 'Permission denied' in ' '.join(health(m)['reasons']), 'memory.edn to fail')
+    assert read(m.mnt / 'stolen.json') is None and read(m.mnt / 'a.json') == '2'
+    assert os.listdir(other) == ['memory.edn'] and (other / 'memory.edn').read_text() == '{:a 1 :stolen 1}'
+    m.edn.parent.unlink()
+    (m.base / 'gone').rename(m.edn.parent)
+    soon(lambda: health(m)['status'] == 'healthy', 'it to be well again')
+    m.sync()
+    assert m.edn_text() == '{:a 2}'
+
+
+def test_a_daemon_whose_guardian_was_killed(mount):
+    """It serves on, and says of the end what is left to do."""
+    m = mount('{:a 1}')
+    os.kill(guardian_of(m.proc.pid), signal.SIGKILL)
+    (m.mnt / 'a.json').write_text('2')
+    m.proc.send_signal(signal.SIGTERM)
+    assert m.wait_exit() == 1
+    m.proc = None
+    m.expect_stderr(f'^ourofs: {m.mnt}: .*fusermount3 -u -z')
+    m.check_stderr()
+    assert m.stderr() and is_mounted(m.mnt) and m.edn_text() == '{:a 2}'
+
+
+# ---- the end of a mount, which a confined daemon can't bring about itself ----
+
+# Waits for all processes of the mount, the guardian included, and for a mount that goes by itself.
+LAST = '''
+pid=$(cat memory.eav/lock); guardian=$(pgrep -P $pid)
+gone() { while [ -e /proc/$1/exe ]; do :; done; } # or a zombie that nobody has waited for yet
+mounted() { grep -q " $PWD/mnt " /proc/self/mountinfo; }
+'''
+ENDS = {
+    'a signal': 'kill $pid; gone $pid; gone $guardian; ! mounted',
+    'a signal to the group': 'kill $pid $guardian; gone $pid; gone $guardian; ! mounted',
+    'fusermount3': 'as_user fusermount3 -u mnt; gone $pid; gone $guardian',
+    'ourofsctl': 'as_user ourofsctl unmount mnt; ! [ -e /proc/$guardian/exe ]',
+    'a signal while it is in use': '''
+        mkfifo go; as_user sh -c 'exec 5<mnt/config.json; echo > opened; cat go' &
+        while ! [ -s opened ]; do :; done
+        kill $pid; gone $pid; gone $guardian; ! mounted; echo > go; wait''',
+    'SIGKILL': '''
+        kill -9 $pid; gone $pid; gone $guardian
+        ! as_user cat mnt/config.json 2>/dev/null
+        mounted
+        as_user fusermount3 -u -z mnt''',
+    'auto_unmount': 'kill -9 $pid; gone $pid; gone $guardian; while mounted; do :; done',
+}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='becomes another user, which only root may')
+@pytest.mark.parametrize('user, options', [('root', 'rw'), ('nobody', 'rw'), ('nobody', 'allow_other')])
+@pytest.mark.parametrize('end', ENDS)
+def test_ends_of_a_mount(inside, place, user, options, end):  # noqa: F811
+    """The daemon saves all it has, nobody hangs, and no process stays behind."""
+    if end == 'auto_unmount' and (user, options) == ('nobody', 'rw'):
+        pytest.skip('fusermount3 does not do it where it may not look, as root may not here')
+    options = f'{options},edn_delay=3600000' + (',auto_unmount' if end == 'auto_unmount' else '')
+    if user == 'nobody':
+        for path in (place, place / 'memory.edn', place / 'mnt'):
+            os.chown(path, NOBODY, NOBODY)
+    good(inside(f'''
+        mknod -m 666 fuse c 10 229 && mount --bind fuse /dev/fuse
+        echo user_allow_other > conf && mount --bind conf /etc/fuse.conf
+        as_user() {{ {'as_nobody' if user == 'nobody' else ''} "$@"; }}
+        as_user ourofs -o {options} memory.edn mnt
+        {LAST}
+        as_user sh -c \'echo "{{\\"a\\": 2}}" > mnt/config.json\'
+        {ENDS[end]}
+        ended
+        as_user ourofs memory.edn mnt
+        as_user grep -q 2 mnt/config.json
+        as_user fusermount3 -u mnt; ended'''))
+    assert (place / 'memory.edn').read_text() == '{:config {:a 2}}'
+    assert (place / 'memory.edn').stat().st_uid == (NOBODY if user == 'nobody' else 0)

@@ -1,66 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What `meson install` puts in place, as mount(8), fstab(5) and systemd find it there.
-
-Each script runs in a namespace of mounts in which the installed tree lies over /usr/local and the test's
-lines are /etc/fstab, so that nothing of it is seen outside.
-"""
+"""What `meson install` puts in place, as mount(8), fstab(5) and systemd find it there."""
 import os
-import pathlib
 import re
 import shutil
-import subprocess
-import tempfile
 
 import pytest
-from conftest import BOUND_S
-
-NOBODY = 65534
-TEXT = '{:config {:a 1}}'
-
-# Waits for the daemon's end: it holds the lock until both stores are written.
-ENDED = 'ended() { flock "${1:-memory.eav}/lock" true; }\n'
-
-
-@pytest.fixture(scope='session')
-def installed(build_dir, tmp_path_factory):
-    """The directory that stands for the prefix in what was installed."""
-    destination = tmp_path_factory.mktemp('installed')
-    subprocess.run(['meson', 'install', '-C', str(build_dir), '--no-rebuild',
-                    '--destdir', str(destination)], check=True, capture_output=True)
-    return next(destination.rglob('bin/ourofs')).parent.parent
-
-
-@pytest.fixture
-def place():
-    """A memory and a mountpoint that a user other than root reaches."""
-    base = pathlib.Path(tempfile.mkdtemp(prefix='ourofs-test-', dir='/var/tmp'))
-    base.chmod(0o755)
-    (base / 'memory.edn').write_text(TEXT)
-    (base / 'mnt').mkdir()
-    yield base
-    shutil.rmtree(base)
-
-
-@pytest.fixture
-def inside(installed, place):
-    """inside(script, fstab='') -> what bash said of it in the namespace."""
-    def run(script, fstab=''):
-        (place / 'fstab').write_text(fstab)
-        return subprocess.run(
-            ['unshare', '-m', 'bash', '-ec',
-             f'mount --bind {installed} /usr/local\n'
-             f'mount --bind {place}/fstab /etc/fstab\n'
-             f'trap "umount -l {place}/mnt 2>/dev/null || true" EXIT\n{ENDED}{script}'],
-            cwd=place, text=True, capture_output=True, timeout=5 * BOUND_S,
-            env={**os.environ, 'PATH': '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'})
-    if subprocess.run(['unshare', '-m', 'true'], capture_output=True).returncode:
-        pytest.skip('a namespace of mounts is not allowed here')
-    return run
-
-
-def good(done):
-    assert (done.returncode, done.stderr) == (0, '')
-    return done.stdout
+from namespace import NOBODY, TEXT, good, inside, installed, place  # noqa: F401
 
 
 def test_everything_is_in_place(installed):
@@ -127,7 +72,6 @@ def test_a_user_mounts_what_fstab_lets_them(inside, place):
         os.chown(path, NOBODY, NOBODY)
     said = good(inside(f'''
         mknod -m 666 fuse c 10 229 && mount --bind fuse /dev/fuse # some machines keep it to root
-        as_nobody() {{ env -u ASAN_OPTIONS setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups "$@"; }}
         as_nobody mount {place}/mnt
         as_nobody stat -c %u mnt/config.json
         cat mnt/config.json >/dev/null 2>&1 || echo not for root
@@ -142,7 +86,6 @@ def test_a_user_lets_others_in_only_where_fuse_conf_says_so(inside, place):
     done = inside(f'''
         mknod -m 666 fuse c 10 229 && mount --bind fuse /dev/fuse
         touch conf && mount --bind conf /etc/fuse.conf
-        as_nobody() {{ env -u ASAN_OPTIONS setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups "$@"; }}
         as_nobody ourofs -o allow_other memory.edn mnt && exit 9
         echo user_allow_other > conf
         as_nobody ourofs -o allow_other memory.edn mnt
