@@ -3,6 +3,7 @@
 
 #include "copy_tree.h"
 #include "journal_format.h"
+#include "regular.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -52,9 +53,9 @@ static int hold(struct backup_journal *journal, const char *name)
 		journal->segments = more;
 		journal->cap = cap;
 	}
-	fd = openat(journal->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	fd = regular_open(journal->dir_fd, name, O_RDONLY);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return fd == -ENOENT ? 0 : fd;
 	journal->segments[journal->count++] = (struct backup_segment){first, fd};
 	return 0;
 }

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "regular.h"
+
 /* ---- its pages, and the notes that both files have ---- */
 
 struct at_file {
@@ -68,11 +70,11 @@ int check_file_open(struct check_run *run, struct check_file *file, struct err *
 	struct stat st;
 	int ret;
 
-	file->fd = openat(run->check->dir_fd, file->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	file->fd = regular_open(run->check->dir_fd, file->name, O_RDONLY);
 	if (file->fd < 0)
-		return errno == ENOENT
+		return file->fd == -ENOENT
 			       ? 0
-			       : err_set(err, -errno, "%s: %s", file->name, strerror(errno));
+			       : err_set(err, file->fd, "%s: %s", file->name, strerror(-file->fd));
 	if (fstat(file->fd, &st))
 		return err_set(err, -errno, "%s: %s", file->name, strerror(errno));
 	if (!st.st_size) { /* as good as none, for LMDB, too */

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "regular.h"
+
 #define CLOSED "data.mdb.closed"
 
 struct closed {
@@ -29,7 +31,7 @@ static bool look(int dir_fd, struct closed *closed)
 
 bool env_is_closed(int dir_fd)
 {
-	int fd = openat(dir_fd, CLOSED, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = regular_open(dir_fd, CLOSED, O_RDONLY);
 	struct closed then, now;
 	bool same;
 
@@ -55,7 +57,7 @@ void env_note_closed(int dir_fd)
 
 	if (!look(dir_fd, &now))
 		return;
-	fd = openat(dir_fd, CLOSED, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = regular_open(dir_fd, CLOSED, O_WRONLY | O_CREAT | O_TRUNC);
 	if (fd < 0)
 		return;
 	if (write(fd, &now, sizeof(now)) != (ssize_t)sizeof(now))

@@ -3,6 +3,7 @@
 
 #include "env_closed.h"
 #include "env_pages.h"
+#include "regular.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -146,11 +147,11 @@ static int examine(const struct env *env, int dir_fd, struct err *err)
 	struct examination found = {.first = ""};
 	struct env_pages pages;
 	struct err reason = {0};
-	int fd = openat(dir_fd, "data.mdb", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = regular_open(dir_fd, "data.mdb", O_RDONLY);
 	int ret;
 
 	if (fd < 0)
-		return env_fail(env, err, errno, "cannot open");
+		return env_fail(env, err, -fd, "cannot open");
 	ret = env_pages_open(&pages, fd, take_fault, &found, &reason);
 	if (!ret) {
 		ret = examine_pages(env, &pages, err);
@@ -215,8 +216,8 @@ static int open_tables(struct env *env, const struct env_options *options, struc
 /* LMDB maps this file and writes there: with no room left for its pages that would be a SIGBUS. */
 static int reserve_lock(const struct env *env, int dir_fd, struct err *err)
 {
-	int fd = openat(dir_fd, "lock.mdb", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int ret = fd < 0 ? errno : 0;
+	int fd = regular_open(dir_fd, "lock.mdb", O_RDWR | O_CREAT);
+	int ret = fd < 0 ? -fd : 0;
 
 	if (!ret && fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LOCK_BYTES) && errno != EOPNOTSUPP)
 		ret = errno;
@@ -265,12 +266,12 @@ static int attach(struct env *env, const char *path, struct err *err)
 /* How large the file is; one whose making was cut short is none. */
 static int look_for(const struct env *env, int dir_fd, struct stat *st, struct err *err)
 {
-	int fd = openat(dir_fd, "data.mdb", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = regular_open(dir_fd, "data.mdb", O_RDONLY);
 	int ret = 0;
 
 	*st = (struct stat){0};
 	if (fd < 0)
-		return errno == ENOENT ? 0 : env_fail(env, err, errno, "cannot look at it");
+		return fd == -ENOENT ? 0 : env_fail(env, err, -fd, "cannot look at it");
 	if (fstat(fd, st))
 		ret = errno;
 	if (!ret && st->st_size && env_pages_unborn(fd)) {

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "regular.h"
+
 int journal_fail(struct err *err, int code, const char *what)
 {
 	return err_set(err, code, "journal: %s: %s", what, strerror(-code));
@@ -40,9 +42,9 @@ static int keep_segment(struct journal *j, const struct journal_segment_info *in
 	int ret;
 
 	journal_segment_name(name, s.first);
-	s.fd = openat(j->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	s.fd = regular_open(j->dir_fd, name, O_RDONLY);
 	if (s.fd < 0)
-		return -errno;
+		return s.fd;
 	ret = journal_add_segment(j, s);
 	if (ret)
 		close(s.fd);

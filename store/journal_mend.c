@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "regular.h"
+
 int journal_pieces_add(struct journal_pieces *pieces, bool lost, uint64_t from, uint64_t to)
 {
 	struct journal_piece *last = pieces->count ? &pieces->items[pieces->count - 1] : NULL;
@@ -86,8 +88,7 @@ static int write_segment(int journal_fd, const char *temporary, int old_fd, uint
 	const struct journal_pieces *pieces)
 {
 	char header[JOURNAL_HEADER_BYTES];
-	int fd = openat(journal_fd, temporary,
-		O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = regular_open(journal_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC);
 	int ret;
 
 	if (fd < 0)

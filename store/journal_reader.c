@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "journal_bytes.h"
+#include "regular.h"
 
 int journal_reader_open(struct journal_reader *reader, int journal_fd, uint64_t first, int flags,
 	struct err *err)
@@ -18,9 +19,9 @@ int journal_reader_open(struct journal_reader *reader, int journal_fd, uint64_t 
 
 	*reader = (struct journal_reader){.fd = -1};
 	journal_segment_name(reader->name, first);
-	reader->fd = openat(journal_fd, reader->name, flags | O_CLOEXEC | O_NOFOLLOW);
+	reader->fd = regular_open(journal_fd, reader->name, flags);
 	if (reader->fd < 0 || fstat(reader->fd, &st)) {
-		ret = -errno;
+		ret = reader->fd < 0 ? reader->fd : -errno;
 		return err_set(err, ret, "journal/%s: %s", reader->name, strerror(-ret));
 	}
 	reader->size = (uint64_t)st.st_size;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "background.h"
+#include "regular.h"
 #include "store_trees.h"
 
 /*
@@ -229,13 +230,12 @@ static void run_job(struct memory *m, const struct err *err)
 static int write_probe(int dir_fd)
 {
 	static const char zeros[PROBE_BYTES];
-	int fd = openat(dir_fd, "probe", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-		0600);
+	int fd = regular_open(dir_fd, "probe", O_WRONLY | O_CREAT | O_TRUNC);
 	ssize_t written;
 	int ret = 0;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	written = write(fd, zeros, sizeof(zeros));
 	if (written != (ssize_t)sizeof(zeros))
 		ret = written < 0 ? -errno : -ENOSPC;

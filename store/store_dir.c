@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store_dir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +10,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "regular.h"
 
 static int fail(struct err *err, const char *path, const char *what)
 {
@@ -115,11 +118,12 @@ static int lock(struct store_dir *dir, const char *path, bool read_only, struct 
 {
 	int flags = read_only ? O_RDONLY : O_RDWR | O_CREAT;
 
-	dir->lock_fd = openat(dir->dir_fd, "lock", flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+	dir->lock_fd = regular_open(dir->dir_fd, "lock", flags);
 	if (dir->lock_fd < 0) {
 		/* a store that nobody has ever written needs no lock to be read */
-		if (read_only && errno == ENOENT)
+		if (read_only && dir->lock_fd == -ENOENT)
 			return 0;
+		errno = -dir->lock_fd;
 		return fail(err, path, "cannot open the lock");
 	}
 	while (flock(dir->lock_fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB)) {
@@ -131,14 +135,44 @@ static int lock(struct store_dir *dir, const char *path, bool read_only, struct 
 	return read_only ? 0 : write_pid(dir->lock_fd, path, err);
 }
 
+/* Empty, or used before: what is not, as a home or /tmp given for a store, keeps its mode. */
+static bool is_ours(int dir_fd)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *listing = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	bool empty = listing != NULL;
+
+	if (fd >= 0 && !listing)
+		close(fd);
+	while (empty && (entry = readdir(listing)))
+		empty = !strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..");
+	if (listing)
+		closedir(listing);
+	return empty || !faccessat(dir_fd, "lock", F_OK, AT_SYMLINK_NOFOLLOW);
+}
+
+/* What is below keeps to its owner by its mode: made by hand, it may have another. */
+static void keep_to_owner(int dir_fd)
+{
+	struct stat st;
+
+	if (!fstat(dir_fd, &st) && (st.st_mode & 077) && st.st_uid == geteuid())
+		(void)fchmod(dir_fd, st.st_mode & 0700);
+}
+
 int store_dir_open(struct store_dir *dir, const char *path, bool read_only, struct err *err)
 {
+	bool ours;
 	int ret;
 
 	*dir = STORE_DIR_NONE;
 	ret = open_dir(dir, path, read_only, err);
+	ours = !ret && !read_only && is_ours(dir->dir_fd);
 	if (!ret && dir->dir_fd >= 0)
 		ret = lock(dir, path, read_only, err);
+	if (!ret && ours)
+		keep_to_owner(dir->dir_fd);
 	if (ret)
 		store_dir_close(dir);
 	return ret;

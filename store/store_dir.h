@@ -28,8 +28,9 @@ int store_dir_make(const char *path, struct err *err);
 int store_dir_check_owner(const char *path, struct err *err);
 
 /*
- * Makes path where missing, opens and locks it. With read_only nothing is made or written, the
- * lock is shared, and a missing STORE is no error: dir_fd stays -1. -EBUSY: another ourofs has it.
+ * Makes path where missing, opens and locks it; one that was made by hand becomes its owner's alone. With read_only
+ * nothing is made or written, the lock is shared, and a missing STORE is no error: dir_fd stays -1. -EBUSY: another
+ * ourofs has it.
  */
 int store_dir_open(struct store_dir *dir, const char *path, bool read_only, struct err *err);
 void store_dir_close(struct store_dir *dir);

@@ -70,6 +70,118 @@ def test_no_file_is_setuid(mount):
     assert assert_no_setid(m.store) > 8
 
 
+# ---- modes in the state directory ----
+
+@pytest.mark.parametrize('umask', [0, 0o077])
+def test_modes_of_the_store(mount, umask):
+    """Nothing is for others, whatever umask the daemon was started with."""
+    m = mount.prepare('{:config {:a 1} :b 1}', ('edn_delay=1',))
+    m.edn.chmod(0o640)
+    before = os.umask(umask)
+    try:
+        m.mount()
+    finally:
+        os.umask(before)
+    (m.mnt / 'config.json').write_text('{"a": 2}')
+    (m.mnt / 'swap').write_text('x')
+    (m.mnt / 'swap').chmod(0o644)
+    (m.mnt / 'empty.json').touch()
+    (m.mnt / 'empty.json').chmod(0o640)
+    with pytest.raises(OSError):
+        (m.mnt / 'b.json').write_text('{')
+    m.edn.write_text('{:config {:a 3} :b 1}')
+    soon(lambda: (m.mnt / '.conflicts/config.json').exists(), 'the conflict')
+    soon(lambda: ':a 2' in m.edn_text(), 'what stands to be put back')
+    m.edn.write_text('{:config')
+    soon(lambda: list(m.base.glob('memory.edn.bad-*')), 'the broken file to be set aside')
+    m.sync()
+    assert bits(m.edn) == 0o640
+    assert [bits(path) for path in m.base.glob('memory.edn.bad-*')] == [0o640]
+    m.unmount()
+    shown = {'scratch/swap': 0o644, 'scratch/empty.json': 0o640}
+    seen = {os.path.relpath(os.path.join(where, name), m.store): bits(os.path.join(where, name))
+            for where, below, files in os.walk(m.store) for name in below + files}
+    assert bits(m.store) == 0o700
+    assert {'data.mdb', 'lock', 'journal', 'rejected/b.json.why', 'conflicts/config.json', *shown} <= set(seen)
+    for name, mode in seen.items():
+        assert mode == shown.get(name, 0o700 if (m.store / name).is_dir() else 0o600), name
+
+
+@pytest.mark.parametrize('mode', [0o600, 0o640, 0o644])
+def test_memory_edn_keeps_its_mode(mount, mode):
+    m = mount.prepare('{:a 1}', ('edn_delay=1',))
+    m.edn.chmod(mode)
+    m.mount()
+    (m.mnt / 'a.json').write_text('2')
+    m.sync()
+    assert (m.edn_text(), bits(m.edn), bits(m.mnt / 'a.json')) == ('{:a 2}', mode, mode)
+
+
+def test_a_store_made_by_hand_becomes_its_owners_alone(mount):
+    m = mount.prepare('{:a 1}')
+    m.store.mkdir()
+    m.store.chmod(0o755)
+    m.mount()
+    assert bits(m.store) == 0o700
+    m.store.chmod(0o775)
+    m.remount()
+    assert bits(m.store) == 0o700
+
+
+def test_a_directory_with_other_things_in_it_keeps_its_mode(mount):
+    m = mount.prepare('{:a 1}')
+    m.store.mkdir()
+    (m.store / 'thesis.tex').write_text('')
+    m.store.chmod(0o755)
+    m.mount()
+    assert bits(m.store) == 0o755
+    m.unmount()
+    assert [name for name in os.listdir(m.store) if bits(m.store / name) & 0o077] == ['thesis.tex']
+
+
+# ---- what others put in the way ----
+
+@pytest.mark.parametrize('what', ['link', 'pipe'])
+@pytest.mark.parametrize('name', ['lock', 'data.mdb', 'lock.mdb', 'data.mdb.closed', 'saved', 'saved/data.mdb',
+                                  'saved/lock.mdb', 'journal', 'journal/*', 'scratch', 'staging', 'rejected'])
+def test_planted_in_the_store(mount, name, what):
+    """It is not written through, and nobody waits for a pipe's other end."""
+    m = mount('{:a 1}', 'edn_delay=60000')
+    (m.mnt / 'a.json').write_text('2')
+    if name.startswith('journal'):
+        m.kill()
+    else:
+        m.unmount()
+    path = next(m.store.glob(name))
+    victim = m.base / 'victim'
+    if path.is_dir():
+        shutil.copytree(path, victim)
+        shutil.rmtree(path)
+    else:
+        path.rename(victim)
+    (path.symlink_to(victim) if what == 'link' else os.mkfifo(path))
+
+    def look():
+        tops = [victim, *victim.rglob('*')]
+        return {str(top): (os.lstat(top).st_mtime_ns, top.is_dir() or top.read_bytes()) for top in tops}
+    before = look()
+    m.expect_stderr('.')
+    m.spawn()
+
+    def settled():
+        return m.proc.poll() is not None or os.path.ismount(m.mnt)
+    wait_until(settled, 'a mount or its refusal')
+    if m.proc.poll() is None:  # it could do without
+        assert (m.mnt / 'a.json').read_text() == '2'
+        (m.mnt / 'a.json').write_text('3')
+        m.sync()
+        m.unmount()
+    else:
+        assert m.proc.returncode == 1
+        m.proc = None
+    assert look() == before
+
+
 # ---- a state directory that someone else has put there ----
 
 def plant_directory(path):
