@@ -46,7 +46,8 @@ static struct ednfile *new_file(const struct ednfile_options *options)
 static int set_paths(struct ednfile *file, const char *path, const struct ednfile_options *options,
 	struct err *err)
 {
-	if (!options->exactly)
+	file->follow = options->exactly && !options->resolved;
+	if (!options->exactly && !options->resolved)
 		return ednfile_resolve(path, &file->path, &file->target, err);
 	file->path = strdup(path);
 	file->target = strdup(path);

@@ -29,8 +29,12 @@ struct ednfile_options {
 	const struct schema *schema; /* which keys are collections */
 	unsigned settle_ms; /* how long a broken file stands still to be reported; 0: 2,000 */
 	int64_t *waited_ms; /* NULL, or what was spent waiting for its writer is added there */
+	bool resolved; /* path is what ednfile_resolve said: a link there now was put there since, and is -ELOOP */
 	bool exactly; /* path is used as it is: /proc/self/fd/N, of a file that has no name any more */
 };
+
+/* Where path leads: absolute, itself no symbolic link. *absolute: the path itself. malloc'ed. */
+int ednfile_resolve(const char *path, char **absolute, char **target, struct err *err);
 
 /*
  * Loads and indexes path. A missing file is an empty store (it is made by the first write); a

@@ -170,10 +170,11 @@ int ednfile_resolve(const char *path, char **absolute, char **target, struct err
 
 /* ---- reading ---- */
 
-static int open_regular(const char *path, struct stat *st, struct err *err)
+static int open_regular(const struct ednfile *file, struct stat *st, struct err *err)
 {
 	/* O_NONBLOCK: a FIFO must not hold us up. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd = open(file->target,
+		O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (file->follow ? 0 : O_NOFOLLOW));
 	int ret;
 
 	if (fd < 0) {
@@ -218,7 +219,7 @@ static int read_once(struct ednfile *file, struct ednblock **block,
 	struct stat st;
 	size_t len;
 	int ret;
-	int fd = open_regular(file->target, &st, err);
+	int fd = open_regular(file, &st, err);
 
 	*block = NULL;
 	if (fd < 0)

@@ -22,6 +22,7 @@ struct ednfile_identity {
 struct ednfile {
 	char *path;   /* absolute; may be a symbolic link */
 	char *target; /* where that leads */
+	bool follow;  /* target is a name in /proc */
 	const struct schema *schema;
 	unsigned settle_ms;
 	int64_t waited_ms; /* for its writer, while it was read */
@@ -35,8 +36,6 @@ struct ednfile {
 };
 
 struct ednfile_identity ednfile_identity_of(const struct stat *st);
-/* Where path leads: absolute, itself no symbolic link. *absolute: the path itself. malloc'ed. */
-int ednfile_resolve(const char *path, char **absolute, char **target, struct err *err);
 /* Reads and indexes the file. */
 int ednfile_load(struct ednfile *file, struct err *err);
 /* There is no file: an empty map is. */

@@ -11,8 +11,19 @@
 #include "store_trees.h"
 #include "validator.h"
 
-static int init(struct memory *m, const struct memory_options *options)
+static int set_paths(struct memory *m, const struct memory_options *options, struct err *err)
 {
+	char *absolute = NULL;
+	int ret = ednfile_resolve(options->edn_path, &absolute, &m->edn_path, err);
+
+	free(absolute);
+	m->store_path = ret ? NULL : strdup(options->store_dir);
+	return ret || m->store_path ? ret : err_set(err, -ENOMEM, "out of memory");
+}
+
+static int init(struct memory *m, const struct memory_options *options, struct err *err)
+{
+	int ret;
 	pthread_rwlockattr_t attributes;
 
 	m->dir = STORE_DIR_NONE;
@@ -30,12 +41,10 @@ static int init(struct memory *m, const struct memory_options *options)
 	memory_resident_init(&m->resident);
 	pace_init(&m->flush.pace, FLUSH_DELAY_MS);
 	pace_init(&m->work.pace, options->edn_delay_ms);
-	m->edn_path = strdup(options->edn_path);
-	m->store_path = strdup(options->store_dir);
 	m->validator = validator_new(m);
 	m->trees = store_trees_new();
-	return m->edn_path && m->store_path && m->validator && m->trees ? memory_migration_new(m)
-									: -ENOMEM;
+	ret = m->validator && m->trees ? memory_migration_new(m) : -ENOMEM;
+	return ret ? err_set(err, ret, "out of memory") : set_paths(m, options, err);
 }
 
 static void release(struct memory *m)
@@ -96,10 +105,8 @@ int memory_open(struct memory **memory, const struct memory_options *options, st
 
 	if (!m)
 		return err_set(err, -ENOMEM, "out of memory");
-	ret = init(m, options);
-	if (ret)
-		err_set(err, ret, "out of memory");
-	else
+	ret = init(m, options, err);
+	if (!ret)
 		ret = memory_open_stores(m, err);
 	if (!ret && !options->read_only)
 		ret = start(m, err);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "json.h"
+#include "regular.h"
 
 static int open_below(int dir_fd, const char *name)
 {
@@ -41,9 +42,9 @@ static int write_all(int fd, const struct buf *bytes)
 
 static int write_file(int dir_fd, const char *name, const struct buf *bytes)
 {
-	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = regular_open(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC);
 
-	return fd < 0 ? -errno : write_all(fd, bytes);
+	return fd < 0 ? fd : write_all(fd, bytes);
 }
 
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text)
@@ -91,16 +92,15 @@ static int write_new(const char *name, const struct buf *copy)
 	return fd < 0 ? -errno : write_all(fd, copy);
 }
 
-/* The file itself, not a link to it: the good state is written to the link's target. */
 int memory_set_aside(struct memory *m, const struct buf *copy, struct err *err)
 {
-	char *real = realpath(m->edn_path, NULL);
 	struct buf name = BUF_INIT;
-	int ret = -EEXIST;
+	struct stat st;
+	int ret = lstat(m->edn_path, &st) ? -errno : -EEXIST;
 
-	for (unsigned i = 0; real && ret == -EEXIST && i < 1000; i++) {
+	for (unsigned i = 0; ret == -EEXIST && i < 1000; i++) {
 		buf_reset(&name);
-		buf_add_format(&name, "%s.bad-%lld", real, (long long)time(NULL));
+		buf_add_format(&name, "%s.bad-%lld", m->edn_path, (long long)time(NULL));
 		if (i)
 			buf_add_format(&name, "-%u", i);
 		if (!buf_cstr(&name))
@@ -108,13 +108,12 @@ int memory_set_aside(struct memory *m, const struct buf *copy, struct err *err)
 		else if (copy)
 			ret = write_new(name.ptr, copy);
 		else
-			ret = renameat2(AT_FDCWD, real, AT_FDCWD, name.ptr, RENAME_NOREPLACE)
+			ret = renameat2(AT_FDCWD, m->edn_path, AT_FDCWD, name.ptr, RENAME_NOREPLACE)
 				      ? -errno
 				      : 0;
 	}
-	if (!real || ret == -ENOENT)
+	if (ret == -ENOENT)
 		ret = 0;
 	buf_release(&name);
-	free(real);
 	return ret ? err_set(err, ret, "cannot set memory.edn aside: %s", strerror(-ret)) : 0;
 }

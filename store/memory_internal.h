@@ -126,7 +126,7 @@ struct read_counts {
 
 struct memory {
 	struct memory_options options;
-	char *edn_path;
+	char *edn_path; /* followed where it led when the memory was opened */
 	char *store_path;
 	struct store_dir dir;
 	struct saved *saved;

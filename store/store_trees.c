@@ -310,6 +310,7 @@ static int load_edn(struct memory *m)
 	struct ednfile_options options = {.max_depth = EDN_LOAD_DEPTH,
 		.schema = m->options.schema,
 		.settle_ms = 1,
+		.resolved = true,
 		.exactly = true};
 	struct store_trees *trees = m->trees;
 	struct names names = {0};

@@ -243,8 +243,10 @@ static int compare_again(struct comparing *c, struct err *err)
 static int load_disk(struct comparing *c, struct err *err)
 {
 	struct memory *m = c->v->m;
-	struct ednfile_options options = {
-		.max_depth = EDN_LOAD_DEPTH, .schema = m->options.schema, .exactly = true};
+	struct ednfile_options options = {.max_depth = EDN_LOAD_DEPTH,
+		.schema = m->options.schema,
+		.resolved = true,
+		.exactly = true};
 	struct err reason = {0};
 	bool active;
 	int ret;

@@ -182,6 +182,25 @@ def test_planted_in_the_store(mount, name, what):
     assert look() == before
 
 
+def test_memory_edn_becomes_a_link(mount):
+    """Whoever may write to its directory does not lead the daemon to what they may not read or write."""
+    m = mount('{:a 1 :b 1}', 'edn_delay=1')
+    secret = m.base / 'secret'
+    secret.write_text('{:a 1 :stolen 1}')
+    kept = m.base / 'kept'
+    m.edn.rename(kept)
+    m.edn.symlink_to(secret)
+    (m.mnt / 'a.json').write_text('2')
+    soon(lambda: health(m)['status'] == 'degraded', 'memory.edn to fail')
+    assert 'symbolic link' in ' '.join(health(m)['reasons'])
+    assert read(m.mnt / 'stolen.json') is None and read(m.mnt / 'a.json') == '2'
+    assert secret.read_text() == '{:a 1 :stolen 1}' and m.edn.is_symlink()
+    kept.rename(m.edn)
+    soon(lambda: health(m)['status'] == 'healthy', 'it to be well again')
+    m.sync()
+    assert saved(m) == {'a': ('int', 2), 'b': ('int', 1)}
+
+
 # ---- a state directory that someone else has put there ----
 
 def plant_directory(path):
