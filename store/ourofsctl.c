@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "ctl.h"
 #include "err.h"
@@ -222,8 +223,11 @@ static enum ctl_status run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	enum ctl_status status = run(argc, argv);
+	enum ctl_status status;
 
+	/* No core dump: what is read here holds tokens. */
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	status = run(argc, argv);
 	if (fflush(stdout) || ferror(stdout)) {
 		ctl_complain("can't write to standard output");
 		return CTL_FAILED;
