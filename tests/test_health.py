@@ -86,7 +86,7 @@ def test_set_aside(mount, text):
 
 @pytest.mark.parametrize('mode, severity', [
     ('edn-only', 'unhealthy'), ('dual-write', 'degraded'), ('datalevin-first', 'degraded')])
-def test_memory_edn_can_not_be_written(mount, small_disk, mode, severity):
+def test_memory_edn_can_not_be_written(small_disk, mount, mode, severity):
     """The disk that it is on is full; the other store's is not."""
     disk = small_disk('1m')
     m = mount.prepare('{:config 1}', (f'mode={mode}', 'edn_delay=5'))
@@ -126,7 +126,7 @@ def test_the_eav_store_fails(failing, mode, severity):  # noqa: F811
     assert told.count('store-degraded') == told.count('store-recovered') == 1
 
 
-def test_both_stores_fail(used, small_disk):  # noqa: F811
+def test_both_stores_fail(small_disk, used):  # noqa: F811
     """Then none has what is committed, but for the state directory."""
     disk = small_disk('1m')
     m, _ = used('datalevin-first')
