@@ -2,11 +2,13 @@
 """What a mount keeps from other users, and what the daemon can't do even where it wants to."""
 import ctypes
 import errno
+import json
 import os
 import pathlib
 import shutil
 import signal
 import stat
+import subprocess
 
 import pytest
 
@@ -390,3 +392,33 @@ def test_ends_of_a_mount(inside, place, user, options, end):  # noqa: F811
         as_user fusermount3 -u mnt; ended'''))
     assert (place / 'memory.edn').read_text() == '{:config {:a 2}}'
     assert (place / 'memory.edn').stat().st_uid == (NOBODY if user == 'nobody' else 0)
+
+
+# ---- what the compiler and the linker add ----
+
+@pytest.fixture(scope='session')
+def hardened(build_dir):
+    """What meson was told; a sanitizer has ways of its own."""
+    rows = json.loads((build_dir / 'meson-info/intro-buildoptions.json').read_text())
+    options = {row['name']: row['value'] for row in rows}
+    if options['b_sanitize'] != 'none':
+        pytest.skip('built with a sanitizer')
+    return options
+
+
+@pytest.mark.skipif(not shutil.which('readelf'), reason='readelf is not installed')
+@pytest.mark.parametrize('name', ['ourofs', 'ourofsctl'])
+def test_programs_are_hardened(binary, hardened, name):
+    def readelf(what, path=binary(name)):
+        return subprocess.run(['readelf', '-W', what, str(path)], check=True, capture_output=True, text=True).stdout
+    headers, dynamic, symbols = readelf('-l'), readelf('-d'), readelf('--dyn-syms')
+    assert 'PIE' in dynamic and 'BIND_NOW' in dynamic and 'TEXTREL' not in dynamic
+    assert 'GNU_RELRO' in headers and '__stack_chk_fail' in symbols
+    (stack,) = (line for line in headers.splitlines() if 'GNU_STACK' in line)
+    assert stack.split()[-2] == 'RW'
+    assert ' LOAD ' in headers and ' RWE ' not in headers
+    if hardened['optimization'] not in ('0', 'g'):
+        assert '__snprintf_chk' in symbols
+    if os.uname().machine == 'x86_64':  # of a program the C library's own start has a say, so look at what is ours
+        objects = list(binary(name).parent.glob(f'{name}.p/*.o'))
+        assert objects and all('IBT' in readelf('-n', path) for path in objects)
