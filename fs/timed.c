@@ -24,6 +24,7 @@ static void begin(struct timing *timing, fuse_req_t req, enum operation operatio
 		.req = req,
 		.start_ns = metrics_now_ns()};
 	current = timing;
+	memory_serves(fs_of(req)->memory);
 }
 
 static void end(const struct timing *timing)

@@ -2,6 +2,9 @@
 #ifndef OUROFS_BACKGROUND_H
 #define OUROFS_BACKGROUND_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 /*
  * For a thread that works for long without anyone waiting for it: calls this first, and what wakes on its
  * processor is run at once instead of when its slice ends, milliseconds later. It loses nothing else: as much
@@ -13,5 +16,21 @@
 enum { BACKGROUND_NICE = 10 };
 
 void background_thread(int nice);
+
+/*
+ * Between two steps of such work, of some 100 us each: was anyone served since it was last asked, it sleeps for an
+ * instant. What wakes and had more than its share before waits for the next tick of the clock otherwise, up to
+ * 4 ms; and where callers are in another session, so are their turns of the processor, whatever nice says.
+ *
+ * served (NULL: nobody is) is set by who serves, from any thread.
+ */
+void background_make_way(atomic_bool *served);
+
+/* Read before it is written, so that threads that serve don't take its cache line from one another. */
+static inline void background_served(atomic_bool *served)
+{
+	if (!atomic_load_explicit(served, memory_order_relaxed))
+		atomic_store_explicit(served, true, memory_order_relaxed);
+}
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef OUROFS_EAV_H
 #define OUROFS_EAV_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -191,5 +192,7 @@ int eav_write(struct eav *eav, const struct eav_item *items, size_t count,
 /* Told of each name that was written, after the commit, by the writing thread. Set before the first write. */
 typedef void eav_written_fn(void *context, struct slice name);
 void eav_on_write(struct eav *eav, eav_written_fn *fn, void *context);
+/* A long write makes way between its steps (background.h). Set before the first write, outlives the store. */
+void eav_make_way(struct eav *eav, atomic_bool *served);
 
 #endif

@@ -53,6 +53,11 @@ void eav_on_write(struct eav *eav, eav_written_fn *fn, void *context)
 	eav->written_context = context;
 }
 
+void eav_make_way(struct eav *eav, atomic_bool *served)
+{
+	eav->served = served;
+}
+
 void eav_release_memory(struct eav *eav)
 {
 	env_release_memory(&eav->env);

@@ -4,6 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "background.h"
+
+enum { STEP_ROWS = 64 }; /* some 100 us */
+
 /* Offsets into eav_index.bytes: rows are moved while they are sorted. */
 struct eav_index_row {
 	size_t key;
@@ -76,7 +80,7 @@ static int write_row(MDB_cursor *cursor, const char *bytes, const struct eav_ind
 	return ret == MDB_NOTFOUND ? 0 : ret;
 }
 
-int eav_index_write(struct eav_index *index, MDB_txn *txn, MDB_dbi ave)
+int eav_index_write(struct eav_index *index, MDB_txn *txn, MDB_dbi ave, atomic_bool *served)
 {
 	const char *bytes = index->bytes.ptr;
 	MDB_cursor *cursor;
@@ -94,6 +98,8 @@ int eav_index_write(struct eav_index *index, MDB_txn *txn, MDB_dbi ave)
 		if (i + 1 == index->count ||
 			!slice_equal(key_of(bytes, row), key_of(bytes, row + 1)))
 			ret = write_row(cursor, bytes, row);
+		if (i % STEP_ROWS == STEP_ROWS - 1)
+			background_make_way(served);
 	}
 	mdb_cursor_close(cursor);
 	return ret;

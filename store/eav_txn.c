@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { SORT_FROM = 16 }; /* items: fewer are not worth the sorting */
+#include "background.h"
+
+enum { SORT_FROM = 16 };  /* items: fewer are not worth the sorting */
+enum { STEP_ITEMS = 16 }; /* 100 to 200 us */
 
 static int put(struct eav_batch *b, unsigned to, const struct eav_key *key, struct slice value)
 {
@@ -207,11 +210,14 @@ static int write_all(void *context, MDB_txn *txn)
 		ret = mdb_cursor_open(txn, eav_batch_table(b, EAV_EAV), &b->eav_cursor);
 	if (ret)
 		return ret;
-	for (size_t i = 0; i < b->count && !ret; i++)
+	for (size_t i = 0; i < b->count && !ret; i++) {
 		ret = write_item(b, b->items[i]);
+		if (i % STEP_ITEMS == STEP_ITEMS - 1)
+			background_make_way(b->eav->served);
+	}
 	mdb_cursor_close(b->eav_cursor);
 	if (!ret)
-		ret = eav_index_write(&b->ave, txn, eav_batch_table(b, EAV_AVE));
+		ret = eav_index_write(&b->ave, txn, eav_batch_table(b, EAV_AVE), b->eav->served);
 	return ret ? ret : write_notes(b);
 }
 

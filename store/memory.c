@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "background.h"
 #include "store_trees.h"
 #include "validator.h"
 
@@ -35,6 +36,7 @@ static int init(struct memory *m, const struct memory_options *options, struct e
 	pthread_rwlockattr_destroy(&attributes);
 	pthread_mutex_init(&m->adoption_lock, NULL);
 	pthread_mutex_init(&m->switching, NULL);
+	pthread_mutex_init(&m->flush.turn, NULL);
 	pthread_mutex_init(&m->eav.mutex, NULL);
 	pthread_mutex_init(&m->failing, NULL);
 	pthread_rwlock_init(&m->telling.lock, NULL);
@@ -72,6 +74,7 @@ static void release(struct memory *m)
 	pace_release(&m->flush.pace);
 	pthread_mutex_destroy(&m->adoption_lock);
 	pthread_mutex_destroy(&m->switching);
+	pthread_mutex_destroy(&m->flush.turn);
 	pthread_mutex_destroy(&m->eav.mutex);
 	pthread_mutex_destroy(&m->failing);
 	pthread_rwlock_destroy(&m->telling.lock);
@@ -122,6 +125,11 @@ int memory_open(struct memory **memory, const struct memory_options *options, st
 	memory_resident_trim(m);
 	*memory = m;
 	return 0;
+}
+
+void memory_serves(struct memory *m)
+{
+	background_served(&m->served);
 }
 
 int memory_close(struct memory *m, struct err *err)

@@ -43,6 +43,9 @@ int memory_open(struct memory **memory, const struct memory_options *options, st
 /* Brings memory.edn up to date, then frees all. The error, if any, is the last rewrite's. */
 int memory_close(struct memory *memory, struct err *err);
 
+/* Someone is served: what works in the background makes way for an instant. Costs next to nothing. */
+void memory_serves(struct memory *memory);
+
 enum memory_kind { MEMORY_DOCUMENT, MEMORY_DIRECTORY };
 
 struct memory_stat {

@@ -11,7 +11,7 @@
  *
  *	ret = walk_begin(&walk, m, &agree, &names, 0);
  *	while (!ret && walk_more(&walk))
- *		ret = walk_step(&walk, write, context, &err);	// write: on the flush thread, chunk_write
+ *		ret = walk_step(&walk, write, context, &err);	// write: in flush.turn, chunk_write
  *	walk_end(&walk);
  *
  * What is saved between the two comes to the EAV store through the flush thread as ever. Where that does not
@@ -70,7 +70,7 @@ typedef int walk_write_fn(void *context, struct chunk *chunk, struct err *err);
 int walk_step(struct walk *walk, walk_write_fn *write, void *context, struct err *err);
 void walk_end(struct walk *walk);
 
-/* The flush thread's, or where that does not run. */
+/* With flush.turn held, or where the flush thread does not run. */
 int chunk_write(struct chunk *chunk, struct err *err);
 
 #endif

@@ -6,7 +6,8 @@
 
 /*
  * The memory's side of the EAV store. It is opened and closed under the writer's lock, by the flush thread (or
- * where that does not run); it is read under memory.lock; the flush thread alone writes to it.
+ * where that does not run); it is read under memory.lock; it is written with
+ * flush.turn held, by the flush thread or a migration.
  *
  *	EAV_CLOSED  the mode needs it not
  *	EAV_BEHIND  written with all that is new, not read: it does not hold yet what it should

@@ -215,10 +215,6 @@ static void run_job(struct memory *m, const struct err *err)
 	case JOB_CHECK:
 		job->ret = check(m, job);
 		break;
-	case JOB_CHUNK:
-		job->ret = chunk_write(job->chunk, &job->err);
-		memory_resident_trim(m);
-		break;
 	case JOB_CLOSE:
 		job->ret = close_eav(m, &job->err);
 		break;
@@ -288,12 +284,14 @@ static void *flush(void *context)
 		struct err err = {0};
 		struct err eav_err = {0};
 
+		pthread_mutex_lock(&m->flush.turn);
 		if (atomic_load(&m->eav.state) == EAV_FAILED && attempt.start_ms >= retry_ms) {
 			bring_up(m, false, &eav_err);
 			retry_ms = pace_now_ms() + RETRY_MS;
 		}
 		err.code = flush_pending(m, &err);
 		run_job(m, &err);
+		pthread_mutex_unlock(&m->flush.turn);
 		tell_failure(m, &err);
 		probe_journal(m);
 		pace_end(&m->flush.pace, &attempt, &err, 0, next_look_ms(m));

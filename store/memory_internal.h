@@ -30,7 +30,7 @@
  * Deleted documents stay in the ednfile as ghosts until the next rewrite, so that one that is
  * written again meanwhile keeps its place; the tree no longer knows them.
  *
- * Lock order: store_trees.mutex (store_trees.h), memory.lock, an EAV reader, saved's locks, the journal's, a pace's mutex.
+ * Lock order: memory.switching, flush.turn, store_trees.mutex (store_trees.h), memory.lock, an EAV reader, saved's locks, the journal's, a pace's mutex.
  */
 
 /* A document as pending: immutable, counted. */
@@ -41,11 +41,10 @@ struct pending {
 	char bytes[];
 };
 
-/* What the flush thread does for a switch of the mode, or a migration: one at a time, see memory.switching. */
+/* What the flush thread does for a switch of the mode: one at a time, see memory.switching. */
 struct flush_job {
-	enum { JOB_BRING_UP, JOB_CHECK, JOB_CHUNK, JOB_CLOSE } kind;
+	enum { JOB_BRING_UP, JOB_CHECK, JOB_CLOSE } kind;
 	bool migrate;
-	struct chunk *chunk; /* of JOB_CHUNK */
 	int ret;
 	struct err err;
 	size_t differ; /* of JOB_CHECK: entities, and one of them */
@@ -55,11 +54,13 @@ struct flush_job {
 /* Brings saved and the EAV store up to the journal. */
 struct flush {
 	struct pace pace;
+	/* Who writes to the EAV store: an attempt of the thread's, or a migration for a transaction. */
+	pthread_mutex_t turn;
 	uint64_t watermark;    /* the thread's own: what saved holds */
 	struct flush_job *job; /* guarded by pace.mutex */
 	atomic_bool notes;     /* a migration runs: what is flushed is noted in recent */
 	struct table
-		recent; /* the thread's own: name -> the sequence number (u64) it was flushed up to */
+		recent; /* guarded by turn: name -> the sequence number (u64) it was flushed up to */
 };
 
 enum eav_state { EAV_CLOSED, EAV_BEHIND, EAV_READY, EAV_FAILED };
@@ -161,6 +162,7 @@ struct memory {
 	memory_adoption_fn *adoption;  /* guarded by adoption_lock */
 	void *adoption_context;
 
+	atomic_bool served;        /* background_make_way's */
 	pthread_mutex_t switching; /* a job of the flush thread, one at a time; outermost */
 	struct eav_side eav;
 	struct telling telling;

@@ -9,9 +9,9 @@
 #include "background.h"
 
 /*
- * Migration: a thread of its own compares entities and makes of them what the EAV store is to hold; the
- * flush thread writes that, a chunk at a time, between the batches of what is saved meanwhile. What was wanted
- * is a note in saved: what a chunk has brought is found there by the next run, and skipped.
+ * Migration: a thread of its own compares entities, makes of them what the EAV store is to hold, and writes that, a
+ * chunk at a time, between the flush thread's batches of what is saved meanwhile. What was wanted is a note in
+ * saved: what a chunk has brought is found there by the next run, and skipped.
  */
 
 /* As it is in saved, under "migrate". */
@@ -50,19 +50,24 @@ static bool goes_on(const struct run *run)
 	return same;
 }
 
-/* A switch of the mode, which needs the flush thread as well, waits for no more than a chunk. */
+/*
+ * Here and not on the flush thread, which is not as nice (background.h). That one and a switch of the mode wait for
+ * no more than a chunk.
+ */
 static int write_chunk(void *context, struct chunk *chunk, struct err *err)
 {
 	struct run *run = context;
 	struct migration *g = run->m->migration;
-	struct flush_job job = {.kind = JOB_CHUNK, .chunk = chunk};
 	size_t skipped = migration_skipped(chunk); /* those are told before it is written */
 	int ret = 0;
 
 	if (chunk->count || chunk->adopted.len) {
 		pthread_mutex_lock(&run->m->switching);
-		ret = memory_run_job(run->m, &job, err);
+		pthread_mutex_lock(&run->m->flush.turn);
+		ret = chunk_write(chunk, err);
+		pthread_mutex_unlock(&run->m->flush.turn);
 		pthread_mutex_unlock(&run->m->switching);
+		memory_resident_trim(run->m);
 	}
 	if (ret)
 		return ret;

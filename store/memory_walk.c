@@ -4,11 +4,19 @@
 #include <errno.h>
 #include <string.h>
 
+#include "background.h"
+
 /*
- * A chunk is one transaction, and twice as much is in memory: larger ones were no faster. Who saves waits for a
- * piece, which a busy machine may also interrupt.
+ * A chunk is one transaction, and twice as much is in memory: larger ones were no faster. While others are served
+ * they are smaller, as a commit has the processor for all of it. Who saves waits for a piece, which a busy machine
+ * may also interrupt.
  */
-enum { CHUNK_ENTITIES = 4096, CHUNK_BYTES = 32 << 20, PIECE_ENTITIES = 32 };
+enum {
+	CHUNK_ENTITIES = 4096,
+	CHUNK_ENTITIES_SERVED = 512,
+	CHUNK_BYTES = 32 << 20,
+	PIECE_ENTITIES = 16,
+};
 
 /* ---- comparing ---- */
 
@@ -76,7 +84,8 @@ static int make_items(struct chunk *chunk, size_t i)
 static int compare_chunk(struct chunk *chunk)
 {
 	struct memory *m = chunk->m;
-	size_t end = chunk->from + at_most(chunk->names->count - chunk->from, CHUNK_ENTITIES);
+	size_t most = atomic_load(&m->served) ? CHUNK_ENTITIES_SERVED : CHUNK_ENTITIES;
+	size_t end = chunk->from + at_most(chunk->names->count - chunk->from, most);
 	int ret = 0;
 
 	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES) {
@@ -89,6 +98,7 @@ static int compare_chunk(struct chunk *chunk)
 		pthread_rwlock_unlock(&m->lock);
 		if (!ret)
 			ret = make_items(chunk, made);
+		background_make_way(&m->served);
 	}
 	return ret;
 }
