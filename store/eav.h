@@ -125,9 +125,12 @@ int eav_get(struct eav_reader *reader, struct slice name, struct eav_record *rec
 typedef int eav_each_fn(void *context, struct slice name, const struct eav_record *record);
 int eav_each(struct eav_reader *reader, struct slice from, eav_each_fn *fn, void *context);
 
-/* How many documents each type has: calls fn once a type. Looks at every header. */
+/*
+ * How many documents each type has, of all that was committed: calls fn once a type, which may not call eav. Looks at
+ * every header the first time; from then on each eav_write counts what it changes.
+ */
 typedef int eav_type_fn(void *context, struct slice type, uint64_t count);
-int eav_each_type(struct eav_reader *reader, eav_type_fn *fn, void *context);
+int eav_each_type(struct eav *eav, eav_type_fn *fn, void *context);
 
 /* Copies a note's value: 0, -ENOENT, or -EINVAL when it is not of this size. */
 int eav_note_get(struct eav_reader *reader, const char *note, void *value, size_t size);

@@ -11,6 +11,7 @@
 struct eav_batch {
 	struct eav *eav;
 	MDB_txn *txn;
+	uint64_t transaction;          /* its number */
 	const struct eav_item **items; /* in the order of writing */
 	size_t count;
 	const struct saved_note *notes;
@@ -22,9 +23,10 @@ struct eav_batch {
 	struct eav_datoms datoms; /* of the item in hand */
 	struct buf gone;          /* parts of keys to remove, each behind its length, a u16 */
 	MDB_cursor *eav_cursor;
-	bool appends;         /* the entity in hand is new: its keys are the last of "eav" */
-	struct eav_key last;  /* of "documents", before this */
-	struct eav_index ave; /* of all items */
+	bool appends;           /* the entity in hand is new: its keys are the last of "eav" */
+	struct eav_key last;    /* of "documents", before this */
+	struct eav_index ave;   /* of all items */
+	struct eav_types types; /* by how many documents there are more */
 };
 
 static inline MDB_dbi eav_batch_table(const struct eav_batch *b, unsigned name)

@@ -30,6 +30,7 @@ int eav_open_sized(struct eav **eav, int dir_fd, const char *path, bool read_onl
 
 	if (!e)
 		return err_set(err, -ENOMEM, "out of memory");
+	pthread_mutex_init(&e->types_lock, NULL);
 	ret = env_open(&e->env, dir_fd, path, &options, err);
 	if (!ret && e->env.mdb && mdb_env_get_maxkeysize(e->env.mdb) < EAV_KEY_MAX)
 		ret = err_set(err, -EINVAL, "data.mdb: this LMDB takes keys of %d bytes, not %d",
@@ -73,6 +74,8 @@ void eav_close(struct eav *eav)
 	if (!eav)
 		return;
 	env_close(&eav->env);
+	eav_types_release(&eav->types);
+	pthread_mutex_destroy(&eav->types_lock);
 	free(eav);
 }
 

@@ -2,12 +2,27 @@
 #ifndef OUROFS_EAV_PRIVATE_H
 #define OUROFS_EAV_PRIVATE_H
 
+#include "arena.h"
 #include "eav.h"
 #include "env.h"
 
 enum { EAV_NOTES, EAV_DOCUMENTS, EAV_EAV, EAV_AVE, EAV_TABLES }; /* of env.tables */
 
 #define EAV_NEXT_ENTITY "next_entity" /* a note: u64, the next number to be given */
+
+/* ---- documents by type: eav_types.c ---- */
+
+struct eav_type_count {
+	struct slice type;
+	int64_t documents; /* or by how many there are more */
+};
+
+/* Zeroed to begin with. */
+struct eav_types {
+	struct arena arena; /* of their names */
+	struct eav_type_count *list;
+	size_t count, cap;
+};
 
 struct eav {
 	struct env env;
@@ -17,7 +32,20 @@ struct eav {
 	eav_written_fn *written; /* or NULL */
 	void *written_context;
 	atomic_bool *served; /* or NULL */
+	pthread_mutex_t types_lock; /* outside those of env */
+	/* guarded by types_lock */
+	struct eav_types types;
+	bool types_known;
+	uint64_t types_from; /* the transaction they were counted in: what came later was added */
 };
+
+/* Collections and tombstones have no type. 0 or -ENOMEM. */
+int eav_types_add(struct eav_types *types, const struct eav_record *record, int documents);
+void eav_types_release(struct eav_types *types);
+/* What a transaction that was committed changed. */
+void eav_types_written(struct eav *eav, const struct eav_types *more, uint64_t transaction);
+/* What was committed is not known: they are to be counted once more. */
+void eav_types_forget(struct eav *eav);
 
 /* As eav_open, but the map begins so small (0: as ever). For tests of its growing. */
 int eav_open_sized(struct eav **eav, int dir_fd, const char *path, bool read_only, size_t map_bytes,

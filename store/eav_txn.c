@@ -54,7 +54,7 @@ static int find_number(struct eav_batch *b, const struct eav_key *wanted, uint64
 	return ret == MDB_NOTFOUND ? 0 : ret;
 }
 
-/* 0 where there is no such entity. */
+/* Whose place the item takes; 0 where there is no such entity. */
 static int find_entity(struct eav_batch *b, struct slice name, const struct eav_key *key,
 	uint64_t *entity)
 {
@@ -73,7 +73,7 @@ static int find_entity(struct eav_batch *b, struct slice name, const struct eav_
 	if (!slice_equal(whole, name))
 		return -EEXIST;
 	*entity = record.entity;
-	return 0;
+	return eav_types_add(&b->types, &record, -1);
 }
 
 static int remove_entity(struct eav_batch *b, uint64_t entity, const struct eav_key *key)
@@ -132,6 +132,8 @@ static int write_item(struct eav_batch *b, const struct eav_item *item)
 	} else if (item->value) {
 		ret = eav_batch_write_datoms(b, entity, item->value);
 	}
+	if (!ret)
+		ret = eav_types_add(&b->types, item->record, 1);
 	return ret ? ret
 		   : eav_document_put(b->eav, b->txn, item, entity,
 			     is_behind_all(b, &key) ? MDB_APPEND : 0);
@@ -203,6 +205,8 @@ static int write_all(void *context, MDB_txn *txn)
 	b->added = 0;
 	b->removed = 0;
 	eav_index_reset(&b->ave);
+	eav_types_release(&b->types);
+	b->transaction = mdb_txn_id(txn);
 	ret = load_next_entity(b);
 	if (!ret)
 		ret = load_last(b);
@@ -248,9 +252,13 @@ int eav_write(struct eav *eav, const struct eav_item *items, size_t count,
 	if (!ret) {
 		__atomic_fetch_add(&eav->datoms_added, b.added, __ATOMIC_RELAXED);
 		__atomic_fetch_add(&eav->datoms_removed, b.removed, __ATOMIC_RELAXED);
+		eav_types_written(eav, &b.types, b.transaction);
 		for (size_t i = 0; eav->written && i < count; i++)
 			eav->written(eav->written_context, items[i].name);
+	} else {
+		eav_types_forget(eav);
 	}
+	eav_types_release(&b.types);
 	eav_datoms_release(&b.datoms);
 	eav_index_release(&b.ave);
 	buf_release(&b.gone);

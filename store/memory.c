@@ -39,6 +39,7 @@ static int init(struct memory *m, const struct memory_options *options, struct e
 	pthread_mutex_init(&m->flush.turn, NULL);
 	pthread_mutex_init(&m->eav.mutex, NULL);
 	pthread_mutex_init(&m->failing, NULL);
+	pthread_mutex_init(&m->types.mutex, NULL);
 	pthread_rwlock_init(&m->telling.lock, NULL);
 	memory_resident_init(&m->resident);
 	pace_init(&m->flush.pace, FLUSH_DELAY_MS);
@@ -77,6 +78,8 @@ static void release(struct memory *m)
 	pthread_mutex_destroy(&m->flush.turn);
 	pthread_mutex_destroy(&m->eav.mutex);
 	pthread_mutex_destroy(&m->failing);
+	pthread_mutex_destroy(&m->types.mutex);
+	free(m->types.rows);
 	pthread_rwlock_destroy(&m->telling.lock);
 	pthread_rwlock_destroy(&m->lock);
 	free(m);

@@ -267,11 +267,11 @@ struct memory_health {
 	char edn_reason[200];
 };
 void memory_health(struct memory *memory, struct memory_health *health);
-/* Entities by type; at most `most` rows are filled, returns how many there are. */
+/* Documents by type; at most `most` rows are filled, returns how many there are. The first call looks at each. */
 size_t memory_count_types(struct memory *memory, struct memory_type_count *rows, size_t most);
 /*
- * The documents in the EAV store by type: calls fn once a type, whose text lasts as long as the call. Looks at
- * every header. Nothing while it can't be read.
+ * The documents in the EAV store by type: calls fn once a type, whose text lasts as long as the call, and
+ * which may not call the memory. The first call looks at every header. Nothing while it can't be read.
  */
 typedef int memory_type_fn(void *context, struct slice type, uint64_t entities);
 int memory_count_eav_types(struct memory *memory, memory_type_fn *fn, void *context);

@@ -151,8 +151,10 @@ static int apply_put(struct apply *a, const struct change *c)
 		return ret;
 	count_up(m, &c->saved, buf_slice(&a->name));
 	reset_slot(m, c->id);
-	if (node)
+	if (node) {
 		node->ino = c->saved.ino;
+		memory_count_in(m, node, c->id.key, c->text);
+	}
 	return 0;
 }
 
@@ -229,9 +231,11 @@ static int apply_delete(struct apply *a, const struct change *c)
 		a->edn_changed = true;
 	}
 	ret = set_gone(a, c);
-	if (!ret && node)
-		tree_remove(m->tree, node, &a->when);
-	return ret;
+	if (ret || !node)
+		return ret;
+	memory_count_out(m, node);
+	tree_remove(m->tree, node, &a->when);
+	return 0;
 }
 
 static int apply_move(struct apply *a, const struct change *c)

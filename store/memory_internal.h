@@ -116,6 +116,14 @@ struct work {
 	bool set_aside; /* the other writer's file was broken, or lacked most */
 };
 
+/* The tree's documents by type, once someone has asked: memory_count.c. Guarded by mutex, or the writer's memory.lock. */
+struct type_counts {
+	pthread_mutex_t mutex; /* inside memory.lock */
+	bool known;            /* each node has its type's number, one more than that of the row */
+	struct memory_type_count *rows;
+	size_t count, cap;
+};
+
 struct validator;
 struct store_trees;
 
@@ -167,6 +175,7 @@ struct memory {
 	struct eav_side eav;
 	struct telling telling;
 	struct read_counts read;
+	struct type_counts types;
 	struct resident resident;
 	uint64_t commits;        /* guarded by lock */
 	pthread_mutex_t failing; /* innermost but for telling */
@@ -209,8 +218,6 @@ int doc_load(struct memory *m, struct doc *doc);
 /* The same, but never from the EAV store. */
 int doc_load_edn(struct memory *m, struct doc *doc);
 void doc_release(struct doc *doc);
-/* The entity's type, of a doc whose id and item are known: memory_read.c. */
-const char *memory_type_of(struct memory *m, const struct doc *doc);
 /* What memory_read returns, appended. */
 int doc_bytes(struct memory *m, struct doc *doc, struct buf *out);
 int doc_size(struct memory *m, struct doc *doc, uint64_t *size);
@@ -227,6 +234,14 @@ mode_t memory_directory_mode(const struct memory *m, const struct tree_node *nod
 int memory_id_path(const struct memory *m, struct entity_id id, bool directory, struct buf *path);
 /* The keyword's text of a canonical key, empty for keys of other types. */
 struct slice memory_keyword(struct slice key);
+
+/* ---- memory_count.c ---- */
+
+/* The entity's type, of a doc whose id and item are known. */
+const char *memory_type_of(struct memory *m, const struct doc *doc);
+/* Under the writer's lock: what the document at node is from now on; that it goes. */
+void memory_count_in(struct memory *m, struct tree_node *node, struct slice key, struct slice text);
+void memory_count_out(struct memory *m, struct tree_node *node);
 
 /* ---- memory_commit.c, memory_tables.c: where the memory's state changes ---- */
 

@@ -174,22 +174,6 @@ int memory_list(struct memory *m, struct slice directory, memory_list_fn *fn, vo
 
 /* ---- describing ---- */
 
-const char *memory_type_of(struct memory *m, const struct doc *doc)
-{
-	struct arena arena = ARENA_INIT;
-	const struct schema_row *row = schema_match(m->options.schema, memory_keyword(doc->id.key));
-	const char *type = row ? row->type : "cache";
-	struct edn key, value;
-
-	/* only a value that speaks of learnings can be one */
-	if (!row && memmem(doc->item.text.ptr, doc->item.text.len, "learning", 8) &&
-		edn_read(&arena, doc->id.key, EDN_LOAD_DEPTH, &key, NULL, NULL) == 0 &&
-		edn_read(&arena, doc->item.text, EDN_LOAD_DEPTH, &value, NULL, NULL) == 0)
-		type = schema_type(m->options.schema, &key, &value);
-	arena_release(&arena);
-	return type;
-}
-
 static int describe_directory(struct memory *m, const struct tree_node *node, struct buf *key,
 	const char **type)
 {
@@ -243,49 +227,4 @@ int memory_describe(struct memory *m, struct slice path, struct buf *key, const 
 	ret = describe(m, path, key, type, source);
 	pthread_rwlock_unlock(&m->lock);
 	return ret;
-}
-
-/* ---- counting ---- */
-
-struct counts {
-	struct memory_type_count *rows;
-	size_t most;
-	size_t count;
-};
-
-static void count_one(struct counts *counts, const char *type)
-{
-	size_t filled = counts->count < counts->most ? counts->count : counts->most;
-
-	for (size_t i = 0; i < filled; i++) {
-		if (strcmp(counts->rows[i].type, type) == 0) {
-			counts->rows[i].entities++;
-			return;
-		}
-	}
-	if (counts->count < counts->most)
-		counts->rows[counts->count] = (struct memory_type_count){type, 1};
-	counts->count++;
-}
-
-size_t memory_count_types(struct memory *m, struct memory_type_count *rows, size_t most)
-{
-	struct counts counts = {rows, most, 0};
-	const struct tree_node *root;
-
-	pthread_rwlock_rdlock(&m->lock);
-	root = tree_root(m->tree);
-	for (struct tree_node *node = tree_next(root, root); node; node = tree_next(root, node)) {
-		struct doc doc = DOC_INIT;
-
-		if (node->dir)
-			continue;
-		if (doc_id(m, node, &doc) == 0 &&
-			ednfile_get(m->file, doc.id.key, doc.id.member, &doc.item) == 0)
-			count_one(&counts, memory_type_of(m, &doc));
-		doc_release(&doc);
-	}
-	pthread_rwlock_unlock(&m->lock);
-	memory_resident_trim(m);
-	return counts.count;
 }

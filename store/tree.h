@@ -37,6 +37,7 @@ struct tree_node {
 	size_t id_len;
 	uint32_t hash;
 	uint16_t name_len;
+	uint16_t type; /* the caller's, 0 unknown */
 	char name[];
 };
 

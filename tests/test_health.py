@@ -50,6 +50,40 @@ def test_healthy(mount):
     assert health(m)['eav']['types'] == health(m)['edn']['types']
 
 
+def test_types_follow_every_change(mount):
+    """They are counted once, and then kept up."""
+    learning = {'learning/id': 'l', 'learning/title': 'x'}
+    m = mount('{:config 1 :u/old #:learning{:id 1} :n/a #:a{:learning/id 2} :n/b {:learning/ids 1} '
+              ':n/c [:learning/id] :presence/s1 {"alice" 1 "bob" 2}}', 'edn_delay=0')
+
+    def both_are(**expected):
+        m.sync()
+        said = health(m)
+        assert said['edn']['types'] == said['eav']['types'] == expected
+
+    (m.mnt / '.migrate').write_text('all')
+    soon(lambda: health(m)['migration']['state'] == 'done', 'the migration')
+    both_are(cache=3, learning=2, presence=2)
+    (m.mnt / 'config.json').write_text(json.dumps(learning))
+    both_are(cache=2, learning=3, presence=2)
+    (m.mnt / 'n/b.json').rename(m.mnt / 'presence/s1/carol.json')
+    (m.mnt / 'config.json').write_text('"learning/id"')
+    both_are(cache=2, learning=2, presence=3)
+    (m.mnt / 'presence/s1').rename(m.mnt / 'presence/s2')
+    (m.mnt / 'n').rename(m.mnt / 'ops')
+    both_are(learning=1, cache=1, operations=2, presence=3)
+    (m.mnt / 'presence/s2/bob.json').unlink()
+    (m.mnt / 'config.json').unlink()
+    both_are(learning=1, operations=2, presence=2)
+    text = m.edn.read_text().replace('#:learning{:id 1}', '1').replace('[:learning/id]', '{:more 1}')
+    m.edn.write_text(text.replace('{', '{:o/new {:learning/id 3} ', 1))
+    soon((m.mnt / 'o/new.json').exists, 'the change by another')
+    both_are(cache=1, learning=1, operations=2, presence=2)
+    m.unmount()
+    m.mount()
+    both_are(cache=1, learning=1, operations=2, presence=2)
+
+
 def test_unreadable_keys(mount):
     tokens = ' '.join(f':embed-token/{number}ab {number}' for number in range(30))
     m = mount('{:config 1 ' + tokens + ' :presence/s1 {"a" :x/1}}')

@@ -253,7 +253,7 @@ static int add_type(void *context, struct slice type, uint64_t count)
 
 static int types(struct probe *p, struct eav_reader *reader)
 {
-	return eav_each_type(reader, add_type, p);
+	return eav_each_type(reader->eav, add_type, p);
 }
 
 static int note(struct probe *p, struct eav_reader *reader)
