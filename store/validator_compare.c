@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "background.h"
 #include "memory_names.h"
 
 /*
@@ -12,7 +13,7 @@
  * store has caught up: that is a difference which stays one. What is pending even then is being written
  * to both just now, again and again.
  */
-enum { PIECE_ENTITIES = 256, PIECE_BYTES = 1 << 20, ROUNDS = 4, READY_TRIES = 3 };
+enum { PIECE_ENTITIES = 32, PIECE_BYTES = 1 << 20, ROUNDS = 4, READY_TRIES = 3 };
 
 struct comparing {
 	struct validator *v;
@@ -215,6 +216,7 @@ static int compare_names(struct comparing *c, const size_t *of, size_t count, st
 	while (!ret && at < count) {
 		ret = compare_piece(c, of, &at, count, err);
 		memory_resident_trim(c->v->m);
+		background_make_way(&c->v->m->served);
 	}
 	return ret;
 }
