@@ -97,8 +97,19 @@ class Round:
             time.sleep(PAUSE)
 
 
+def lmdb_alone(build, base):
+    """Entities a second of LMDB, which puts the rows that the migration has just made."""
+    (base / 'raw').mkdir()
+    found = subprocess.run([build / 'tests/lmdb_bench', base / 'store/data.mdb', base / 'raw'], check=True,
+                           stdout=subprocess.PIPE, text=True)
+    return float(found.stdout)
+
+
 def alone(build, edn, base):
-    """Entities a second, microseconds of processor for one, MB that the daemon grew by at its height."""
+    """
+    Entities a second, microseconds of processor for one, MB that the daemon grew by at its height; and how
+    many LMDB can put a second.
+    """
     mount = Round(build, edn, base)
     try:
         before = peak = mount.anonymous_mb()
@@ -109,9 +120,10 @@ def alone(build, edn, base):
             time.sleep(0.01)
         seconds = time.monotonic() - start
         assert now['state'] == 'done' and now['done'] == now['total'], now
-        return now['total'] / seconds, (mount.cpu_s() - cpu) / now['total'] * 1e6, peak - before
+        found = now['total'] / seconds, (mount.cpu_s() - cpu) / now['total'] * 1e6, peak - before
     finally:
         mount.close()
+    return *found, lmdb_alone(build, base)
 
 
 def used(build, edn, base):
@@ -153,8 +165,9 @@ def main():
         with open(edn, 'w') as out:
             subprocess.run([sys.executable, TOP / 'tests/bench/gen_memory.py', '--keys', str(args.keys)],
                            check=True, stdout=out)
-    rates, cpu, grown = zip(*rounds(args, edn, alone))
+    rates, cpu, grown, raw = zip(*rounds(args, edn, alone))
     rows('migration, nobody else', rates, 'entities/s')
+    rows('... the same puts by LMDB alone', raw, 'entities/s')
     rows('... processor time for an entity, all threads', cpu, 'us')
     rows('... memory for it at its height', grown, 'MB')
     idle, busy, rates = zip(*rounds(args, edn, used))
