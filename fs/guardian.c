@@ -152,6 +152,8 @@ static void attend(struct guard *guard)
 		if (wish == MOUNT) {
 			mount_for(guard);
 		} else if (wish == UNMOUNT) {
+			/* Nobody serves it any more, and the kernel may keep it for those who wait for an answer. */
+			abort_connection(guard);
 			fuse_session_unmount(guard->session);
 			return;
 		}

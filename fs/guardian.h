@@ -44,8 +44,9 @@ int guardian_start(struct guardian *guardian, struct fuse_args *args, const char
 /* The FUSE device, a descriptor of the caller's; or -EIO, when libfuse has said why, or the guardian is gone. */
 int guardian_mount(struct guardian *guardian);
 /*
- * Closes the session's device, so that nobody waits for its answers any more, and unmounts, unless someone has
- * done so or the connection was aborted. -EIO: it can't be done, and the mount is left.
+ * Aborts the connection, so that nobody waits for an answer any more, and unmounts, unless someone has done so or it was
+ * aborted before. That the session's device is closed would not do: a thread that tells the kernel of a stale name keeps it
+ * open, and may wait for a directory as above. -EIO: it can't be done, and the mount is left.
  */
 int guardian_unmount(struct guardian *guardian, struct fuse_session *session, struct err *err);
 /* Waits for its end. */

@@ -7,6 +7,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -291,6 +292,50 @@ def test_signals_end_it_in_good_order(mount, number, args):
     assert m.wait_exit() == 0
     assert not is_mounted(m.mnt)
     assert m.edn_text() == '{:config {:a 2}}'
+
+
+CALLER = '''
+import os, sys
+name, text = sys.argv[1:]
+fd = os.open(name, os.O_WRONLY | os.O_TRUNC) if text else -1
+left = memoryview(text.replace('LONG', '1,' * 4000000).encode())
+while left:
+    left = left[os.write(fd, left):]
+print('ready', flush=True)
+sys.stdin.read()
+try:
+    os.close(fd) if text else os.mkdir(name)
+except OSError as error:
+    print(error)
+'''
+
+
+def test_a_signal_while_requests_wait_for_one_another(mount):
+    """To say that a save made a name stale takes its directory: here one has it who waits for an answer, and gets none."""
+    m = mount('{:config {:a 1} :long 1}', 'max_threads=1')
+    reader = (m.mnt / 'config.json').open('rb')  # so that the save is of another node
+    callers = [subprocess.Popen([sys.executable, '-c', CALLER, name, text], cwd=m.mnt, text=True,
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+               for name, text in (('config.json', '{"a": 2}'), ('long.json', '[LONG2]'), ('new', ''))]
+    for caller in callers:
+        assert caller.stdout.readline() == 'ready\n'
+    journal = m.store / 'journal'
+
+    def written():
+        return sum(path.stat().st_size for path in journal.iterdir())
+    before = written()
+    m.proc.send_signal(signal.SIGSTOP)
+    for caller in callers:
+        caller.stdin.close()
+        wait_until(lambda caller=caller: 'request' in pathlib.Path(f'/proc/{caller.pid}/wchan').read_text(),
+                   'the kernel to wait for an answer')
+    m.proc.send_signal(signal.SIGCONT)
+    wait_until(lambda: written() > before, 'the first save')
+    m.proc.send_signal(signal.SIGTERM)  # the second one takes a moment, and the third request comes too late
+    assert m.wait_exit() == 0
+    assert [caller.wait(BOUND_S) for caller in callers] == [0, 0, 0]
+    reader.close()
+    assert '{:a 2}' in m.edn_text()
 
 
 def test_a_last_write_that_fails_is_told_and_kept(mount):
