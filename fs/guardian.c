@@ -240,6 +240,20 @@ int guardian_mount(struct guardian *guardian)
 	return device;
 }
 
+/* Waits for its end: was it one of its own accord? */
+static bool ends_well(struct guardian *guardian)
+{
+	int status = 0;
+
+	if (guardian->socket >= 0)
+		close(guardian->socket);
+	guardian->socket = -1;
+	while (guardian->pid && waitpid(guardian->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	guardian->pid = 0;
+	return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+}
+
 int guardian_unmount(struct guardian *guardian, struct fuse_session *session, struct err *err)
 {
 	struct pollfd device = {.fd = fuse_session_fd(session)};
@@ -252,19 +266,14 @@ int guardian_unmount(struct guardian *guardian, struct fuse_session *session, st
 	}
 	if (!connected)
 		return 0;
-	if (ask(guardian, UNMOUNT))
+	/* one that is killed just now can still be asked, and does nothing any more */
+	if (ask(guardian, UNMOUNT) || !ends_well(guardian))
 		return err_set(err, -EIO,
 			"ourofs-guardian is gone: `fusermount3 -u -z` unmounts it");
-	guardian_stop(guardian); /* which waits until it has done so */
 	return 0;
 }
 
 void guardian_stop(struct guardian *guardian)
 {
-	if (guardian->socket >= 0)
-		close(guardian->socket);
-	guardian->socket = -1;
-	while (guardian->pid && waitpid(guardian->pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	guardian->pid = 0;
+	(void)ends_well(guardian);
 }
