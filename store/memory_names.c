@@ -60,6 +60,7 @@ enum { SLICE_NAMES = 4096 };
 struct gather {
 	struct memory *m;
 	const struct ednfile *edn;
+	const struct table *ghosts; /* of edn; NULL: it has none */
 	struct names *names;
 	struct slice key;
 	struct buf last; /* of the EAV store's names: where the slice before ended */
@@ -74,8 +75,7 @@ static int gather_one(struct gather *gather, struct entity_id id)
 
 	entity_id_name(&name, id);
 	ret = buf_error(&name);
-	ghost = !ret && gather->edn == gather->m->file &&
-		table_get(&gather->m->ghosts, buf_slice(&name));
+	ghost = !ret && gather->ghosts && table_get(gather->ghosts, buf_slice(&name));
 	if (!ret && !ghost)
 		ret = add_name(gather->names, buf_slice(&name));
 	buf_release(&name);
@@ -165,6 +165,7 @@ int names_gather(struct names *names, struct memory *m, const struct ednfile *ed
 
 	pthread_rwlock_rdlock(&m->lock);
 	gather.edn = edn ? edn : m->file;
+	gather.ghosts = gather.edn == m->file ? &m->ghosts : NULL;
 	ret = ednfile_each(gather.edn, gather_key, &gather);
 	if (!ret)
 		ret = gather_pending(&gather);
