@@ -49,6 +49,12 @@ bool env_page_mark(struct env_pages *p, uint64_t page)
 	return !before;
 }
 
+/* A page is of one kind; the other flags are LMDB's own, and never written. */
+static bool is_one_of(uint64_t flags, unsigned kinds)
+{
+	return (flags & kinds) && !(flags & (flags - 1));
+}
+
 int env_page_take(struct env_pages *p, uint64_t page, unsigned kinds, char *to)
 {
 	int ret;
@@ -63,7 +69,7 @@ int env_page_take(struct env_pages *p, uint64_t page, unsigned kinds, char *to)
 		return ret;
 	if (ret)
 		env_page_fault(p, page, "it is behind the end of the file");
-	else if (env_get(to, 8) != page || !(env_get(to + HEAD_FLAGS, 2) & kinds))
+	else if (env_get(to, 8) != page || !is_one_of(env_get(to + HEAD_FLAGS, 2), kinds))
 		env_page_fault(p, page, "it is not what is to be there");
 	else if (!env_page_mark(p, page))
 		env_page_fault(p, page, "it is used twice");
@@ -78,10 +84,15 @@ static bool good_meta(const char *meta, uint64_t number)
 {
 	uint64_t page_bytes = env_get(meta + HEAD_BYTES + META_TREES, 4);
 
-	return (env_get(meta + HEAD_FLAGS, 2) & PAGE_META) && env_get(meta, 8) == number &&
+	return env_get(meta + HEAD_FLAGS, 2) == PAGE_META && env_get(meta, 8) == number &&
 	       env_get(meta + HEAD_BYTES, 4) == (uint32_t)META_MAGIC &&
 	       env_get(meta + HEAD_BYTES + 4, 4) == META_VERSION && page_bytes >= PAGE_MIN &&
 	       page_bytes <= PAGE_MAX && !(page_bytes & (page_bytes - 1));
+}
+
+static uint64_t txn_of(const char *meta)
+{
+	return env_get(meta + HEAD_BYTES + META_TXN, 8);
 }
 
 static struct env_tree tree_at(const char *at)
@@ -113,7 +124,31 @@ bool env_pages_unborn(int fd)
 		return false;
 	take_meta(&p, meta);
 	return (uint64_t)st.st_size < 2 * (uint64_t)p.page_bytes && p.main.root == UINT64_MAX &&
-	       env_get(meta + HEAD_BYTES + META_TXN, 8) == 0;
+	       txn_of(meta) == 0;
+}
+
+/*
+ * A commit writes the header that its number says, and the other one is of the commit before. By a number that is not so
+ * LMDB would take an older state for the last one, sound as that is.
+ */
+static bool follow(uint64_t even, uint64_t odd)
+{
+	return (!even && !odd) ||
+	       (even % 2 == 0 && odd % 2 == 1 && (even + 1 == odd || odd + 1 == even));
+}
+
+static bool is_one_bit(uint64_t n)
+{
+	return n && !(n & (n - 1));
+}
+
+/* Of two that do not follow each other one is wrong, most likely by a bit: which is the later one without that? */
+static bool is_odd_later(uint64_t even, uint64_t odd)
+{
+	bool even_later = is_one_bit(even ^ (odd + 1)) || is_one_bit(odd ^ (even - 1));
+	bool odd_later = is_one_bit(odd ^ (even + 1)) || is_one_bit(even ^ (odd - 1));
+
+	return follow(even, odd) || even_later == odd_later ? odd > even : odd_later;
 }
 
 /* The second header is a page behind the first, whose size is known from either. */
@@ -138,12 +173,13 @@ static int read_metas(struct env_pages *p, struct err *err)
 		return err_set(err, ret, "cannot read: %s", strerror(-ret));
 	if (!good[0] && !good[1])
 		return err_set(err, -EINVAL, "it is no LMDB file, or both its headers are damaged");
-	if (!good[0] || (good[1] && env_get(metas[1] + HEAD_BYTES + META_TXN, 8) >
-					    env_get(metas[0] + HEAD_BYTES + META_TXN, 8)))
+	if (!good[0] || (good[1] && is_odd_later(txn_of(metas[0]), txn_of(metas[1]))))
 		take_meta(p, metas[1]);
 	for (uint64_t i = 0; i < 2; i++)
 		if (!good[i])
 			env_page_fault(p, i, "the header is damaged");
+	if (good[0] && good[1] && !follow(txn_of(metas[0]), txn_of(metas[1])))
+		env_page_fault(p, 0, "the headers are not of one commit and the next");
 	/* LMDB would map so much, at an address that is in the header, too */
 	if (p->map_bytes > MAP_MAX || p->free.flags != TREE_INTEGERS || p->main.flags)
 		env_page_fault(p, 0, "what the header says of the whole file is damaged");

@@ -33,7 +33,6 @@ enum {
 	PAGE_LEAF = 2,
 	PAGE_OVERFLOW = 4,
 	PAGE_META = 8,
-	PAGE_KIND = 0x7f,
 	NODE_BIG = 1, /* the value stands on pages of its own */
 	NODE_TREE = 2,
 	TREE_INTEGERS = 8, /* keys are numbers of the machine's */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const uint64_t NO_PAGE = UINT64_MAX;
 
@@ -12,14 +13,14 @@ struct level {
 	char *page;
 	uint64_t number;
 	unsigned count, at;
+	unsigned upper; /* where its nodes begin */
 };
 
 /* A walk through one tree, from leaf to leaf. */
 struct walk {
 	struct env_pages *p;
 	const struct env_tree *tree;
-	const char *table; /* of the main tree: the rows of this tree alone; see find_tree */
-	bool values;       /* are looked at, and told */
+	bool values; /* are looked at, and told */
 	env_row_fn *fn;
 	void *context;
 	struct level levels[DEPTH_MAX];
@@ -36,20 +37,34 @@ struct node {
 	const char *data;
 	uint64_t size;  /* of a leaf's value */
 	uint64_t child; /* of a branch */
+	size_t bytes;   /* it takes on its page */
 };
 
 static unsigned kind_of(const struct level *l)
 {
-	return (unsigned)env_get(l->page + HEAD_FLAGS, 2) & PAGE_KIND;
+	return (unsigned)env_get(l->page + HEAD_FLAGS, 2);
+}
+
+static size_t node_at(const struct level *l, unsigned i)
+{
+	return (size_t)env_get(l->page + HEAD_BYTES + 2 * (size_t)i, 2);
+}
+
+/* LMDB follows these without a question. A tree stands in the main one alone, and on the page itself. */
+static bool good_flags(const struct walk *w, const struct node *n)
+{
+	if (n->flags == NODE_TREE)
+		return w->tree == &w->p->main && n->size == TREE_BYTES;
+	return !n->flags || n->flags == NODE_BIG;
 }
 
 static bool get_node(const struct walk *w, const struct level *l, unsigned i, struct node *n)
 {
-	size_t at = (size_t)env_get(l->page + HEAD_BYTES + 2 * (size_t)i, 2);
+	size_t at = node_at(l, i);
 	size_t page_bytes = w->p->page_bytes;
 	size_t key_len, held;
 
-	if (at < HEAD_BYTES || at + NODE_BYTES > page_bytes)
+	if (at < l->upper || at % 2 || at + NODE_BYTES > page_bytes)
 		return false;
 	key_len = (size_t)env_get(l->page + at + 6, 2);
 	if (key_len > page_bytes - at - NODE_BYTES || key_len > KEY_MAX ||
@@ -58,14 +73,38 @@ static bool get_node(const struct walk *w, const struct level *l, unsigned i, st
 	*n = (struct node){.key = slice_of(l->page + at + NODE_BYTES, key_len),
 		.data = l->page + at + NODE_BYTES + key_len,
 		.size = env_get(l->page + at, 4)};
+	n->bytes = NODE_BYTES + key_len + key_len % 2;
 	if (kind_of(l) == PAGE_BRANCH) {
 		n->child = n->size | env_get(l->page + at + 4, 2) << 32;
 		return true;
 	}
 	n->flags = (unsigned)env_get(l->page + at + 4, 2);
 	held = n->flags & NODE_BIG ? 8 : (size_t)n->size;
-	return held <= page_bytes - at - NODE_BYTES - key_len &&
-	       (!(n->flags & NODE_TREE) || n->size == TREE_BYTES);
+	n->bytes = (NODE_BYTES + key_len + held + 1) & ~(size_t)1;
+	return held <= page_bytes - at - NODE_BYTES - key_len && good_flags(w, n);
+}
+
+/*
+ * Nodes stand one behind the other up to the end of the page: when LMDB takes one out it moves those before it by as
+ * much as that one says of itself.
+ */
+static bool nodes_fill(const struct walk *w, const struct level *l)
+{
+	uint16_t bytes[PAGE_MAX / 2];
+	size_t page_bytes = w->p->page_bytes;
+	size_t at = l->upper;
+	unsigned passed = 0;
+	struct node n;
+
+	memset(bytes, 0, page_bytes);
+	for (unsigned i = 0; i < l->count; i++) {
+		if (!get_node(w, l, i, &n))
+			return false;
+		bytes[node_at(l, i) / 2] = (uint16_t)n.bytes;
+	}
+	for (; at < page_bytes && bytes[at / 2]; passed++)
+		at += bytes[at / 2];
+	return at == page_bytes && passed == l->count;
 }
 
 static int compare(const struct walk *w, struct slice a, struct slice b)
@@ -115,10 +154,12 @@ static int push(struct walk *w, uint64_t page)
 		return ret;
 	lower = (unsigned)env_get(l->page + HEAD_LOWER, 2);
 	upper = (unsigned)env_get(l->page + HEAD_UPPER, 2);
-	*l = (struct level){l->page, page, (lower - HEAD_BYTES) / 2, 0};
-	if (lower < HEAD_BYTES || lower > upper || upper > w->p->page_bytes || !l->count ||
-		(kind_of(l) != PAGE_BRANCH && kind_of(l) != PAGE_LEAF))
+	*l = (struct level){l->page, page, (lower - HEAD_BYTES) / 2, 0, upper};
+	if (lower < HEAD_BYTES || lower % 2 || upper % 2 || lower > upper ||
+		upper > w->p->page_bytes || !l->count)
 		env_page_fault(w->p, page, "its head is damaged");
+	else if (!nodes_fill(w, l))
+		env_page_fault(w->p, page, "its entries are damaged");
 	else if ((kind_of(l) == PAGE_LEAF) != (w->depth + 1 == w->tree->depth))
 		env_page_fault(w->p, page, "it is as deep in its tree as it should not be");
 	else
@@ -130,13 +171,15 @@ static int push(struct walk *w, uint64_t page)
 static int get_big(struct walk *w, const struct node *n, struct slice *value)
 {
 	uint64_t page = env_get(n->data, 8);
-	uint64_t count = (HEAD_BYTES - 1 + n->size) / w->p->page_bytes + 1;
+	uint64_t needed = (HEAD_BYTES - 1 + n->size) / w->p->page_bytes + 1;
+	uint64_t count; /* a smaller value may have taken the place of a larger one */
 	char head[HEAD_BYTES];
 	int ret = env_page_take(w->p, page, PAGE_OVERFLOW, head);
 
 	if (ret <= 0)
 		return ret;
-	if (env_get(head + HEAD_LOWER, 4) < count || count > w->p->last_page - page + 1) {
+	count = env_get(head + HEAD_LOWER, 4);
+	if (count < needed || count > w->p->last_page - page + 1) {
 		env_page_fault(w->p, page, "its head is damaged");
 		return 0;
 	}
@@ -202,13 +245,15 @@ static int step(struct walk *w)
 static int walk(struct walk *w)
 {
 	size_t before = w->p->faults;
-	int ret = w->tree->root == NO_PAGE ? 0 : push(w, w->tree->root);
+	bool empty = w->tree->root == NO_PAGE;
+	int ret = empty ? 0 : push(w, w->tree->root);
 
 	while (!ret && w->depth)
 		ret = step(w);
 	if (!ret)
 		ret = buf_error(&w->last);
-	if (!ret && w->p->faults == before && w->entries != w->tree->entries)
+	if (!ret && w->p->faults == before &&
+		(w->entries != w->tree->entries || empty != !w->tree->depth))
 		env_page_fault(w->p, w->tree->root,
 			"it has not the number of entries that is noted");
 	for (unsigned i = 0; i < DEPTH_MAX; i++)

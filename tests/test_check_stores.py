@@ -195,7 +195,70 @@ def own_loop(store, part):
     patch(path, root_offset(path, b'documents'), struct.pack('=Q', root_of(path, 1)))
 
 
+def nodes_of(data, page):
+    """Where the entries of a page begin."""
+    count = (header_of(data, page)[2] - 16) // 2
+    return [page * PAGE + at for at in struct.unpack_from(f'={count}H', data, page * PAGE + 16)]
+
+
+def leaf_of(path, table, flags=0):
+    """Offset of an entry with these flags, in a leaf of a table."""
+    data = path.read_bytes()
+    pages = [named_root(path, table)]
+    while pages:
+        page = pages.pop()
+        for at in nodes_of(data, page):
+            low, high, found, _ = struct.unpack_from('=HHHH', data, at)
+            if header_of(data, page)[1] == 1:  # a branch
+                pages.append(low | high << 16 | found << 32)
+            elif found == flags:
+                return at
+    raise AssertionError(table)
+
+
+def set_flags(path, flags):
+    """Of an entry of a document's: LMDB would take what follows for a tree of its own, and dies of that."""
+    patch(path, leaf_of(path, b'documents') + 4, struct.pack('=H', flags))
+
+
+def grow_value(path):
+    """What stands on pages of its own takes one more, which is another's: it would be given away with them."""
+    node = leaf_of(path, b'documents', flags=1)
+    data = path.read_bytes()
+    size, = struct.unpack_from('=H', data, node + 6)
+    page, = struct.unpack_from('=Q', data, node + 8 + size)
+    count, = struct.unpack_from('=I', data, page * PAGE + 12)
+    patch(path, page * PAGE + 12, struct.pack('=I', count + 1))
+
+
+def shift_entry(path):
+    """Into the gap before the others: taking it out would move as much as there is memory."""
+    page = leaf_of(path, b'documents') // PAGE
+    lower, = struct.unpack_from('=H', path.read_bytes(), page * PAGE + 12)
+    patch(path, page * PAGE + 16, struct.pack('=H', lower))
+
+
+def shorten_entry(path):
+    """It says to be smaller than it is."""
+    at = leaf_of(path, b'documents')
+    size, = struct.unpack_from('=H', path.read_bytes(), at)
+    patch(path, at, struct.pack('=H', size - 8))
+
+
+def renumber(path):
+    """The state before the last commit says that it is the newest one."""
+    data = path.read_bytes()
+    numbers = [struct.unpack_from('=Q', data, at + 16 + 128)[0] for at in (0, PAGE)]
+    older = numbers.index(min(numbers))
+    patch(path, older * PAGE + 16 + 128, struct.pack('=Q', min(numbers) | 1 << 20))
+
+
 EAV = {
+    'an entry that is to be a tree': lambda s: set_flags(mdb(s), 4),
+    'pages that are used twice': lambda s: grow_value(mdb(s)),
+    'an entry in the gap of its page': lambda s: shift_entry(mdb(s)),
+    'an entry that is too short': lambda s: shorten_entry(mdb(s)),
+    'the state before the last commit': lambda s: renumber(mdb(s)),
     'a bit of a header': lambda s: flip(s, b'documents', CONFIG, 20),
     'a bit of a document': lambda s: flip(s, b'documents', CONFIG, -2),
     'a bit of a checksum': lambda s: flip(s, b'documents', NOTES, 0),
@@ -237,6 +300,8 @@ def reverse_keys(path, page):
 
 
 SAVED = {
+    'an entry that is to be a tree': lambda s: set_flags(mdb(s, 'saved'), 4),
+    'the state before the last commit': lambda s: renumber(mdb(s, 'saved')),
     'a bit of a record': lambda s: flip(s / 'saved', b'documents', CONFIG, 40),
     'a bit of saved bytes': lambda s: flip(s / 'saved', b'documents', CONFIG, -2),
     'records that changed places': lambda s: swap(s / 'saved', b'documents', CONFIG, NOTES),
