@@ -45,6 +45,7 @@ static void begin(struct fs *fs)
 {
 	struct held *held;
 
+	prune_now(fs); /* while the memory still has their directories */
 	pthread_mutex_lock(&fs->lock);
 	fs->adopting = true;
 	held = collect_open(fs);

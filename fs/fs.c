@@ -50,7 +50,10 @@ int fs_new(struct fs **out, const struct options *options, struct memory *memory
 	pthread_mutex_init(&fs->settling, &recursive);
 	pthread_mutexattr_destroy(&recursive);
 	pthread_cond_init(&fs->published, NULL);
+	pthread_mutex_init(&fs->prunable.lock, NULL);
 	ret = open_trees(fs, err);
+	if (!ret && !options->read_only)
+		prune_left_over(fs);
 	if (!ret)
 		ret = node_table_init(&fs->nodes, FUSE_ROOT_ID);
 	if (!ret)
@@ -104,6 +107,7 @@ void fs_stop(struct fs *fs)
 	locks_stop(fs->locks);
 	close_handles(fs);
 	memory_on_event(fs->memory, NULL, NULL);
+	prune_now(fs);
 	notifier_free(fs->notifier);
 	fs->notifier = NULL;
 }
@@ -123,6 +127,7 @@ void fs_free(struct fs *fs)
 		scratch_close(&fs->trees[i]);
 	events_free(fs->events);
 	metrics_free(fs->metrics);
+	pthread_mutex_destroy(&fs->prunable.lock);
 	pthread_cond_destroy(&fs->published);
 	pthread_mutex_destroy(&fs->lock);
 	pthread_mutex_destroy(&fs->settling);

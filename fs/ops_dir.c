@@ -137,6 +137,7 @@ void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file
 	(void)datasync;
 	(void)fi;
 	if (!ret) {
+		prune_now(fs); /* rather than to sync what is of no use */
 		/* Names are in the memory, and those of scratch files in a real directory. */
 		(void)view_is_scratch(fs, buf_slice(&path), &tree, &rel);
 		ret = scratch_sync_directory(tree, rel);
@@ -353,7 +354,7 @@ static int unlink_scratch(struct fs *fs, struct node *parent, const char *name, 
 	ret = scratch_unlink(tree, rel, fs_outlives(fs, parent, name));
 	if (ret)
 		return ret;
-	view_prune(fs, path);
+	prune_later(fs, path);
 	pthread_mutex_lock(&fs->lock);
 	node = node_find(&fs->nodes, parent, slice_str(name));
 	if (node) {

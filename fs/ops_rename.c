@@ -105,10 +105,12 @@ static int run(struct renaming *renaming, bool alone)
 	struct fs *fs = renaming->fs;
 	int ret;
 
-	if (alone)
+	if (alone) {
 		pthread_rwlock_wrlock(&fs->moves);
-	else
+		prune_now(fs); /* they would go along, and be taken for a user's */
+	} else {
 		pthread_rwlock_rdlock(&fs->moves);
+	}
 	ret = look(fs, &renaming->from);
 	if (!ret)
 		ret = look(fs, &renaming->to);

@@ -25,7 +25,7 @@ static int remove_source(struct renaming *renaming, struct err *reason)
 	pthread_mutex_lock(&fs->lock);
 	rename_forget_name(fs, from);
 	pthread_mutex_unlock(&fs->lock);
-	view_prune(fs, side_path(from));
+	prune_later(fs, side_path(from));
 	return 0;
 }
 
@@ -159,7 +159,7 @@ int rename_scratch(struct renaming *renaming)
 		renaming->flags | still_open);
 	if (ret)
 		return ret;
-	view_prune(fs, side_path(&renaming->from));
+	prune_later(fs, side_path(&renaming->from));
 	pthread_mutex_lock(&fs->lock);
 	if (renaming->flags & RENAME_EXCHANGE) {
 		rename_forget_name(fs, &renaming->from);

@@ -12,6 +12,7 @@
 #include "locks.h"
 #include "node.h"
 #include "notify.h"
+#include "prune.h"
 #include "refusals.h"
 #include "scratch.h"
 
@@ -48,6 +49,7 @@ struct fs {
 	struct events *events;
 	struct metrics *metrics;
 	struct scratch trees[TREE_COUNT];
+	struct prunable prunable;
 	struct timespec started; /* wall clock */
 	/*
 	 * Held for reading while something is done to a path: it stays the path of what it was made

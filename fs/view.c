@@ -273,20 +273,3 @@ int view_find(struct fs *fs, struct slice path, struct view *view)
 			path.len ? rel : path, view);
 	return find_document(fs, path, view);
 }
-
-/* Real directories that were only made to hold a scratch file beside documents go with the last. */
-void view_prune(struct fs *fs, struct slice path)
-{
-	struct memory_stat st;
-	size_t len = path.len;
-
-	for (;;) {
-		while (len && path.ptr[len - 1] != '/')
-			len--;
-		if (len < 2 || view_below_dot(path) ||
-			memory_stat(fs->memory, slice_of(path.ptr, len - 1), &st) ||
-			scratch_rmdir(&fs->trees[TREE_SCRATCH], slice_of(path.ptr, len - 1)))
-			return;
-		len--;
-	}
-}

@@ -52,9 +52,6 @@ void view_removed_stat(const struct fs *fs, uint64_t ino, struct stat *st);
 void view_scratch_stat(const struct fs *fs, const struct stat *from, struct stat *st);
 uint64_t view_directory_ino(struct slice path);
 
-/* After a scratch file at path left: drops real directories that only had to hold it. */
-void view_prune(struct fs *fs, struct slice path);
-
 /* How long the kernel may keep what it was told. */
 enum { VIEW_LONG_S = 86400 };
 

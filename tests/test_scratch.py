@@ -14,10 +14,12 @@ import subprocess
 import pytest
 
 import edn_reader
+from conftest import wait_until
 from shell import holds, memory, names, sh
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4
+PRUNE_MAX = 64  # fs/prune.h
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
 PLACES = ['notes.txt', '.hidden', '.json', '.git/objects/x.json', 'beds/plan.md', 'new dir/file',
           'presence/s1/.alice.json.swp', 'config.json~', '4913', 'sedAbC123', '#config.json#']
@@ -480,6 +482,40 @@ def test_scratch_becomes_a_document_and_back(mount):
     os.rename(scratch, m.mnt / 'old.json')
     assert memory(m) == edn_reader.memory('{:old {:a 1}}')
     assert names(m.store / 'scratch') == []
+
+
+@pytest.mark.parametrize('end', ['unmount', 'kill', 'fsync', 'another writer', 'rename', 'many'])
+def test_directories_for_saves_by_rename(mount, end):
+    """They stay for the next save, and are not taken for anyone's own."""
+    m = mount('{:review/a/x 1}', 'edn_delay=10')
+    directory, real = m.mnt / 'review/a', m.store / 'scratch'
+    for _ in range(3):
+        (directory / 'x.tmp').write_text('1')
+        os.rename(directory / 'x.tmp', directory / 'x.json')
+    assert names(directory) == ['x.json'] and names(real / 'review/a') == []
+    if end == 'unmount':
+        m.unmount()
+    elif end == 'kill':
+        m.kill()
+        assert names(real / 'review/a') == []
+        m.remount()
+    elif end == 'fsync':
+        fd = os.open(directory, os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
+    elif end == 'another writer':
+        m.sync()
+        m.edn.write_text('{:config 1}')
+        wait_until(lambda: names(m.mnt) == ['config.json'], 'the keys to be gone')
+    elif end == 'rename':
+        os.rename(directory, m.mnt / 'review/b')
+        assert names(m.mnt / 'review') == ['b']
+    else:
+        for number in range(PRUNE_MAX):
+            (m.mnt / f'learning-{number}').mkdir()
+            (m.mnt / f'learning-{number}/y.tmp').write_text('1')
+            os.rename(m.mnt / f'learning-{number}/y.tmp', m.mnt / f'learning-{number}/y.json')
+    assert 'review' not in names(real)
 
 
 def test_a_document_over_a_scratch_file(mount):
