@@ -221,6 +221,8 @@ int memory_open_stores(struct memory *m, struct err *err)
 	int ret;
 
 	ret = store_dir_open(&m->dir, m->store_path, read_only, err);
+	if (!ret)
+		store_dir_keep_to_owner(&m->dir);
 	if (!ret && m->dir.dir_fd >= 0)
 		ret = saved_open(&m->saved, m->dir.dir_fd, m->store_path, read_only, err);
 	if (!ret)

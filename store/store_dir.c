@@ -135,7 +135,6 @@ static int lock(struct store_dir *dir, const char *path, bool read_only, struct 
 	return read_only ? 0 : write_pid(dir->lock_fd, path, err);
 }
 
-/* Empty, or used before: what is not, as a home or /tmp given for a store, keeps its mode. */
 static bool is_ours(int dir_fd)
 {
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -152,30 +151,27 @@ static bool is_ours(int dir_fd)
 	return empty || !faccessat(dir_fd, "lock", F_OK, AT_SYMLINK_NOFOLLOW);
 }
 
-/* What is below keeps to its owner by its mode: made by hand, it may have another. */
-static void keep_to_owner(int dir_fd)
-{
-	struct stat st;
-
-	if (!fstat(dir_fd, &st) && (st.st_mode & 077) && st.st_uid == geteuid())
-		(void)fchmod(dir_fd, st.st_mode & 0700);
-}
-
 int store_dir_open(struct store_dir *dir, const char *path, bool read_only, struct err *err)
 {
-	bool ours;
 	int ret;
 
 	*dir = STORE_DIR_NONE;
 	ret = open_dir(dir, path, read_only, err);
-	ours = !ret && !read_only && is_ours(dir->dir_fd);
+	dir->was_ours = !ret && !read_only && is_ours(dir->dir_fd);
 	if (!ret && dir->dir_fd >= 0)
 		ret = lock(dir, path, read_only, err);
-	if (!ret && ours)
-		keep_to_owner(dir->dir_fd);
 	if (ret)
 		store_dir_close(dir);
 	return ret;
+}
+
+void store_dir_keep_to_owner(const struct store_dir *dir)
+{
+	struct stat st;
+
+	if (dir->was_ours && !fstat(dir->dir_fd, &st) && (st.st_mode & 077) &&
+		st.st_uid == geteuid())
+		(void)fchmod(dir->dir_fd, st.st_mode & 0700);
 }
 
 void store_dir_close(struct store_dir *dir)

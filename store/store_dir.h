@@ -15,9 +15,10 @@
 struct store_dir {
 	int dir_fd; /* of STORE: everything below is opened relative to it */
 	int lock_fd;
+	bool was_ours; /* used before, or empty: no home or /tmp that was given for it */
 };
 
-#define STORE_DIR_NONE ((struct store_dir){-1, -1})
+#define STORE_DIR_NONE ((struct store_dir){-1, -1, false})
 
 /* Makes path (0700) where it is missing. */
 int store_dir_make(const char *path, struct err *err);
@@ -28,11 +29,12 @@ int store_dir_make(const char *path, struct err *err);
 int store_dir_check_owner(const char *path, struct err *err);
 
 /*
- * Makes path where missing, opens and locks it; one that was made by hand becomes its owner's alone. With read_only
- * nothing is made or written, the lock is shared, and a missing STORE is no error: dir_fd stays -1. -EBUSY: another
- * ourofs has it.
+ * Makes path where missing, opens and locks it. With read_only nothing is made or written, the lock is shared, and a
+ * missing STORE is no error: dir_fd stays -1. -EBUSY: another ourofs has it.
  */
 int store_dir_open(struct store_dir *dir, const char *path, bool read_only, struct err *err);
+/* What is below keeps to its owner by its mode: one of ours that was made by hand may have another. */
+void store_dir_keep_to_owner(const struct store_dir *dir);
 void store_dir_close(struct store_dir *dir);
 
 #endif
