@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Writers, a renamer and readers on one mount, who keep books of what was acknowledged.
+"""Writers, a renamer, a migrator and readers on one mount, who keep books of what was acknowledged, and seen.
 
     storm = Storm(m, seed)
     storm.begin()
-    ... the daemon is killed ...
+    storm.kill()        # the daemon
     storm.end()         # all of them have got an error, or were right till then
     storm.compare()     # on the next mount: nothing lost, torn, stale or risen again
 """
@@ -13,7 +13,9 @@ import itertools
 import json
 import os
 import random
+import signal
 import threading
+import time
 
 import tree_model
 from conftest import BOUND_S
@@ -23,6 +25,8 @@ WRITERS, READERS = 4, 2
 FOREVER = float('inf')
 ABSENT = None
 BALL = b'{"ball": 1}'
+WORDS = [('all', '.migrate')] * 6 + [('pause', '.migrate'), ('resume', '.migrate')] * 2 + [('stop', '.migrate')] + \
+    [(mode, '.mode') for mode in ('edn-only', 'dual-write', 'datalevin-first', 'force datalevin-only')]
 
 
 def content_of(path):
@@ -36,41 +40,57 @@ def content_of(path):
     return content
 
 
+def operate(mnt, word, control):
+    """Says a word to /.migrate or /.mode. Returns whether it was taken: it may not be the time for it."""
+    try:
+        tree_model.write(mnt / control, word.encode())
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.EINVAL):
+            raise
+        return False
+    return True
+
+
 class History:
-    """Of what one thread at a time changes: its states, how far they were begun and acknowledged."""
+    """Of what one thread at a time changes: its states, how far they were begun, acknowledged and seen."""
 
     def __init__(self, state):
-        self.states = [state]
-        self.acknowledged = 0
+        self.lock = threading.Lock()
+        self.changes = 0  # ever acknowledged
+        self.goes_on_from(state)
 
     def change(self, state, call, *args):
         self.states.append(state)
         call(*args)
         self.acknowledged = len(self.states) - 1
+        self.changes += 1
 
     @property
     def last(self):
         return self.states[-1]
 
     def since(self):
-        return self.acknowledged
+        return max(self.acknowledged, self.seen)
 
     def check(self, what, seen, since):
-        """Was it so at any time from then on?"""
-        assert seen in self.states[since:], \
-            f'{what}: {brief(seen)} is none of {[brief(state) for state in self.states[since:]]}' + \
+        """Was it so at any time from then on? What someone has seen once stays, acknowledged or not."""
+        states = self.states[since:]
+        assert seen in states, f'{what}: {brief(seen)} is none of {[brief(state) for state in states]}' + \
             (', but was before' if seen in self.states else '')
+        with self.lock:
+            self.seen = max(self.seen, since + states.index(seen))
 
     def goes_on_from(self, state):
-        self.states, self.acknowledged = [state], 0
+        self.states, self.acknowledged, self.seen = [state], 0, 0
 
 
 class Register:
-    """A document that many write: each save with when it began and was acknowledged."""
+    """A document that many write: each save with when it began, and was acknowledged or seen."""
 
     def __init__(self, content):
         self.clock = itertools.count(1)
         self.lock = threading.Lock()
+        self.changes = 0
         self.goes_on_from(content)
 
     def change(self, content, call, *args):
@@ -78,7 +98,11 @@ class Register:
             self.saves[content] = [next(self.clock), FOREVER]
         call(*args)
         with self.lock:
-            save = self.saves[content]
+            self.changes += 1
+            self.took_place(self.saves[content])
+
+    def took_place(self, save):
+        if save[1] == FOREVER:
             save[1] = next(self.clock)
             # Who began later than the latest of those that had ended is not followed by any of them.
             self.ended.append(save[1])
@@ -93,6 +117,7 @@ class Register:
             known = bisect.bisect_left(self.ended, since)
             assert self.saves[seen][1] > self.latest_begin[known - 1], \
                 f'{what}: {brief(seen)} was replaced by a later save'
+            self.took_place(self.saves[seen])
 
     def goes_on_from(self, content):
         now = next(self.clock)
@@ -110,11 +135,12 @@ class Storm:
         self.m = m
         self.rng = random.Random(seed)
         self.numbers = itertools.count(1)
-        self.killed = False
+        self.killed_at = None
         self.stop = threading.Event()
         self.failures = []
         self.threads = []
-        self.done = 0
+        self.reads = self.words = 0
+        self.returned_s = []  # of each caller, after its daemon was killed
         for name in ('notes', 'presence', 'there'):
             (m.mnt / name).mkdir()
         for number in range(WRITERS):
@@ -130,6 +156,11 @@ class Storm:
         self.ball = History('ball.json')
         self.pair = History('12')
         self.directory = History('there')
+
+    @property
+    def acknowledged(self):
+        return self.shared.changes + sum(book.changes for own in self.own for book in own.values()) + \
+            self.ball.changes + self.pair.changes + self.directory.changes
 
     # -- who is at work --
 
@@ -194,29 +225,39 @@ class Storm:
         if path != 'shared.json' and seen == b'':
             seen = ABSENT  # a new one on its way
         book.check(path, seen, since)
+        self.reads += 1
+
+    def operate(self, rng):
+        self.words += operate(self.m.mnt, *rng.choice(WORDS))
+        self.stop.wait(rng.uniform(0, 0.02))
 
     def work(self, step, *args):
         try:
             while not self.stop.is_set():
                 step(*args)
-                self.done += 1
         except OSError as error:
-            if not (self.killed and error.errno in GONE):
+            if not (self.killed_at and error.errno in GONE):
                 self.failures.append(f'{step.__name__}: {error}')
         except AssertionError as error:
             self.failures.append(f'{step.__name__}: {error}')
+        if self.killed_at:
+            self.returned_s.append(time.monotonic() - self.killed_at)
 
     def begin(self):
-        self.killed = False
+        self.killed_at = None
         self.stop.clear()
         steps = [(self.write, mine, self.fresh()) for mine in range(WRITERS)]
-        steps += [(self.rename, self.fresh())] + [(self.read, self.fresh()) for _ in range(READERS)]
+        steps += [(self.rename, self.fresh()), (self.operate, self.fresh())] + [(self.read, self.fresh()) for _ in range(READERS)]
         self.threads = [threading.Thread(target=self.work, args=step, daemon=True) for step in steps]
         for thread in self.threads:
             thread.start()
 
     def fresh(self):
         return random.Random(self.rng.random())
+
+    def kill(self):
+        self.killed_at = time.monotonic()
+        self.m.proc.send_signal(signal.SIGKILL)
 
     def end(self):
         """Before the mount is taken away: nobody may write to the directory below it."""
