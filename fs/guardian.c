@@ -19,6 +19,11 @@
 
 enum { PATH_ROOM = 64, SOCKET = 3 };
 
+/* Linux 6.8: a number that no other mount will have; before, it may be that of a later one. */
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000U
+#endif
+
 /* What it is asked for. */
 static const char MOUNT = 'm', UNMOUNT = 'u';
 
@@ -39,10 +44,30 @@ struct guard {
 	struct fuse_args *args;
 	const char *mountpoint;
 	pid_t daemon;
-	int signals; /* tells of the daemon's end */
-	int control; /* aborts the connection; -1 */
+	int signals;    /* tells of the daemon's end */
+	int control;    /* aborts the connection; -1 */
+	uint64_t mount; /* its number */
 	struct fuse_session *session;
 };
+
+/* The numbers alone, for which nobody has to answer: where nobody serves yet, or any more, too. */
+static int know(int dir, const char *path, struct statx *st)
+{
+	return statx(dir, path, AT_EMPTY_PATH | AT_STATX_DONT_SYNC,
+		STATX_MNT_ID | STATX_MNT_ID_UNIQUE, st);
+}
+
+/* The root of the mount; -1: it is gone. Another one, of the next daemon, may be in its place by now. */
+static int open_mount(const struct guard *guard)
+{
+	struct statx st;
+	int fd = open(guard->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || (!know(fd, "", &st) && st.stx_mnt_id == guard->mount))
+		return fd;
+	close(fd);
+	return -1;
+}
 
 /*
  * By the control file, which its owner may write, or else as root by a forced unmount of what is busy. The file was
@@ -50,6 +75,7 @@ struct guard {
  */
 static void abort_connection(const struct guard *guard)
 {
+	char path[PATH_ROOM];
 	int fd;
 
 	if (guard->control >= 0) {
@@ -57,19 +83,20 @@ static void abort_connection(const struct guard *guard)
 		return;
 	}
 	/* Busy because of this descriptor: the mount stays, so that nothing is written below it. */
-	fd = open(guard->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = open_mount(guard);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (fd >= 0)
-		(void)umount2(guard->mountpoint, MNT_FORCE);
+		(void)umount2(path, MNT_FORCE);
 }
 
-static void open_control(struct guard *guard)
+static void know_mount(struct guard *guard)
 {
 	char path[PATH_ROOM];
 	struct statx st;
 
-	/* The device's number alone, for which nobody has to answer: nobody serves yet. */
-	if (statx(AT_FDCWD, guard->mountpoint, AT_STATX_DONT_SYNC, 0, &st))
+	if (know(AT_FDCWD, guard->mountpoint, &st))
 		return;
+	guard->mount = st.stx_mnt_id;
 	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", st.stx_dev_minor);
 	guard->control = open(path, O_WRONLY | O_CLOEXEC);
 }
@@ -115,7 +142,7 @@ static void mount_for(struct guard *guard)
 		send_device(-1);
 		_exit(EXIT_FAILURE);
 	}
-	open_control(guard);
+	know_mount(guard);
 	if (send_device(fuse_session_fd(guard->session))) {
 		fuse_session_unmount(guard->session);
 		_exit(EXIT_FAILURE);
@@ -130,8 +157,10 @@ static void mount_for(struct guard *guard)
 static void wait_for_connection(const struct guard *guard)
 {
 	struct statfs st;
+	int fd = open_mount(guard);
 
-	(void)statfs(guard->mountpoint, &st);
+	if (fd >= 0)
+		(void)fstatfs(fd, &st);
 }
 
 /* Until the daemon wants nothing any more, or is gone; of its end the socket may tell before the signal. */

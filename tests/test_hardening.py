@@ -341,6 +341,24 @@ def test_a_daemon_whose_guardian_was_killed(mount):
     assert m.stderr() and is_mounted(m.mnt) and m.edn_text() == '{:a 2}'
 
 
+@pytest.mark.parametrize('options', [(), ('auto_unmount',)])
+def test_a_guardian_that_comes_late(mount, options):
+    """It leaves the next mount alone: aborts it not, and waits for no answer of it."""
+    m = mount('{:a 1}', *options)
+    guardian = guardian_of(m.proc.pid)
+    os.kill(guardian, signal.SIGSTOP)
+    m.kill()
+    m.mount()
+    m.proc.send_signal(signal.SIGSTOP)
+    try:
+        os.kill(guardian, signal.SIGCONT)
+        wait_until(lambda: not os.path.exists(f'/proc/{guardian}/exe'), 'its end')
+    finally:
+        m.proc.send_signal(signal.SIGCONT)
+    assert (m.mnt / 'a.json').read_text() == '1\n'
+    m.unmount()
+
+
 # ---- the end of a mount, which a confined daemon can't bring about itself ----
 
 # Waits for all processes of the mount, the guardian included, and for a mount that goes by itself.
