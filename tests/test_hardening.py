@@ -369,7 +369,7 @@ mounted() { grep -q " $PWD/mnt " /proc/self/mountinfo; }
 '''
 ENDS = {
     'a signal': 'kill $pid; gone $pid; gone $guardian; ! mounted',
-    'a signal to the group': 'kill $pid $guardian; gone $pid; gone $guardian; ! mounted',
+    'a signal to the group': 'kill $guardian $pid; gone $pid; gone $guardian; ! mounted',
     'fusermount3': 'as_user fusermount3 -u mnt; gone $pid; gone $guardian',
     'ourofsctl': 'as_user ourofsctl unmount mnt; ! [ -e /proc/$guardian/exe ]',
     'a signal while it is in use': '''
