@@ -245,8 +245,17 @@ def status(pid, word):
     return next(line.split()[1] for line in lines if line.startswith(f'{word}:'))
 
 
+def children_of(pid):
+    return pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+
+
+def has_ended(pid):
+    """It may be a zombie that nobody has waited for yet."""
+    return not os.path.exists(f'/proc/{pid}/exe')
+
+
 def guardian_of(pid):
-    (child,) = pathlib.Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    (child,) = children_of(pid)
     assert status(child, 'Name') == 'ourofs-guardian'
     return int(child)
 
@@ -346,15 +355,17 @@ def test_a_guardian_that_comes_late(mount, options):
     """It leaves the next mount alone: aborts it not, and waits for no answer of it."""
     m = mount('{:a 1}', *options)
     guardian = guardian_of(m.proc.pid)
+    helpers = children_of(guardian)  # the fusermount3 of auto_unmount, which does look at what is mounted
     os.kill(guardian, signal.SIGSTOP)
     m.kill()
     m.mount()
     m.proc.send_signal(signal.SIGSTOP)
     try:
         os.kill(guardian, signal.SIGCONT)
-        wait_until(lambda: not os.path.exists(f'/proc/{guardian}/exe'), 'its end')
+        wait_until(lambda: has_ended(guardian), 'its end')
     finally:
         m.proc.send_signal(signal.SIGCONT)
+    wait_until(lambda: all(has_ended(pid) for pid in helpers), 'the end of fusermount3')
     assert (m.mnt / 'a.json').read_text() == '1\n'
     m.unmount()
 
