@@ -142,7 +142,7 @@ static int apply_put(struct apply *a, const struct change *c)
 	if (!ret)
 		ret = hold_replayed(a, c);
 	if (!ret)
-		ret = memory_add_node(m, c->id, false, &a->when);
+		ret = memory_add_node(m, c->id, false, &a->times);
 	if (!ret)
 		ret = memory_set_pending(m, buf_slice(&a->name), &saved, a->sequence);
 	if (!ret)
@@ -234,7 +234,7 @@ static int apply_delete(struct apply *a, const struct change *c)
 	if (ret || !node)
 		return ret;
 	memory_count_out(m, node);
-	tree_remove(m->tree, node, &a->when);
+	tree_remove(m->tree, node, &a->times);
 	return 0;
 }
 
@@ -269,7 +269,7 @@ static int apply_collection(struct apply *a, const struct change *c)
 	if (!ret)
 		ret = hold_replayed(a, c);
 	if (!ret)
-		ret = memory_add_node(m, c->id, true, &a->when);
+		ret = memory_add_node(m, c->id, true, &a->times);
 	return ret ? ret : set_collection(a, c);
 }
 
@@ -296,7 +296,7 @@ static int apply_unkey(struct apply *a, const struct change *c)
 	a->edn_changed |= !ret;
 	ret = set_gone(a, c);
 	if (!ret && node)
-		tree_remove(m->tree, node, &a->when);
+		tree_remove(m->tree, node, &a->times);
 	return ret;
 }
 

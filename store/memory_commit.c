@@ -96,10 +96,16 @@ static void set_broken(struct memory *m)
 	memory_fails(m, FAILING_APPLY, &reason);
 }
 
+struct tree_times apply_times(enum journal_kind kind, struct timespec now)
+{
+	return (struct tree_times){.now = now,
+		.directories_stand = kind != JOURNAL_RENAME_DIRECTORY && kind != JOURNAL_ADOPTION};
+}
+
 int memory_commit_payload(struct memory *m, enum journal_kind kind, const struct buf *payload,
 	struct timespec now, struct err *err)
 {
-	struct apply a = {.m = m, .when = now, .err = err};
+	struct apply a = {.m = m, .times = apply_times(kind, now), .err = err};
 	bool happened;
 	int ret = m->broken;
 
@@ -182,7 +188,7 @@ int memory_replay(void *memory, const struct journal_record *record, struct err 
 {
 	struct memory *m = memory;
 	struct apply a = {.m = m,
-		.when = record->time,
+		.times = apply_times(record->kind, record->time),
 		.sequence = record->sequence,
 		.replay = true,
 		.err = err};

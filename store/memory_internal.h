@@ -264,9 +264,9 @@ int memory_flush_ghosts(struct memory *m);
 int memory_set_pending(struct memory *m, struct slice name, const struct saved_record *saved,
 	uint64_t sequence);
 void memory_drop_pending(void *pending);
-/* The tree's entry of an id; when NULL: no directory's mtime changes. */
+/* The tree's entry of an id; times NULL: no directory's mtime changes. */
 int memory_add_node(struct memory *m, struct entity_id id, bool directory,
-	const struct timespec *when);
+	const struct tree_times *times);
 /*
  * 0 or -ENOMEM; *node is NULL where none is there. An entity's is the document's, or the directory of a collection that
  * has its key.

@@ -95,7 +95,7 @@ int memory_flush_ghosts(struct memory *m)
 /* ---- the tree ---- */
 
 int memory_add_node(struct memory *m, struct entity_id id, bool directory,
-	const struct timespec *when)
+	const struct tree_times *times)
 {
 	struct buf path = BUF_INIT;
 	struct buf dir = BUF_INIT;
@@ -107,19 +107,19 @@ int memory_add_node(struct memory *m, struct entity_id id, bool directory,
 	if (!ret && id.member.ptr) {
 		ret = memory_id_path(m, (struct entity_id){.key = id.key}, true, &dir);
 		if (!ret)
-			ret = tree_add_collection(m->tree, buf_slice(&dir), id.key, when);
+			ret = tree_add_collection(m->tree, buf_slice(&dir), id.key, times);
 	}
 	if (!ret)
 		ret = buf_error(&path);
 	cut = !ret && path.len && memmem(path.ptr, path.len, "%~", 2);
 	if (!ret && directory)
-		ret = tree_add_collection(m->tree, buf_slice(&path), id.key, when);
+		ret = tree_add_collection(m->tree, buf_slice(&path), id.key, times);
 	else if (!ret)
 		ret = tree_add_document(m->tree, buf_slice(&path),
 			!cut            ? none
 			: id.member.ptr ? id.member
 					: id.key,
-			when);
+			times);
 	buf_release(&dir);
 	buf_release(&path);
 	return ret;

@@ -129,13 +129,13 @@ static int set_id(struct tree_node *node, struct slice id)
 	return 0;
 }
 
-static void tell(const struct tree *tree, struct tree_node *dir, const struct timespec *when)
+static void tell(const struct tree *tree, struct tree_node *dir, const struct tree_times *times)
 {
 	struct buf path = BUF_INIT;
 
-	if (!when)
+	if (!times)
 		return;
-	dir->dir->mtime = *when;
+	dir->dir->mtime = times->now;
 	dir->dir->has_mtime = true;
 	tree_path(dir, &path);
 	if (!buf_error(&path))
@@ -144,7 +144,7 @@ static void tell(const struct tree *tree, struct tree_node *dir, const struct ti
 }
 
 static struct tree_node *add_child(struct tree *tree, struct tree_node *parent, struct slice name,
-	bool directory, const struct timespec *when)
+	bool directory, const struct tree_times *times)
 {
 	size_t nodes = tree->documents + tree->directories;
 	struct tree_node *node = new_node(name, directory);
@@ -164,9 +164,10 @@ static struct tree_node *add_child(struct tree *tree, struct tree_node *parent, 
 	parent->dir->children = node;
 	parent->dir->child_count++;
 	*(directory ? &tree->directories : &tree->documents) += 1;
-	tell(tree, parent, when);
+	if (!(directory && times && times->directories_stand))
+		tell(tree, parent, times);
 	if (directory)
-		tell(tree, node, when);
+		tell(tree, node, times);
 	return node;
 }
 
@@ -270,7 +271,7 @@ void tree_path(const struct tree_node *node, struct buf *path)
 }
 
 static struct tree_node *make_directories(struct tree *tree, struct slice path,
-	const struct timespec *when, int *ret)
+	const struct tree_times *times, int *ret)
 {
 	struct tree_node *node = tree->root;
 
@@ -283,7 +284,7 @@ static struct tree_node *make_directories(struct tree *tree, struct slice path,
 			return NULL;
 		}
 		if (!child)
-			child = add_child(tree, node, name, true, when);
+			child = add_child(tree, node, name, true, times);
 		if (!child) {
 			*ret = -ENOMEM;
 			return NULL;
@@ -294,7 +295,7 @@ static struct tree_node *make_directories(struct tree *tree, struct slice path,
 }
 
 int tree_add_document(struct tree *tree, struct slice path, struct slice id,
-	const struct timespec *when)
+	const struct tree_times *times)
 {
 	const char *slash = path.len ? memrchr(path.ptr, '/', path.len) : NULL;
 	size_t above = slash ? (size_t)(slash - path.ptr) : 0;
@@ -302,22 +303,22 @@ int tree_add_document(struct tree *tree, struct slice path, struct slice id,
 	struct tree_node *parent, *node;
 	int ret = 0;
 
-	parent = make_directories(tree, slice_of(path.ptr, above), when, &ret);
+	parent = make_directories(tree, slice_of(path.ptr, above), times, &ret);
 	if (!parent)
 		return ret;
 	node = tree_child(tree, parent, name);
 	if (node && node->dir)
 		return -EEXIST;
 	if (!node)
-		node = add_child(tree, parent, name, false, when);
+		node = add_child(tree, parent, name, false, times);
 	return node ? set_id(node, id) : -ENOMEM;
 }
 
 int tree_add_collection(struct tree *tree, struct slice path, struct slice key,
-	const struct timespec *when)
+	const struct tree_times *times)
 {
 	int ret = 0;
-	struct tree_node *node = make_directories(tree, path, when, &ret);
+	struct tree_node *node = make_directories(tree, path, times, &ret);
 
 	if (!node)
 		return ret;
@@ -327,18 +328,23 @@ int tree_add_collection(struct tree *tree, struct slice path, struct slice key,
 	return ret;
 }
 
-void tree_remove(struct tree *tree, struct tree_node *node, const struct timespec *when)
+void tree_remove(struct tree *tree, struct tree_node *node, const struct tree_times *times)
 {
+	bool shows =
+		true; /* in the directory above; of a key's own directory it is said that it goes */
+
 	if (node->dir)
 		node->dir->keyed = false;
 	while (node->parent && !(node->dir && (node->dir->keyed || node->dir->child_count))) {
 		struct tree_node *parent = node->parent;
 
 		if (node->dir)
-			tell(tree, node, when);
+			tell(tree, node, times);
 		unlink_child(tree, node);
 		free_node(node);
-		tell(tree, parent, when);
+		if (shows)
+			tell(tree, parent, times);
+		shows = !(times && times->directories_stand);
 		node = parent;
 	}
 }

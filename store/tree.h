@@ -51,6 +51,16 @@ static inline struct slice tree_id(const struct tree_node *node)
 	return slice_of(node->id, node->id_len);
 }
 
+/* How the times of directories follow a change of the tree. */
+struct tree_times {
+	struct timespec now;
+	/*
+	 * Those that come with their first name, or go with their last one, are in sight without it, too: the listing of
+	 * the one above does not change.
+	 */
+	bool directories_stand;
+};
+
 /* Told of each directory whose listing changed, appeared or vanished, by path. */
 typedef void tree_changed_fn(void *context, struct slice path);
 
@@ -65,18 +75,18 @@ void tree_path(const struct tree_node *node, struct buf *path);
 
 /*
  * Adds a document (id may have ptr NULL), or a collection's directory, with the directories above. What is there
- * already stays, its id is set. when (NULL while loading) becomes the mtime of each directory
- * whose listing changes. 0, -ENOMEM, -EEXIST (something of the other kind), then nothing changed
+ * already stays, its id is set. Each directory whose listing changes gets its mtime of times (NULL while
+ * loading: it gets none). 0, -ENOMEM, -EEXIST (something of the other kind), then nothing changed
  * but directories that nothing holds, which the next removal below takes along.
  */
 int tree_add_document(struct tree *tree, struct slice path, struct slice id,
-	const struct timespec *when);
+	const struct tree_times *times);
 int tree_add_collection(struct tree *tree, struct slice path, struct slice key,
-	const struct timespec *when);
+	const struct tree_times *times);
 /*
  * Removes a document, or the key of a directory; directories that nothing holds any more go too.
  */
-void tree_remove(struct tree *tree, struct tree_node *node, const struct timespec *when);
+void tree_remove(struct tree *tree, struct tree_node *node, const struct tree_times *times);
 
 /* The children, sorted by name's bytes, as an array to free; NULL with *count > 0: out of memory. */
 struct tree_node **tree_sorted(const struct tree_node *dir, size_t *count);

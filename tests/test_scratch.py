@@ -6,6 +6,7 @@ import fcntl
 import json
 import mmap
 import os
+import pathlib
 import random
 import shutil
 import stat
@@ -615,6 +616,40 @@ def test_attributes_right_behind_a_rename(mount):
         a.chmod(0o600)
         os.utime(a, (5, number + 1))
         assert (stat.S_IMODE(a.stat().st_mode), a.stat().st_mtime) == (0o600, number + 1)
+
+
+def times_of(m, *names):
+    return [os.stat(m.mnt / name).st_mtime_ns for name in names]
+
+
+@pytest.mark.parametrize('where', ['notes', 'presence/s1', 'notes/deep'])
+def test_the_times_above_a_first_and_a_last_document(mount, where):
+    """Only the directory in which a name comes or goes gets a new time, whoever keeps it: the memory or scratch."""
+    m = mount('{:notes/x 1 :presence/s0 {"ann" 1} :other/y 2}'.replace(f':{where}/x 1', ''), 'edn_delay=3600000')
+    (m.mnt / where).mkdir(parents=True, exist_ok=True)
+    above = ['.', *(str(path) for path in pathlib.Path(where).parents if str(path) != '.')]
+    for name in above:
+        os.utime(m.mnt / name, ns=(5, 10**18))
+    before = times_of(m, *above)
+
+    def unmoved(what):
+        for step in (lambda: None, lambda: (m.kill(), m.mount()), m.sync, m.remount):
+            step()
+            assert times_of(m, *above) == before, what
+    (m.mnt / where / 'a.json').write_text('1')
+    unmoved('the first one')
+    (m.mnt / where / 'a.json').rename(m.mnt / where / 'b.json')
+    (m.mnt / where / 'b.json').unlink()
+    unmoved('the last one')
+    (m.mnt / where / 'x').write_text('2')
+    (m.mnt / where / 'x').rename(m.mnt / where / 'x.json')
+    unmoved('the first one, renamed')
+    (m.mnt / where / 'x.json').rename(m.mnt / where / 'x')
+    unmoved('the last one, renamed')
+    (m.mnt / where / 'x').unlink()
+    (m.mnt / where).rmdir()
+    assert times_of(m, str(pathlib.Path(where).parent)) != before[-1:]
+    assert times_of(m, *above[:-1]) == before[:-1]
 
 
 def test_exchange_of_a_document_and_a_scratch_file(mount):
