@@ -20,14 +20,14 @@
 /*
  * In which order:
  *
- *	hold the journal's segments open   what is trimmed from now on is still there, what comes as well
- *	memory.edn                         and saved: again, until saved says that this is the file it knows
- *	saved/data.mdb                     holds the journal up to its watermark
- *	data.mdb                           is written before saved: at least as far
- *	the journal                        synced before either was: at least as far, from before saved's watermark
+ *	hold the journal   nothing that is in it, or comes, is trimmed from now on
+ *	memory.edn         and saved: again, until saved says that this is the file it knows
+ *	saved/data.mdb     holds the journal up to its watermark
+ *	data.mdb           is written before saved: at least as far
+ *	the journal        synced before either was: at least as far, from before saved's watermark
  *
  * The journal that was copied is read once: a record that is missing between the watermark and its end would
- * mean that it came and went unseen.
+ * mean that it was not held.
  */
 enum { TRIES = 10, PATH_BYTES = 4096 };
 

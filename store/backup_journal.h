@@ -2,14 +2,13 @@
 #ifndef OUROFS_BACKUP_JOURNAL_H
 #define OUROFS_BACKUP_JOURNAL_H
 
-#include <pthread.h>
 #include <stdint.h>
 
 #include "err.h"
 
 /*
- * The segments of a journal that is in use, held open while the stores are copied: a segment is made and, when
- * both stores have what is in it, removed within milliseconds. A thread opens each as it comes.
+ * The segments of a journal that is in use, held while the stores are copied: a segment is made and, when both
+ * stores have what is in it, removed within milliseconds; but not while its directory is locked (journal_trim).
  *
  *	ret = backup_journal_hold(&journal, "/x/memory.eav/journal", &err);
  *	... the stores are copied ...
@@ -17,19 +16,11 @@
  *	backup_journal_release(&journal);
  */
 struct backup_journal {
-	const char *path;
+	const char *path; /* NULL: none is held */
 	int dir_fd;
-	int notify_fd;
-	int stop_fd; /* an eventfd: readable when the thread is to end */
-	pthread_t thread;
-	bool running;
-	pthread_mutex_t mutex; /* guards what follows */
-	struct backup_segment *segments;
-	size_t count, cap;
-	int error; /* the thread's: one could not be held */
 };
 
-/* All that there are when it returns, and from then on. */
+/* All segments that there are when it returns, and all that come. */
 int backup_journal_hold(struct backup_journal *journal, const char *path, struct err *err);
 /* to_fd: an empty directory. Of the last segment what is there by now. */
 int backup_journal_copy(struct backup_journal *journal, uint64_t watermark, int to_fd,

@@ -95,7 +95,10 @@ int journal_retract(struct journal *journal);
 int journal_sync(struct journal *journal, uint64_t sequence, struct err *err);
 /* Starts a new segment, unless the current one is empty. Failing is harmless: it is tried again. */
 int journal_rotate(struct journal *journal);
-/* Removes the segments whose records are all at or below watermark; never the current one. */
+/*
+ * Removes the segments whose records are all at or below watermark; never the current one, and none while someone
+ * shares a flock on the directory (backup_journal.h): the next one does.
+ */
 int journal_trim(struct journal *journal, uint64_t watermark);
 
 uint64_t journal_last(const struct journal

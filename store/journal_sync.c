@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 /* With the mutex held. */
@@ -112,6 +113,17 @@ static int remove_segment(struct journal *j)
 	return 0;
 }
 
+static bool is_passed(const struct journal *j, uint64_t watermark)
+{
+	return j->count > (j->current ? 1U : 0U) && j->segments[0].last <= watermark;
+}
+
+/* A backup shares the lock. Where there are no locks, it is no worse off than we can help. */
+static bool is_held(struct journal *j)
+{
+	return flock(j->dir_fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+}
+
 int journal_trim(struct journal *j, uint64_t watermark)
 {
 	int ret = 0;
@@ -119,8 +131,11 @@ int journal_trim(struct journal *j, uint64_t watermark)
 	pthread_mutex_lock(&j->mutex);
 	while (j->syncing)
 		pthread_cond_wait(&j->sync_done, &j->mutex);
-	while (!ret && j->count > (j->current ? 1U : 0U) && j->segments[0].last <= watermark)
-		ret = remove_segment(j);
+	if (is_passed(j, watermark) && !is_held(j)) {
+		while (!ret && is_passed(j, watermark))
+			ret = remove_segment(j);
+		flock(j->dir_fd, LOCK_UN);
+	}
 	/* what is durable elsewhere needs no sync here */
 	if (j->synced < watermark && watermark <= j->last)
 		j->synced = watermark;

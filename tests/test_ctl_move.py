@@ -98,6 +98,35 @@ def test_backups_while_others_write(mount, ctl, mode):
             assert 'no problem' in ctl('check', copy / 'memory.eav')
 
 
+def test_a_backup_that_gets_no_time(mount, ctl, binary):
+    """What came into the journal while it waited, and is in both stores, is there for it all the same."""
+    m = mount(TEXT, 'edn_delay=5')
+    (m.mnt / 'config.json').write_text('0')
+    m.sync()
+    command = [str(binary('ourofsctl')), 'backup', str(m.store), str(m.base / 'copy')]
+    copied = m.base / 'copy.partial/memory.eav/data.mdb'  # what is in it, and behind it, is known by now
+    stopped = 0
+    while stopped < 5:
+        shutil.rmtree(m.base / 'copy', ignore_errors=True)
+        with subprocess.Popen(command) as backup:
+            while not copied.exists() and backup.poll() is None:
+                pass
+            backup.send_signal(signal.SIGSTOP)
+            stopped += backup.poll() is None
+            for number in range(1, 5):
+                (m.mnt / 'config.json').write_text(f'{number}')
+                m.sync()
+            backup.send_signal(signal.SIGCONT)
+            while backup.poll() is None:
+                (m.mnt / 'config.json').write_text('4')
+        assert backup.returncode == 0
+    assert 'no problem' in ctl('check', m.base / 'copy/memory.eav')
+    assert value_of(ctl('export', m.base / 'copy/memory.eav'))
+    (m.mnt / 'config.json').write_text('5')
+    m.sync()
+    assert len(os.listdir(m.store / 'journal')) <= 1
+
+
 def test_backups_of_a_large_memory(mount, ctl, many):
     """Segments of the journal come and go while the EAV store is copied."""
     m = mount(many, 'edn_delay=60000')
