@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "state.h"
+#include "stores.h"
 #include "view.h"
 
 /* A document that is open, and the node whose bytes its readers will want; both referenced. */
@@ -64,7 +65,10 @@ static void begin(struct fs *fs)
 	}
 }
 
-/* With fs->lock held: does the node still stand for what is at its path? */
+/*
+ * With fs->lock held: does the node still stand for what is at its path? A directory of one store's tree is not looked
+ * for: the tree may have to be made first, from the disk, and the kernel asks again soon enough.
+ */
 static bool is_true(struct fs *fs, const struct node *node, struct buf *path)
 {
 	struct view view;
@@ -72,7 +76,11 @@ static bool is_true(struct fs *fs, const struct node *node, struct buf *path)
 	buf_reset(path);
 	if (node->kind != NODE_DOCUMENT && node->kind != NODE_DIRECTORY)
 		return true;
-	if (node_path(node, slice_str(""), path) || view_find(fs, buf_slice(path), &view))
+	if (node_path(node, slice_str(""), path))
+		return false;
+	if (stores_have(buf_slice(path)))
+		return true;
+	if (view_find(fs, buf_slice(path), &view))
 		return false;
 	if (node->kind == NODE_DOCUMENT)
 		return view.version == node->version;
