@@ -234,11 +234,11 @@ static int let_go(struct fs *fs, const struct document *document, struct draft *
 	return ret;
 }
 
-int document_judge(struct fs *fs, struct document *document, struct draft *draft,
+int document_judge_alone(struct fs *fs, struct document *document, struct draft *draft,
 	struct verdict *verdict)
 {
 	struct buf path = BUF_INIT;
-	int ret = document_begin(fs, document);
+	int ret = document_begin_alone(fs, document);
 	struct document_change change;
 	struct settling settling = {0};
 	struct timespec directory_time;
@@ -276,8 +276,19 @@ int document_judge(struct fs *fs, struct document *document, struct draft *draft
 	if (changed)
 		settled(fs, document, buf_slice(&path), verdict);
 	change = (struct document_change){.changed = changed, .keep = verdict->node};
-	document_end(fs, document, &change);
+	document_end_alone(fs, document, &change);
 	verdict->stale = change.stale;
 	buf_release(&path);
+	return ret;
+}
+
+int document_judge(struct fs *fs, struct document *document, struct draft *draft,
+	struct verdict *verdict)
+{
+	int ret;
+
+	pthread_rwlock_rdlock(&fs->moves);
+	ret = document_judge_alone(fs, document, draft, verdict);
+	pthread_rwlock_unlock(&fs->moves);
 	return ret;
 }

@@ -147,5 +147,8 @@ struct verdict {
 };
 int document_judge(struct fs *fs, struct document *document, struct draft *draft,
 	struct verdict *verdict);
+/* The same for who holds fs->moves already. */
+int document_judge_alone(struct fs *fs, struct document *document, struct draft *draft,
+	struct verdict *verdict);
 
 #endif

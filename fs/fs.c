@@ -36,6 +36,7 @@ int fs_new(struct fs **out, const struct options *options, struct memory *memory
 {
 	struct fs *fs = calloc(1, sizeof(*fs));
 	pthread_mutexattr_t recursive;
+	pthread_rwlockattr_t for_writers;
 	int ret;
 
 	if (!fs)
@@ -43,7 +44,10 @@ int fs_new(struct fs **out, const struct options *options, struct memory *memory
 	fs->options = options;
 	fs->memory = memory;
 	clock_gettime(CLOCK_REALTIME, &fs->started);
-	pthread_rwlock_init(&fs->moves, NULL);
+	pthread_rwlockattr_init(&for_writers);
+	pthread_rwlockattr_setkind_np(&for_writers, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&fs->moves, &for_writers);
+	pthread_rwlockattr_destroy(&for_writers);
 	pthread_mutex_init(&fs->lock, NULL);
 	pthread_mutexattr_init(&recursive);
 	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);

@@ -13,6 +13,9 @@
  */
 int ops_enter(struct fs *fs, struct node *parent, struct slice name, pid_t thread,
 	struct fuse_entry_param *entry);
+/* The same for who holds fs->moves already, and has just made what is there: no control file. */
+int ops_enter_alone(struct fs *fs, struct node *parent, struct slice name,
+	struct fuse_entry_param *entry);
 
 /*
  * Answers after the name is gone from the kernel's cache when stale, else at once. error is a positive

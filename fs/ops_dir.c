@@ -203,7 +203,7 @@ void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 	if (!ret)
 		ret = make_directory(fs, buf_slice(&path), name, mode);
 	if (!ret)
-		ret = ops_enter(fs, directory, slice_str(name), 0, &entry);
+		ret = ops_enter_alone(fs, directory, slice_str(name), &entry);
 	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);
 	if (ret)
@@ -323,7 +323,7 @@ static int unlink_document(struct fs *fs, struct node *parent, const char *name,
 	pthread_mutex_unlock(&fs->lock);
 	if (!document)
 		return -ENOMEM;
-	ret = document_begin(fs, document);
+	ret = document_begin_alone(fs, document);
 	if (!ret) {
 		settle_begin_leaving(fs, path, &settling);
 		ret = memory_delete(fs->memory, path, &reason);
@@ -335,7 +335,7 @@ static int unlink_document(struct fs *fs, struct node *parent, const char *name,
 			settle_left(fs, &settling);
 		settle_release(fs, &settling);
 		change.changed = !ret;
-		document_end(fs, document, &change);
+		document_end_alone(fs, document, &change);
 	}
 	pthread_mutex_lock(&fs->lock);
 	document_unref(fs, document);

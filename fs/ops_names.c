@@ -161,17 +161,18 @@ static int enter_control(struct fs *fs, struct fuse_entry_param *entry)
 	return ret;
 }
 
-int ops_enter(struct fs *fs, struct node *parent, struct slice name, pid_t thread,
-	struct fuse_entry_param *entry)
+/* Under fs->moves. */
+static int enter(struct fs *fs, struct node *parent, struct slice name, pid_t thread,
+	struct fuse_entry_param *entry, bool *control)
 {
 	struct buf path = BUF_INIT;
 	struct view view;
 	bool again;
 	int ret;
 
+	*control = false;
 	if (name.len > PATH_NAME_MAX)
 		return -ENAMETOOLONG;
-	pthread_rwlock_rdlock(&fs->moves);
 	pthread_mutex_lock(&fs->lock);
 	do {
 		/* What was found is true only if no commit came between; its node would be a lie. */
@@ -190,11 +191,29 @@ int ops_enter(struct fs *fs, struct node *parent, struct slice name, pid_t threa
 				entry);
 	} while (again);
 	pthread_mutex_unlock(&fs->lock);
-	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);
-	if (!ret && view.kind == VIEW_CONTROL)
-		ret = enter_control(fs, entry);
+	*control = !ret && view.kind == VIEW_CONTROL;
 	return ret;
+}
+
+int ops_enter_alone(struct fs *fs, struct node *parent, struct slice name,
+	struct fuse_entry_param *entry)
+{
+	bool control;
+
+	return enter(fs, parent, name, 0, entry, &control);
+}
+
+int ops_enter(struct fs *fs, struct node *parent, struct slice name, pid_t thread,
+	struct fuse_entry_param *entry)
+{
+	bool control;
+	int ret;
+
+	pthread_rwlock_rdlock(&fs->moves);
+	ret = enter(fs, parent, name, thread, entry, &control);
+	pthread_rwlock_unlock(&fs->moves);
+	return control ? enter_control(fs, entry) : ret;
 }
 
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)

@@ -415,7 +415,7 @@ static int create_scratch(struct fs *fs, struct node *parent, const char *name, 
 	handle->fd = ret;
 	ret = flags & O_TRUNC ? scratch_ftruncate(tree, handle->fd, 0) : 0;
 	if (!ret)
-		ret = ops_enter(fs, parent, slice_str(name), 0, entry);
+		ret = ops_enter_alone(fs, parent, slice_str(name), entry);
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&fs->lock);

@@ -97,7 +97,7 @@ static int judge_writer(struct renaming *renaming, struct side *side, struct nod
 	pthread_mutex_unlock(&draft->lock);
 	if (!own)
 		return 0;
-	ret = document_judge(renaming->fs, side->document, draft, &verdict);
+	ret = document_judge_alone(renaming->fs, side->document, draft, &verdict);
 	if (!ret)
 		side->view.kind = VIEW_DOCUMENT;
 	return ret;

@@ -53,7 +53,9 @@ struct fs {
 	struct timespec started; /* wall clock */
 	/*
 	 * Held for reading while something is done to a path: it stays the path of what it was made
-	 * for. For writing by the rename of a directory, which changes the paths of all below it.
+	 * for. For writing by the rename of a directory, which changes the paths of all below it, and goes
+	 * before those who come later. So readers never nest; under it they wait only for who has it already (a
+	 * commit) or never takes it (an adoption).
 	 */
 	pthread_rwlock_t moves;
 	pthread_mutex_t lock;
