@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "hash.h"
+#include "lock_order.h"
 #include "state.h"
 
 enum { BUCKETS = 1024 };
@@ -134,7 +135,7 @@ struct document *document_get(struct fs *fs, struct node *parent, struct slice n
 	if (!document)
 		return NULL;
 	document->name = copy_name(name);
-	if (!document->name || pthread_mutex_init(&document->commit, NULL)) {
+	if (!document->name || mutex_init(&document->commit, LOCK_COMMIT)) {
 		free(document->name);
 		free(document);
 		return NULL;

@@ -46,7 +46,7 @@ struct document {
 	struct node *parent;    /* referenced */
 	char *name;
 	size_t name_len;
-	pthread_mutex_t commit; /* one commit, removal or rename at a time; outermost lock */
+	pthread_mutex_t commit; /* one commit, removal or rename at a time */
 };
 
 struct document_table {

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "lock_order.h"
+
 struct version *version_new(void)
 {
 	struct version *version = calloc(1, sizeof(*version));
@@ -35,7 +37,7 @@ struct draft *draft_new(pid_t opener)
 
 	if (!draft)
 		return NULL;
-	if (pthread_mutex_init(&draft->lock, NULL)) {
+	if (mutex_init(&draft->lock, LOCK_DRAFT)) {
 		free(draft);
 		return NULL;
 	}

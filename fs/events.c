@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "lock_order.h"
+
 struct line {
 	uint64_t at; /* where it begins in the stream of all lines ever */
 	size_t len;
@@ -38,7 +40,7 @@ int events_new(struct events **out)
 
 	if (!events)
 		return -ENOMEM;
-	pthread_mutex_init(&events->lock, NULL);
+	mutex_init(&events->lock, LOCK_EVENTS);
 	*out = events;
 	return 0;
 }

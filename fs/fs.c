@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "adoption.h"
+#include "lock_order.h"
 #include "metrics.h"
 #include "ops.h"
 #include "told.h"
@@ -35,8 +36,6 @@ static int open_trees(struct fs *fs, struct err *err)
 int fs_new(struct fs **out, const struct options *options, struct memory *memory, struct err *err)
 {
 	struct fs *fs = calloc(1, sizeof(*fs));
-	pthread_mutexattr_t recursive;
-	pthread_rwlockattr_t for_writers;
 	int ret;
 
 	if (!fs)
@@ -44,17 +43,11 @@ int fs_new(struct fs **out, const struct options *options, struct memory *memory
 	fs->options = options;
 	fs->memory = memory;
 	clock_gettime(CLOCK_REALTIME, &fs->started);
-	pthread_rwlockattr_init(&for_writers);
-	pthread_rwlockattr_setkind_np(&for_writers, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(&fs->moves, &for_writers);
-	pthread_rwlockattr_destroy(&for_writers);
-	pthread_mutex_init(&fs->lock, NULL);
-	pthread_mutexattr_init(&recursive);
-	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
-	pthread_mutex_init(&fs->settling, &recursive);
-	pthread_mutexattr_destroy(&recursive);
+	rwlock_init_for_writers(&fs->moves, LOCK_MOVES);
+	mutex_init(&fs->lock, LOCK_FS);
+	mutex_init_recursive(&fs->settling, LOCK_SETTLING);
 	pthread_cond_init(&fs->published, NULL);
-	pthread_mutex_init(&fs->prunable.lock, NULL);
+	mutex_init(&fs->prunable.lock, LOCK_PRUNABLE);
 	ret = open_trees(fs, err);
 	if (!ret && !options->read_only)
 		prune_left_over(fs);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "listing.h"
+#include "lock_order.h"
 #include "state.h"
 
 struct handle *handle_new(enum handle_kind kind, int flags)
@@ -19,7 +20,7 @@ struct handle *handle_new(enum handle_kind kind, int flags)
 	handle->readable = (flags & O_ACCMODE) != O_WRONLY;
 	handle->writable = (flags & O_ACCMODE) != O_RDONLY;
 	handle->append = flags & O_APPEND;
-	pthread_mutex_init(&handle->lock, NULL);
+	mutex_init(&handle->lock, LOCK_LISTING);
 	return handle;
 }
 

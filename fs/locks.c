@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 
+#include "lock_order.h"
 #include "lock_table.h"
 
 /*
@@ -44,7 +45,7 @@ int locks_new(struct locks **locks)
 
 	if (!made)
 		return -ENOMEM;
-	pthread_mutex_init(&made->mutex, NULL);
+	mutex_init(&made->mutex, LOCK_LOCKS);
 	*locks = made;
 	return 0;
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "lock_order.h"
+
 enum { PATIENCE_MS = 100 };
 
 struct notice {
@@ -141,7 +143,7 @@ static void init(struct notifier *notifier, struct fuse_session *session)
 
 	notifier->session = session;
 	notifier->last = &notifier->first;
-	pthread_mutex_init(&notifier->lock, NULL);
+	mutex_init(&notifier->lock, LOCK_NOTIFIER);
 	pthread_cond_init(&notifier->some, NULL);
 	pthread_condattr_init(&clock);
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);

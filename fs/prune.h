@@ -20,8 +20,8 @@ struct fs;
 enum { PRUNE_MAX = 64 };
 
 struct prunable {
-	pthread_mutex_t lock; /* the innermost of all */
-	size_t count;         /* guarded by lock, as below */
+	pthread_mutex_t lock;
+	size_t count; /* guarded by lock, as below */
 	struct buf paths[PRUNE_MAX];
 };
 

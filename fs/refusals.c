@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "lock_order.h"
+
 struct refusal {
 	struct refusal *next; /* oldest first */
 	bool has_committed;
@@ -156,8 +158,8 @@ int refusals_new(struct refusals **out, struct scratch *tree)
 	if (!refusals)
 		return -ENOMEM;
 	refusals->tree = tree;
-	pthread_mutex_init(&refusals->lock, NULL);
-	pthread_mutex_init(&refusals->errors_lock, NULL);
+	mutex_init(&refusals->lock, LOCK_REFUSALS);
+	mutex_init(&refusals->errors_lock, LOCK_ERRORS);
 	ret = load_directory(refusals, slice_str(""));
 	if (ret && ret != -ENOENT) {
 		refusals_free(refusals);

@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lock_order.h"
+
 /* ---- paths ---- */
 
 static int copy_path(struct slice path, char buffer[PATH_MAX])
@@ -149,7 +151,7 @@ int scratch_open(struct scratch *scratch, const char *store_dir, const char *nam
 	int store = open(store_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	*scratch = (struct scratch){.root = -1, .staging = -1, .max_bytes = max_bytes};
-	pthread_rwlock_init(&scratch->pruning, NULL);
+	rwlock_init(&scratch->pruning, LOCK_PRUNING);
 	if (store < 0)
 		return err_set(err, -errno, "%s: %s", store_dir, strerror(errno));
 	scratch->root = open_directory(store, store_dir, name, make, err);

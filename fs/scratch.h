@@ -32,7 +32,7 @@ struct scratch {
 	int root;
 	int staging;      /* STORE/staging/: files on their way, on the same file system */
 	size_t max_bytes; /* 0: no limit */
-	/* Shared from where missing parents are made to where something is in them; alone for rmdir. Innermost. */
+	/* Shared from where missing parents are made to where something is in them; alone for rmdir. */
 	pthread_rwlock_t pruning;
 	atomic_bool unsynced; /* something was changed since the last scratch_sync */
 	atomic_llong

@@ -19,9 +19,8 @@
 /*
  * What the operations share.
  *
- * Lock order, outermost first:
- *	moves > document.commit > draft.lock > settling > fs->lock > inside the memory, scratch, refusals, notifier, locks
- * No lock is held while a request is answered, and fs->lock is never held over the disk.
+ * The order of locks is in lock_order.h. No lock but the notifier's is held while a request is answered,
+ * and fs->lock is never held over the disk.
  */
 enum fs_tree { TREE_SCRATCH, TREE_REJECTED, TREE_CONFLICTS, TREE_COUNT };
 

@@ -24,13 +24,15 @@ int eav_open_sized(struct eav **eav, int dir_fd, const char *path, bool read_onl
 		.tables = TABLES,
 		.table_count = EAV_TABLES,
 		.read_only = read_only,
-		.map_first_bytes = map_bytes};
+		.map_first_bytes = map_bytes,
+		.write_rank = LOCK_EAV_WRITE,
+		.map_rank = LOCK_EAV_MAP};
 	struct eav *e = calloc(1, sizeof(*e));
 	int ret;
 
 	if (!e)
 		return err_set(err, -ENOMEM, "out of memory");
-	pthread_mutex_init(&e->types_lock, NULL);
+	mutex_init(&e->types_lock, LOCK_EAV_TYPES);
 	ret = env_open(&e->env, dir_fd, path, &options, err);
 	if (!ret && e->env.mdb && mdb_env_get_maxkeysize(e->env.mdb) < EAV_KEY_MAX)
 		ret = err_set(err, -EINVAL, "data.mdb: this LMDB takes keys of %d bytes, not %d",

@@ -31,8 +31,8 @@ struct eav {
 	uint64_t datoms_removed;
 	eav_written_fn *written; /* or NULL */
 	void *written_context;
-	atomic_bool *served;        /* or NULL */
-	pthread_mutex_t types_lock; /* outside those of env */
+	atomic_bool *served; /* or NULL */
+	pthread_mutex_t types_lock;
 	/* guarded by types_lock */
 	struct eav_types types;
 	bool types_known;

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "atomic_file.h"
+#include "lock_order.h"
 
 /* Text behind the first form that Clojure would have to ignore: comments it ignores anyway. */
 static size_t count_trailing(struct slice foot)
@@ -34,7 +35,7 @@ static struct ednfile *new_file(const struct ednfile_options *options)
 
 	if (!file)
 		return NULL;
-	pthread_mutex_init(&file->lock, NULL);
+	mutex_init(&file->lock, LOCK_EDNFILE);
 	file->schema = options->schema;
 	file->settle_ms = options->settle_ms;
 	file->pool.max_depth = options->max_depth;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "lock_order.h"
 
 /*
  * An LMDB environment of ours: what the EAV store and the saved bytes have in common. For their files
@@ -37,6 +38,7 @@ struct env_options {
 	unsigned table_count;
 	bool read_only;         /* a missing environment is an empty one; nothing is written */
 	size_t map_first_bytes; /* 0: ENV_MAP_FIRST */
+	enum lock_rank write_rank, map_rank; /* of write_lock and map_lock */
 };
 
 struct env {
@@ -51,10 +53,9 @@ struct env {
 	size_t map_bytes;      /* guarded by write_lock */
 	unsigned long commits; /* written under write_lock, atomically */
 
-	/* Lock order: write_lock, map_lock, pool_lock. Readers hold map_lock shared for the length of
-	 * their transaction. */
 	pthread_mutex_t write_lock;
-	pthread_rwlock_t map_lock;
+	pthread_rwlock_t
+		map_lock; /* held for reading as long as a thread reads; for writing by who grows the map */
 	pthread_key_t depth; /* how many reads the thread is in */
 	pthread_mutex_t pool_lock;
 	MDB_txn *pool[ENV_POOL]; /* reset read transactions; guarded by pool_lock */

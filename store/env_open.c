@@ -339,17 +339,6 @@ int env_reopen(struct env *env, bool look, struct err *err)
 	return ret;
 }
 
-/* Growing must not starve while readers come and go. */
-static void init_map_lock(pthread_rwlock_t *lock)
-{
-	pthread_rwlockattr_t attr;
-
-	pthread_rwlockattr_init(&attr);
-	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(lock, &attr);
-	pthread_rwlockattr_destroy(&attr);
-}
-
 int env_open(struct env *env, int dir_fd, const char *path, const struct env_options *options,
 	struct err *err)
 {
@@ -363,9 +352,9 @@ int env_open(struct env *env, int dir_fd, const char *path, const struct env_opt
 		env->name = NULL;
 		return err_set(err, -EAGAIN, "%s: no key for a thread's own data", options->name);
 	}
-	init_map_lock(&env->map_lock);
-	pthread_mutex_init(&env->write_lock, NULL);
-	pthread_mutex_init(&env->pool_lock, NULL);
+	mutex_init(&env->write_lock, options->write_rank);
+	rwlock_init_for_writers(&env->map_lock, options->map_rank);
+	mutex_init(&env->pool_lock, LOCK_ENV_POOL);
 	ret = open_at(env, dir_fd, path, err);
 	if (ret)
 		env_close(env);

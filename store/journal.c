@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lock_order.h"
 #include "regular.h"
 
 int journal_fail(struct err *err, int code, const char *what)
@@ -117,7 +118,7 @@ int journal_open(struct journal **journal, int dir_fd, uint64_t watermark,
 
 	if (!j)
 		return err_set(err, -ENOMEM, "out of memory");
-	pthread_mutex_init(&j->mutex, NULL);
+	mutex_init(&j->mutex, LOCK_JOURNAL);
 	pthread_cond_init(&j->sync_done, NULL);
 	j->dir_fd = journal_open_dir(dir_fd, true, err);
 	ret = j->dir_fd < 0 ? j->dir_fd : 0;

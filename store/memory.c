@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "background.h"
+#include "lock_order.h"
 #include "store_trees.h"
 #include "validator.h"
 
@@ -25,22 +26,18 @@ static int set_paths(struct memory *m, const struct memory_options *options, str
 static int init(struct memory *m, const struct memory_options *options, struct err *err)
 {
 	int ret;
-	pthread_rwlockattr_t attributes;
 
 	m->dir = STORE_DIR_NONE;
 	m->options = *options;
-	pthread_rwlockattr_init(&attributes);
 	/* readers never nest, and a stream of them must not keep a save waiting */
-	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(&m->lock, &attributes);
-	pthread_rwlockattr_destroy(&attributes);
-	pthread_mutex_init(&m->adoption_lock, NULL);
-	pthread_mutex_init(&m->switching, NULL);
-	pthread_mutex_init(&m->flush.turn, NULL);
-	pthread_mutex_init(&m->eav.mutex, NULL);
-	pthread_mutex_init(&m->failing, NULL);
-	pthread_mutex_init(&m->types.mutex, NULL);
-	pthread_rwlock_init(&m->telling.lock, NULL);
+	rwlock_init_for_writers(&m->lock, LOCK_MEMORY);
+	mutex_init(&m->adoption_lock, LOCK_ADOPTION);
+	mutex_init(&m->switching, LOCK_SWITCHING);
+	mutex_init(&m->flush.turn, LOCK_TURN);
+	mutex_init(&m->eav.mutex, LOCK_EAV_REASON);
+	mutex_init(&m->failing, LOCK_FAILING);
+	mutex_init(&m->types.mutex, LOCK_TYPES);
+	rwlock_init(&m->telling.lock, LOCK_TELLING);
 	memory_resident_init(&m->resident);
 	pace_init(&m->flush.pace, FLUSH_DELAY_MS);
 	pace_init(&m->work.pace, options->edn_delay_ms);

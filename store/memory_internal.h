@@ -30,7 +30,7 @@
  * Deleted documents stay in the ednfile as ghosts until the next rewrite, so that one that is
  * written again meanwhile keeps its place; the tree no longer knows them.
  *
- * Lock order: memory.switching, flush.turn, store_trees.mutex (store_trees.h), memory.lock, an EAV reader, saved's locks, the journal's, a pace's mutex.
+ * The order of locks is in lock_order.h. Whoever reads both the EAV store and saved begins with the EAV store.
  */
 
 /* A document as pending: immutable, counted. */
@@ -118,7 +118,7 @@ struct work {
 
 /* The tree's documents by type, once someone has asked: memory_count.c. Guarded by mutex, or the writer's memory.lock. */
 struct type_counts {
-	pthread_mutex_t mutex; /* inside memory.lock */
+	pthread_mutex_t mutex; /* for who has memory.lock for reading */
 	bool known;            /* each node has its type's number, one more than that of the row */
 	struct memory_type_count *rows;
 	size_t count, cap;
@@ -166,19 +166,19 @@ struct memory {
 	mode_t default_mode;
 	struct timespec first_seen; /* mtime of what was never saved here */
 
-	pthread_mutex_t adoption_lock; /* held while the listener is told; outermost */
+	pthread_mutex_t adoption_lock; /* held while the listener is told */
 	memory_adoption_fn *adoption;  /* guarded by adoption_lock */
 	void *adoption_context;
 
 	atomic_bool served;        /* background_make_way's */
-	pthread_mutex_t switching; /* a job of the flush thread, one at a time; outermost */
+	pthread_mutex_t switching; /* a job of the flush thread, one at a time */
 	struct eav_side eav;
 	struct telling telling;
 	struct read_counts read;
 	struct type_counts types;
 	struct resident resident;
 	uint64_t commits;        /* guarded by lock */
-	pthread_mutex_t failing; /* innermost but for telling */
+	pthread_mutex_t failing; /* guards failures */
 	struct failure failures[FAILING_COUNT];
 	bool recovers; /* at open: the EAV store, used alone, lacks what it held */
 	bool foreign; /* at open, then the worker's: memory.edn is not the file that was left here */

@@ -8,6 +8,8 @@
 
 #include "background.h"
 
+#include "lock_order.h"
+
 /*
  * Migration: a thread of its own compares entities, makes of them what the EAV store is to hold, and writes that, a
  * chunk at a time, between the flush thread's batches of what is saved meanwhile. What was wanted is a note in
@@ -332,7 +334,7 @@ int memory_migration_new(struct memory *m)
 
 	if (!g)
 		return -ENOMEM;
-	pthread_mutex_init(&g->mutex, NULL);
+	mutex_init(&g->mutex, LOCK_MIGRATION);
 	pthread_cond_init(&g->wake, NULL);
 	g->seen = (struct memory_migration){.state = migration_state_name(IDLE), .left_s = -1};
 	m->migration = g;

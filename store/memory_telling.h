@@ -28,7 +28,7 @@ struct failure {
 /* Who is told what happens. */
 struct telling {
 	atomic_bool heard;
-	pthread_rwlock_t lock; /* for reading while the listener is told; innermost */
+	pthread_rwlock_t lock; /* for reading while the listener is told */
 	memory_event_fn *fn;   /* guarded by lock */
 	void *context;
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "background.h"
+#include "lock_order.h"
 
 const char *const validation_kind_names[VALIDATION_KINDS] = {
 	[VALIDATION_ONLY_EDN] = "only_edn",
@@ -236,7 +237,7 @@ struct validator *validator_new(struct memory *m)
 
 	if (v) {
 		v->m = m;
-		pthread_mutex_init(&v->mutex, NULL);
+		mutex_init(&v->mutex, LOCK_VALIDATOR);
 	}
 	return v;
 }

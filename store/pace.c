@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "lock_order.h"
+
 enum { BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 30000 };
 
 int64_t pace_now_ms(void)
@@ -22,7 +24,7 @@ void pace_init(struct pace *pace, unsigned delay_ms)
 	*pace = (struct pace){.delay_ms = delay_ms};
 	pthread_condattr_init(&clock);
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-	pthread_mutex_init(&pace->mutex, NULL);
+	mutex_init(&pace->mutex, LOCK_PACE);
 	pthread_cond_init(&pace->wake, &clock);
 	pthread_cond_init(&pace->done, &clock);
 	pthread_condattr_destroy(&clock);

@@ -41,7 +41,9 @@ static int open_env(struct saved *saved, int fd, const char *store_path, bool re
 		.format = FORMAT,
 		.tables = TABLES,
 		.table_count = sizeof(TABLES) / sizeof(*TABLES),
-		.read_only = read_only};
+		.read_only = read_only,
+		.write_rank = LOCK_SAVED_WRITE,
+		.map_rank = LOCK_SAVED_MAP};
 	struct buf path = BUF_INIT;
 	int ret;
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lock_order.h"
 #include "memory_names.h"
 
 enum {
@@ -369,8 +370,8 @@ struct store_trees *store_trees_new(void)
 	struct store_trees *trees = calloc(1, sizeof(*trees));
 
 	if (trees) {
-		pthread_mutex_init(&trees->mutex, NULL);
-		pthread_mutex_init(&trees->touched_mutex, NULL);
+		mutex_init(&trees->mutex, LOCK_TREES);
+		mutex_init(&trees->touched_mutex, LOCK_TOUCHED);
 	}
 	return trees;
 }

@@ -9,8 +9,6 @@
  * Which names each store has by itself: trees as the memory's own, but that a document's id is the entity's name
  * (entity_id_name). The EAV store's follows what is written there; memory.edn's is of the file as it
  * stands, read again when that changed.
- *
- * Lock order: mutex, then memory.lock, then touched_mutex.
  */
 struct store_trees {
 	pthread_mutex_t mutex; /* guards what follows */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "journal.h"
+#include "lock_order.h"
 #include "samples.h"
 
 int __real_fdatasync(int fd);
@@ -212,7 +213,7 @@ static int remove_entry(const char *path, const struct stat *st, int kind, struc
 
 int main(int argc, char **argv)
 {
-	struct bench b = {.writer = PTHREAD_MUTEX_INITIALIZER, .plain_fd = -1};
+	struct bench b = {.plain_fd = -1};
 	struct err err = {.code = 0};
 	char work[4096];
 	int rounds = argc > 2 ? atoi(argv[2]) : 7;
@@ -229,6 +230,7 @@ int main(int argc, char **argv)
 	if (!ret)
 		b.plain_fd = openat(dir_fd, "plain", O_WRONLY | O_CREAT | O_APPEND, 0600);
 	memset(b.payload, 'x', sizeof(b.payload));
+	mutex_init(&b.writer, LOCK_MEMORY);
 	if (!ret)
 		ret = journal_open(&b.journal, dir_fd, 0, ignore_record, NULL, &err);
 	if (!ret)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "journal.h"
+#include "lock_order.h"
 
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
@@ -168,7 +169,7 @@ static void serve(struct probe *p, char *line)
 
 int main(int argc, char **argv)
 {
-	struct probe p = {.writer = PTHREAD_MUTEX_INITIALIZER};
+	struct probe p = {0};
 	char *line = NULL;
 	size_t cap = 0;
 	int ret;
@@ -176,6 +177,7 @@ int main(int argc, char **argv)
 	p.dir_fd = argc == 3 ? open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (p.dir_fd < 0)
 		return 2;
+	mutex_init(&p.writer, LOCK_MEMORY);
 	ret = journal_open(&p.journal, p.dir_fd, strtoull(argv[2], NULL, 10), print_record, NULL,
 		&p.err);
 	printf("open %d %s\n", ret, p.err.text);
