@@ -12,6 +12,7 @@
 #include "confine.h"
 #include "control_json.h"
 #include "daemon.h"
+#include "descriptors.h"
 #include "guardian.h"
 #include "log.h"
 #include "mountpoint.h"
@@ -271,6 +272,7 @@ static int live(struct program *program)
 	signal(SIGPIPE, SIG_IGN);
 	block_signals(SIG_BLOCK);
 	confine_secrets();
+	descriptors_raise_limit(); /* a scratch file that is open is one */
 	for (size_t i = 0; !ret && i < sizeof(steps) / sizeof(*steps); i++)
 		ret = steps[i](program);
 	if (program->session)

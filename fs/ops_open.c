@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "control.h"
+#include "descriptors.h"
 #include "path.h"
 #include "stores.h"
 
@@ -240,6 +241,8 @@ static int open_scratch(struct fs *fs, struct node *node, struct handle *handle,
 	(void)view_is_scratch(fs, buf_slice(&path), &tree, &rel);
 	if (wants_to_write(flags) && view_is_read_only(buf_slice(&path)))
 		ret = -EROFS;
+	else if (descriptors_are_few())
+		ret = -ENFILE;
 	else if (look.removed)
 		ret = fs_reopen(fs, node, flags & (O_ACCMODE | O_APPEND)); /* a magic link */
 	else if (look.state == NODE_OLD)
@@ -408,6 +411,8 @@ static int create_scratch(struct fs *fs, struct node *parent, const char *name, 
 	struct node *node;
 	int ret;
 
+	if (descriptors_are_few())
+		return -ENFILE;
 	(void)view_is_scratch(fs, path, &tree, &rel);
 	ret = scratch_openfile(tree, rel, (flags & (O_EXCL | O_APPEND)) | O_CREAT | O_RDWR, mode);
 	if (ret < 0)
