@@ -138,17 +138,20 @@ out:
 	return ret;
 }
 
-/* The first member makes the key: said in so many words, as the key has a base of its own. */
+int memory_encode_collection(struct memory *m, struct buf *payload, struct slice key)
+{
+	struct change c = {.kind = CHANGE_COLLECTION, .id.key = key};
+	struct tree_node *node;
+	int ret = memory_find_node(m, c.id, true, &node);
+
+	return ret || (node && node->dir->keyed) ? ret : memory_encode(m, payload, &c);
+}
+
 static int encode_key(struct memory *m, struct buf *payload, const struct change *c)
 {
-	struct change key = {.kind = CHANGE_COLLECTION, .id.key = c->id.key};
-	struct tree_node *node;
-	int ret;
-
 	if (c->kind != CHANGE_PUT || !c->id.member.ptr)
 		return 0;
-	ret = memory_find_node(m, key.id, true, &node);
-	return ret || (node && node->dir->keyed) ? ret : memory_encode(m, payload, &key);
+	return memory_encode_collection(m, payload, c->id.key);
 }
 
 /* One change speaks for itself; of two, the first puts and the second tells what becomes of its source. */

@@ -348,6 +348,11 @@ int memory_text_identity(struct slice text, struct hash128 *identity);
 int memory_base(struct memory *m, struct slice name, struct saved_base *base);
 /* change_encode, with the base that the change leaves. Under the writer's lock. */
 int memory_encode(struct memory *m, struct buf *payload, const struct change *change);
+/*
+ * The first member makes the key: said in so many words, as the key has a base of its own, and is an entity in the EAV
+ * store. Nothing where the key is there.
+ */
+int memory_encode_collection(struct memory *m, struct buf *payload, struct slice key);
 
 enum verdict {
 	VERDICT_ADOPT,    /* not changed here since: theirs is taken over */

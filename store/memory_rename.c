@@ -172,6 +172,16 @@ static bool can_be_key(const struct move *move, const struct tree_node *node)
 	return place->collection || has_documents(node);
 }
 
+/* Documents that were keys of their own may become members. */
+static int encode_new_collection(struct move *move, const struct tree_node *node)
+{
+	int ret = has_documents(node) ? parse_directory(move, node) : 0;
+
+	if (ret || !has_documents(node) || !move->place.collection)
+		return ret;
+	return memory_encode_collection(move->m, &move->payload, buf_slice(&move->place.key));
+}
+
 /* Collections wander whole where the new name is a collection's, too. */
 static int encode_collections(struct move *move, bool hints)
 {
@@ -181,6 +191,8 @@ static int encode_collections(struct move *move, bool hints)
 	for (; node && !ret; node = tree_next(move->top, node)) {
 		struct change c = {.kind = CHANGE_MOVE};
 
+		if (node->dir && !node->dir->keyed && !hints)
+			ret = encode_new_collection(move, node);
 		if (!node->dir || !node->dir->keyed)
 			continue;
 		ret = parse_directory(move, node);

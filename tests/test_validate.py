@@ -223,6 +223,25 @@ def test_writers_make_no_difference(mount, mode):
     assert validate(m)['differences'] == 0
 
 
+@pytest.mark.parametrize('folder, there', [('notes', False), ('notes', True), ('notes/deep', False)])
+def test_a_namespace_that_becomes_a_collection(mount, folder, there):
+    """Its documents become members, and the first member makes the key in both stores."""
+    m = begin(mount, '{:other 1}')
+    os.makedirs(m.mnt / folder)
+    for name in 'abc':
+        (m.mnt / folder / f'{name}.json').write_text('1')
+    os.makedirs(m.mnt / ('presence/s1' if there else 'presence'))
+    os.rename(m.mnt / 'notes', m.mnt / 'presence/s1')
+    m.sync()
+    assert validate(m)['differences'] == 0
+    switch(m, 'datalevin-only')
+    m.remount()
+    for name in 'abc':
+        os.unlink(m.mnt / f'presence/s1{folder.removeprefix("notes")}/{name}.json')
+    m.remount()
+    assert os.listdir(m.mnt / f'presence/s1{folder.removeprefix("notes")}') == []
+
+
 def test_a_difference_is_seen_among_writers(mount):
     m = begin(mount, '{:other 4 :seen 3 ' + ' '.join(f':k/{i} {{:a {i}}}' for i in range(500)) + '}')
     plant(m, another_value)
