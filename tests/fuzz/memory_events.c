@@ -106,6 +106,11 @@ void do_validate(struct fuzz *f)
 	well(ret, &err, "a validation");
 	wait_for_validation(f, &v);
 	must(v.state == VALIDATION_DONE, "a validation comes to an end");
+	for (size_t i = 0;
+		i < v.first_count && (f->whole || v.differences > v.kinds[VALIDATION_ONLY_EDN]);
+		i++)
+		fprintf(stderr, "%s %s %s\n", validation_kind_names[v.first[i].kind],
+			v.first[i].key, v.first[i].detail);
 	for (int i = 0; i < VALIDATION_KINDS; i++)
 		must(!v.kinds[i] || (i == VALIDATION_ONLY_EDN && !f->whole) ||
 				(alone && i <= VALIDATION_DIFFERENT),

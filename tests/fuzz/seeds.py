@@ -59,6 +59,12 @@ def journal_seeds():
     yield bytes([0]) + struct.pack('<QQ', 1, 2) * 20
 
 
+FOUND = (
+    # a directory of documents becomes a collection, which the EAV store lacked
+    b'\xa8\1\x2d\0\0\0\0\0\x40\nproject\xa8\1\x2d\0\0\0\0\0\x40\nprojects\2\n\xf7\x16learnins\2\n\xf7\x16learning\x08\0',
+)
+
+
 def memory_seeds():
     """Programs of fuzz_memory.c: each step alone and after some puts, in each memory."""
     puts = b''.join(bytes([0, path, 3 * path, 0]) for path in range(12))
@@ -69,6 +75,7 @@ def memory_seeds():
         yield bytes([memory]) + puts + bytes([21, 4, 128, 0, 1, 5, 0, 0, 2, 9, 0, 14])
         for mode in range(6):
             yield bytes([memory, 15, mode]) + puts[:20] + bytes([18, 1, 17, 20, 15, (mode + 2) % 5, 17, 14])
+    yield from FOUND
     for row in list(lines_of('json/values.txt'))[::3]:
         body = row[-1].encode()[:200]
         yield bytes([1, 0, 230, 11]) + b'config.json' + bytes([210, len(body)]) + body + bytes([0, 14, 20])
