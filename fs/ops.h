@@ -30,6 +30,12 @@ void ops_close(struct fs *fs, struct handle *handle);
 /* How long the kernel keeps the attributes of a directory, which change without its doing. */
 enum { OPS_TIMEOUT_DIRECTORY_S = 1 };
 
+/*
+ * Of a document that was just made, whose node is its writer's alone: the kernel, which looks at the mode before it
+ * lets anyone have what it made, need not ask for it; what a write changes it asks for anew.
+ */
+enum { OPS_TIMEOUT_CREATED_S = 1 };
+
 /* Attributes of a node, and how long the kernel may keep them. handle: the one they are asked by, or NULL. */
 int ops_stat(struct fs *fs, const struct node *node, const struct handle *handle, pid_t thread,
 	struct stat *st, double *timeout);

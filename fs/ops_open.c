@@ -466,6 +466,8 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	buf_release(&path);
 	fi->fh = (uintptr_t)handle;
 	fi->direct_io = !scratch;
+	if (!scratch)
+		entry.attr_timeout = OPS_TIMEOUT_CREATED_S;
 	if (ret) {
 		if (handle)
 			ops_close(fs, handle);
