@@ -2,6 +2,7 @@
 #include "fs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct program {
 	struct guardian guardian;
 	struct fuse_args args; /* for libfuse: options */
 	struct schema *schema;
+	int statm_fd; /* 0: none, or the memory's */
 	struct memory *memory;
 	struct fs *fs;
 	struct fuse_session *session;
@@ -69,6 +71,7 @@ static int open_memory(struct program *program)
 		.read_only = options->read_only,
 		.mode = options->mode,
 		.force = options->force,
+		.statm_fd = program->statm_fd,
 	};
 	struct err err = {0};
 
@@ -124,10 +127,12 @@ static int open_guardian(struct program *program)
 	return ret ? complain(NULL, &err) : 0;
 }
 
+/* What is of /proc can't be opened behind it. */
 static int confine_daemon(struct program *program)
 {
 	struct err err = {0};
 
+	program->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	return confine(&program->options, &err) ? complain(NULL, &err) : 0;
 }
 

@@ -38,7 +38,7 @@ static int init(struct memory *m, const struct memory_options *options, struct e
 	mutex_init(&m->failing, LOCK_FAILING);
 	mutex_init(&m->types.mutex, LOCK_TYPES);
 	rwlock_init(&m->telling.lock, LOCK_TELLING);
-	memory_resident_init(&m->resident);
+	memory_resident_init(&m->resident, options->statm_fd);
 	pace_init(&m->flush.pace, FLUSH_DELAY_MS);
 	pace_init(&m->work.pace, options->edn_delay_ms);
 	m->validator = validator_new(m);

@@ -33,6 +33,8 @@ struct memory_options {
 	const char *
 		mode; /* to switch to, as memory_switch's word; NULL: as it was, datalevin-first at first */
 	bool force; /* as "force " in that word */
+	/* /proc/self/statm, of one who can't open it any more by then; the memory's from then on. 0: the memory opens it */
+	int statm_fd;
 };
 
 /*

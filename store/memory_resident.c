@@ -12,9 +12,10 @@
 /* So much may stay, and so many small reads are between two looks at how much it is. */
 enum { MOST_BYTES = 32 << 20, TICKS = 512 };
 
-void memory_resident_init(struct resident *resident)
+void memory_resident_init(struct resident *resident, int statm_fd)
 {
-	resident->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	resident->statm_fd =
+		statm_fd > 0 ? statm_fd : open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 }
 
 void memory_resident_release(struct resident *resident)

@@ -15,7 +15,8 @@ struct resident {
 	atomic_uint looks;
 };
 
-void memory_resident_init(struct resident *resident);
+/* statm_fd as in struct memory_options. */
+void memory_resident_init(struct resident *resident, int statm_fd);
 void memory_resident_release(struct resident *resident);
 
 /* Gives it back where it is much. Without locks of the memory's, outside a read of the stores. */

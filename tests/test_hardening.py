@@ -451,3 +451,25 @@ def test_programs_are_hardened(binary, hardened, name):
     if os.uname().machine == 'x86_64':  # of a program the C library's own start has a say, so look at what is ours
         objects = list(binary(name).parent.glob(f'{name}.p/*.o'))
         assert objects and all('IBT' in readelf('-n', path) for path in objects)
+
+
+@pytest.mark.preload  # a sanitizer has faults of its own
+def test_the_confined_daemon_knows_what_is_mapped(mount):
+    """Pages of the stores are given back where they are many, not at each list of a directory."""
+    def faults():
+        return int((pathlib.Path('/proc') / str(m.proc.pid) / 'stat').read_text().rsplit(')', 1)[1].split()[7])
+
+    m = mount('{}')
+    path = m.mnt / 'config.json'
+    path.write_text('{"a": 1}')
+    m.sync()
+    rounds = 200
+
+    def look():
+        for _ in range(rounds):
+            os.listdir(m.mnt)
+            assert os.getxattr(path, 'user.ourofs.key') == b':config'
+    look()
+    before = faults()
+    look()
+    assert faults() - before < rounds
