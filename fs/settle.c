@@ -115,15 +115,6 @@ static void make_real(struct fs *fs, struct slice path, const struct settling_di
 	close(fd);
 }
 
-static int find_other(void *context, struct slice name, enum memory_kind kind, uint64_t ino)
-{
-	const struct slice *known = context;
-
-	(void)kind;
-	(void)ino;
-	return slice_equal(name, *known) ? 0 : -ENOTEMPTY;
-}
-
 /*
  * Those in which nothing else is become real before the last key goes, so that a daemon that is killed
  * behind that leaves them. Where they stay the memory's (an empty collection does), release removes them.
@@ -134,13 +125,13 @@ static void make_ready(struct fs *fs, struct settling *settling)
 	struct slice name = last_name(buf_slice(&settling->path));
 	struct stat st;
 
-	if (!one || memory_list(fs->memory, path_of(settling, one), find_other, &name))
+	if (!one || memory_holds_only(fs->memory, path_of(settling, one), name))
 		return;
 	settling->ready = true;
 	for (; one; one = one->next)
 		one->real = !scratch_stat(&fs->trees[TREE_SCRATCH], path_of(settling, one), &st);
 	for (one = settling->first; one; one = one->next) {
-		if (memory_list(fs->memory, path_of(settling, one), find_other, &name))
+		if (memory_holds_only(fs->memory, path_of(settling, one), name))
 			return;
 		make_real(fs, path_of(settling, one), one, one == settling->first);
 		name = last_name(path_of(settling, one));

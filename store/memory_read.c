@@ -172,6 +172,23 @@ int memory_list(struct memory *m, struct slice directory, memory_list_fn *fn, vo
 	return ret;
 }
 
+int memory_holds_only(struct memory *m, struct slice directory, struct slice name)
+{
+	const struct tree_node *node;
+	int ret = 0;
+
+	pthread_rwlock_rdlock(&m->lock);
+	node = tree_find(m->tree, directory);
+	if (!node)
+		ret = -ENOENT;
+	else if (!node->dir)
+		ret = -ENOTDIR;
+	else if (node->dir->child_count > (tree_child(m->tree, node, name) ? 1 : 0))
+		ret = -ENOTEMPTY;
+	pthread_rwlock_unlock(&m->lock);
+	return ret;
+}
+
 /* ---- describing ---- */
 
 static int describe_directory(struct memory *m, const struct tree_node *node, struct buf *key,
