@@ -418,7 +418,7 @@ static int create_scratch(struct fs *fs, struct node *parent, const char *name, 
 	if (ret < 0)
 		return ret;
 	handle->fd = ret;
-	ret = flags & O_TRUNC ? scratch_ftruncate(tree, handle->fd, 0) : 0;
+	ret = flags & O_TRUNC ? scratch_empty(tree, handle->fd) : 0;
 	if (!ret)
 		ret = ops_enter_alone(fs, parent, slice_str(name), entry);
 	if (ret)

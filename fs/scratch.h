@@ -77,6 +77,11 @@ ssize_t scratch_pwrite(struct scratch *scratch, int fd, const void *bytes, size_
 	bool append);
 int scratch_fallocate(struct scratch *scratch, int fd, int mode, off_t offset, off_t len);
 int scratch_ftruncate(struct scratch *scratch, int fd, off_t size);
+/*
+ * What O_TRUNC asks for of a file that O_CREAT may just have made. An empty one is left alone: ext4 takes a file that was
+ * truncated for one that is being replaced, and writes it to the disk when it is closed.
+ */
+int scratch_empty(struct scratch *scratch, int fd);
 
 /*
  * A number that goes with a file (as an extended attribute): an empty new document keeps the inode

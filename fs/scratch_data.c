@@ -174,6 +174,15 @@ int scratch_ftruncate(struct scratch *scratch, int fd, off_t size)
 	return 0;
 }
 
+int scratch_empty(struct scratch *scratch, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	return st.st_size ? scratch_ftruncate(scratch, fd, 0) : 0;
+}
+
 static const char NUMBER[] = "user.ourofs.ino";
 
 void scratch_set_number(int fd, uint64_t number)
