@@ -220,7 +220,8 @@ static int open_document(struct fs *fs, fuse_req_t req, struct node *node, struc
 		ret = load_base(fs, node, handle->document, handle->draft, fi->flags & O_TRUNC);
 	else if (!ret && (fi->flags & O_TRUNC))
 		ret = draft_truncate(handle->draft, thread_of(req), 0, fs->options->doc_max_bytes);
-	if (!ret && admitted.taken)
+	/* After O_TRUNC the kernel itself asks for what it kept: until then it is what is committed. */
+	if (!ret && admitted.taken && !(fi->flags & O_TRUNC))
 		(void)fuse_lowlevel_notify_inval_inode(fs->session, ino_of(fs, node), -1, 0);
 	return ret;
 }

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""What the kernel has to ask for: a request costs more than what is done for it."""
+import os
+
+import pytest
+
+import metrics_reader
+
+COUNT = 100  # the kernel keeps a directory's attributes for a second: nothing here takes one
+
+
+def requests(m, *operations):
+    metric = metrics_reader.read((m.mnt / '.metrics').read_text())['ourofs_operations_total']
+    return sum(number for (_, labels), number in metric.samples.items()
+               if dict(labels)['operation'] in operations)
+
+
+def asked(m, act, *operations):
+    before = requests(m, *operations)
+    act()
+    return requests(m, *operations) - before
+
+
+@pytest.fixture
+def documents(mount):
+    m = mount('{:config 1}')
+    paths = [m.mnt / f'd{number}.json' for number in range(COUNT)]
+
+    def write(text=b'[1, 2, 3]'):
+        for path in paths:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # open() looks at what it opened
+            os.write(fd, text)
+            os.close(fd)
+
+    def read():
+        for path in paths:
+            assert path.read_text() == '[1, 2, 3]'
+
+    def look():
+        with os.scandir(m.mnt) as entries:
+            found = {entry.name: entry.stat() for entry in entries}
+        assert all(found[path.name].st_size == path.stat().st_size for path in paths)
+    m.write, m.read, m.look = write, read, look
+    return m
+
+
+def test_a_new_document(documents):
+    """The directory's attributes, which the kernel forgets when a name comes; not the document's own."""
+    assert asked(documents, documents.write, 'getattr') < COUNT * 3 // 2
+
+
+def test_a_document_that_is_written_again(documents):
+    documents.write()
+    documents.look()
+    documents.write(b'[]')
+    assert asked(documents, lambda: documents.write(b'[1]'), 'getattr', 'lookup') < COUNT
