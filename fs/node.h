@@ -47,7 +47,9 @@ struct node {
 	bool hashed;      /* found by name */
 	bool taken;       /* a writer's node that the kernel's cache may still give to others */
 	bool removed; /* unlinked, replaced, rmdir'ed: only who is in it or has it open comes here */
-	bool counted;    /* NODE_SCRATCH without a name: its bytes count until it is closed */
+	bool counted; /* NODE_SCRATCH without a name: its bytes count until it is closed */
+	/* documents: the kernel was told name and attributes, for long, and has lost neither that we know of */
+	bool told;
 	bool cold;       /* its page cache may hold another version's pages: no keep_cache once */
 	uint8_t control; /* NODE_CONTROL: index in the table */
 	uint16_t name_len;

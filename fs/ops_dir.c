@@ -56,6 +56,22 @@ static size_t add_plain(fuse_req_t req, char *to, size_t room, const struct list
 		(off_t)at + 1);
 }
 
+/*
+ * What the kernel knows already costs it, too, to be told of. Without attributes an entry is nothing but a name to it, and
+ * leaves alone what it has.
+ */
+static bool is_told(struct fs *fs, const struct node *directory, const char *name)
+{
+	const struct node *node;
+	bool told;
+
+	pthread_mutex_lock(&fs->lock);
+	node = node_find(&fs->nodes, directory, slice_str(name));
+	told = node && node->told && node->lookups;
+	pthread_mutex_unlock(&fs->lock);
+	return told;
+}
+
 static size_t add_plus(fuse_req_t req, struct node *directory, char *to, size_t room,
 	const struct listing *listing, size_t at)
 {
@@ -70,8 +86,9 @@ static size_t add_plus(fuse_req_t req, struct node *directory, char *to, size_t 
 	if (at < DOTS) {
 		entry.attr.st_mode = S_IFDIR;
 		entry.attr.st_ino = FUSE_ROOT_ID;
-	} else if (ops_enter(fs, directory, slice_str(name), 0, &entry)) {
-		/* Gone since: the name without attributes; whoever looks it up learns it. */
+	} else if (is_told(fs, directory, name) ||
+		   ops_enter(fs, directory, slice_str(name), 0, &entry)) {
+		/* Or gone since: whoever looks it up learns it. */
 		entry = (struct fuse_entry_param){0};
 		entry.attr.st_mode = DTTOIF(listing->entries[at - DOTS].type);
 		entry.attr.st_ino = listing->entries[at - DOTS].ino;

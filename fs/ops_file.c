@@ -35,6 +35,7 @@ static int read_version(struct fs *fs, struct handle *handle, size_t size, off_t
 
 	pthread_mutex_lock(&fs->lock);
 	empty = !node->version;
+	node->told = false; /* the kernel asks for the time of access behind a READ */
 	if (node->pinned)
 		version = version_ref(node->pinned);
 	pthread_mutex_unlock(&fs->lock);

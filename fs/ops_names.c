@@ -139,6 +139,7 @@ static int enter_found(struct fs *fs, struct node *parent, struct slice name, pi
 	if (expectation)
 		expectation_give(fs, expectation, node);
 	node->lookups++;
+	node->told = view->kind == VIEW_DOCUMENT && entry->entry_timeout > 0;
 	entry->ino = ino_of(fs, node);
 	entry->attr = view->st;
 	if (view->kind == VIEW_DRAFT && node->ino)

@@ -59,6 +59,7 @@ static int give_draft(struct fs *fs, struct handle *handle, struct node *node, p
 	node->draft->handles++;
 	if (node->state != NODE_WRITER)
 		node->taken = true;
+	node->told = false;
 	if (admission == TAKE_OVER || node->state == NODE_CURRENT)
 		node_unhash(&fs->nodes, node);
 	node->state = NODE_WRITER;

@@ -143,8 +143,10 @@ static void tell_current(const struct change *change)
 
 	pthread_mutex_lock(&fs->lock);
 	current = node_find(&fs->nodes, change->node->parent, node_name(change->node));
-	if (current && current != change->node)
+	if (current && current != change->node) {
 		ino = ino_of(fs, current);
+		current->told = false;
+	}
 	pthread_mutex_unlock(&fs->lock);
 	if (ino)
 		(void)fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);

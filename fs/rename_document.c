@@ -38,6 +38,8 @@ void rename_move_node(struct renaming *renaming)
 		node_find(&fs->nodes, renaming->from.parent, slice_str(renaming->from.name));
 
 	rename_replace(fs, &renaming->to);
+	if (node)
+		node->told = false;
 	if (node &&
 		node_move(&fs->nodes, node, renaming->to.parent, slice_str(renaming->to.name))) {
 		node->state = NODE_OLD; /* without memory: looked up anew */

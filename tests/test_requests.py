@@ -54,3 +54,23 @@ def test_a_document_that_is_written_again(documents):
     documents.look()
     documents.write(b'[]')
     assert asked(documents, lambda: documents.write(b'[1]'), 'getattr', 'lookup') < COUNT
+
+
+@pytest.mark.parametrize('before', ['listed', 'read', 'written', 'set', 'renamed'])
+def test_a_list_with_attributes(documents, before):
+    """Once the kernel was told all of them it is told no more, but what it has lost meanwhile."""
+    documents.write()
+    documents.look()
+    if before == 'read':
+        documents.read()
+    elif before == 'written':
+        documents.write(b'[1, 2]')
+    for number in range(COUNT):
+        path = documents.mnt / f'd{number}.json'
+        if before == 'set':
+            os.utime(path, (1, 1))
+        elif before == 'renamed':
+            os.rename(path, documents.mnt / 'other.json')
+            os.rename(documents.mnt / 'other.json', path)
+    assert asked(documents, documents.look, 'getattr') < COUNT
+    assert asked(documents, documents.look, 'getattr', 'lookup') < COUNT
