@@ -136,6 +136,15 @@ static void add_file(const struct memory_health *health, struct causes *causes)
 		add(causes, "edn-set-aside", false, health->set_aside_since.tv_sec,
 			"another writer left memory.edn broken, or most of it out: it is kept "
 			"beside as memory.edn.bad-<time>");
+	if (health->saved_damaged)
+		add(causes, "saved-damaged", false, 0,
+			"saved/data.mdb is damaged: values are served without the bytes, times and "
+			"modes they were saved with, and the next mount makes it anew");
+	if (health->saved_doubtful)
+		add(causes, "saved-remade", false, health->saved_remade_s,
+			"saved/data.mdb was damaged, and what was saved last may be as it was "
+			"before: %s",
+			health->saved_remade);
 	if (health->lenient_keys)
 		add(causes, "edn-unreadable-keys", false, 0,
 			"memory.edn has %zu %s with a keyword, symbol or tag that Clojure can't "

@@ -14,12 +14,14 @@
  *	edn-write-failed        degraded; unhealthy where no other store is written, or that fails, too
  *	eav-failed              the same
  *	stores-behind           degraded: what is committed stays in the journal
+ *	saved-damaged           degraded: it was found so; values are served, the next mount makes it anew
+ *	saved-remade            degraded: it was damaged, and what was saved last may be gone
  *	edn-unwatched           degraded: what others write to memory.edn is seen up to a second later
  *	edn-set-aside           degraded: another writer left memory.edn broken, or most of it out
  *	edn-unreadable-keys     degraded: Clojure can't read memory.edn
  *	edn-trailing-bytes      degraded: nobody reads all of memory.edn
  */
-enum { CAUSES_MAX = 11 };
+enum { CAUSES_MAX = 13 };
 
 struct cause {
 	const char *name;

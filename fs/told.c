@@ -26,6 +26,7 @@ static const struct told TOLD[] = {
 	{"outside-change", log_info, false, "memory.edn was changed by another writer", false},
 	{"conflict", log_warning, true, "another writer's value is kept in .conflicts", false},
 	{"store-degraded", log_warning, true, "fails", false},
+	{"store-remade", log_warning, true, "was damaged, and is made anew", false},
 	{"store-recovered", log_info, false, "is well again", false},
 };
 

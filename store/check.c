@@ -168,7 +168,8 @@ static void take_journal_line(void *context, const char *line)
 
 static int check_journal(struct check_run *run, struct err *err)
 {
-	struct journal_check journal = {.repair = run->check->repair, .say = take_journal_line};
+	struct journal_check journal = {
+		.repair = run->check->repair && !run->check->saved_alone, .say = take_journal_line};
 	struct journal_lines lines = {.check = run->check, .journal = &journal};
 	int ret;
 
@@ -190,7 +191,8 @@ static void check_watermark(struct check_run *run, struct check_file *file)
 
 	/* when all has come to both stores, there is no journal, and neither is ahead of the other */
 	if (!run->has_journal)
-		last = run->saved.has_watermark ? run->saved.watermark : UINT64_MAX;
+		last = run->saved.has_watermark && !run->saved.pages.older ? run->saved.watermark
+									   : UINT64_MAX;
 	if (!file->has_watermark || file->watermark <= last)
 		return;
 	run->ahead = true;

@@ -37,11 +37,13 @@ struct check {
 	int dir_fd;
 	const char *path;
 	bool repair;
+	bool saved_alone;  /* of saved/data.mdb, and nothing else that is repaired */
 	check_say_fn *say; /* of one file the first hundred problems, and how many more there are */
 	void *context;
 	/* results */
 	size_t problems;
 	size_t in_file; /* of these, in the file at hand */
+	bool doubtful; /* of what was saved last, memory.edn or the EAV store may have an older value */
 };
 
 /* 0, also where there were problems. -EINVAL: a file of another program; -ENOMEM, -EIO, -ENOSPC. */

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bad_file.h"
 #include "journal_format.h"
 #include "journal_mend.h"
 #include "memory_internal.h"
@@ -39,28 +39,6 @@ static void clear(int store_fd)
 	unlinkat(store_fd, MENDING, AT_REMOVEDIR);
 }
 
-/* The old file under another name, so that one of the two is there at any moment. */
-static int keep_old(struct check *check, const char *name, struct buf *kept, struct err *err)
-{
-	long long now = (long long)time(NULL);
-
-	for (int tries = 0; tries < 100; tries++) {
-		buf_reset(kept);
-		buf_add_format(kept, "%s.bad-%lld", name, now + tries);
-		if (!buf_cstr(kept))
-			return err_set(err, -ENOMEM, "out of memory");
-		if (linkat(check->dir_fd, name, check->dir_fd, kept->ptr, 0) == 0)
-			return 0;
-		if (errno == ENOENT) {
-			buf_reset(kept);
-			return 0;
-		}
-		if (errno != EEXIST)
-			return fail(err, name);
-	}
-	return err_set(err, -EEXIST, "%s: no name is left for it", name);
-}
-
 static int sync_dir(struct check *check, const char *name, struct err *err)
 {
 	int fd = openat(check->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -75,7 +53,8 @@ static int replace(struct check *check, const char *made, const char *name, cons
 	struct err *err)
 {
 	struct buf kept = BUF_INIT;
-	int ret = keep_old(check, name, &kept, err);
+	/* first, so that one of the two is there at any moment */
+	int ret = bad_file_keep(check->dir_fd, name, &kept, err);
 
 	if (!ret && mkdirat(check->dir_fd, dir, 0700) && errno != EEXIST)
 		ret = fail(err, dir);
@@ -160,7 +139,7 @@ int check_mend(struct check_run *run, struct err *err)
 	int ret = 0;
 
 	clear(run->check->dir_fd);
-	if (!run->saved.problems && !run->eav.problems)
+	if (!run->saved.problems && (!run->eav.problems || run->check->saved_alone))
 		return 0;
 	ret = mend_numbers(run, err);
 	if (!ret && run->has_journal)
@@ -169,7 +148,7 @@ int check_mend(struct check_run *run, struct err *err)
 	if (!ret && run->saved.problems)
 		ret = remake(run, check_mend_saved, "mending/saved/data.mdb", run->saved.name,
 			"saved", err);
-	if (!ret && run->eav.problems)
+	if (!ret && run->eav.problems && !run->check->saved_alone)
 		ret = remake(run, check_mend_eav, "mending/data.mdb", run->eav.name, ".", err);
 	return ret;
 }

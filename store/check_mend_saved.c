@@ -7,6 +7,7 @@
 
 #include "eav_private.h"
 #include "memory_internal.h"
+#include "mode_file.h"
 #include "saved_private.h"
 
 /*
@@ -15,8 +16,6 @@
  * one that nobody has, so that a merge with another writer's file keeps both.
  */
 enum { BATCH = 1000, BATCH_BYTES = 8 << 20 };
-
-static const struct hash128 BASE_UNKNOWN = {UINT64_MAX, UINT64_MAX};
 
 struct remake {
 	struct check_run *run;
@@ -28,15 +27,50 @@ struct remake {
 	struct saved_record no_head;
 	struct table have; /* names; only where all that the old one lacks is wanted */
 	struct table inos;
+	size_t found; /* of what is wanted */
 	bool all;
+	bool outdated; /* of documents, the EAV store knows better */
 	uint64_t next_ino;
-	bool has_mode, has_file; /* notes */
+	bool has_mode, has_file, has_first_seen; /* notes */
 	struct err *err;
 };
 
 static uint64_t most(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
+}
+
+/* ---- what is left of it, and what the others have ---- */
+
+/* The state before the last commit is all there is, and the journal does not know what came then. */
+static bool is_older(const struct check_run *run)
+{
+	return run->saved.readable && run->saved.pages.older &&
+	       !(run->has_journal && run->saved.has_watermark &&
+		       run->journal_first <= run->saved.watermark + 1);
+}
+
+/* The EAV store, used and as it should be, has all that was saved: it is written first. */
+static bool eav_has_all(const struct check_run *run)
+{
+	return run->saved.has_watermark && run->eav_current == 1 && run->eav.sound &&
+	       !run->eav.problems && run->eav.has_watermark &&
+	       run->eav.watermark >= run->saved.watermark;
+}
+
+/*
+ * Is there a value that nothing else has for certain? memory.edn has all that it was written with. Of what was deleted at
+ * last the EAV store tells where it is used alone.
+ */
+static bool is_doubtful(const struct remake *r)
+{
+	const struct check_run *run = r->run;
+	bool alone = run->mode == MODE_DATALEVIN_ONLY;
+	bool edn = run->saved.has_watermark && !is_older(run) && !alone &&
+		   run->file_sequence >= run->saved.watermark;
+	bool eav = eav_has_all(run) && (alone || !is_older(run));
+
+	return !edn && !eav && (!run->saved.sound || r->wanted.count > r->found);
 }
 
 /* ---- batches ---- */
@@ -157,6 +191,8 @@ static int take_record(void *context, struct slice key, struct slice value)
 		r->all = true; /* a long name that is gone with it */
 	if (!name.len || !entity_id_of_name(name, &id))
 		return 0;
+	if (r->outdated && good && !record.deleted && !record.collection)
+		return 0;
 	return good ? take_document(r, name, &record) : want(r, name, NULL);
 }
 
@@ -168,7 +204,7 @@ static int take_record(void *context, struct slice key, struct slice value)
  */
 static struct saved_base base_of(const struct remake *r, const struct eav_record *e)
 {
-	struct saved_base base = {.epoch = r->run->epoch, .value = BASE_UNKNOWN};
+	struct saved_base base = {.epoch = r->run->epoch, .value = IDENTITY_UNKNOWN};
 
 	if (!e->base_exists)
 		base.value = IDENTITY_ABSENT;
@@ -222,6 +258,7 @@ static int take_eav(void *context, struct slice key, struct slice value)
 		return 0; /* an older value */
 	}
 	r->run->top_version = most(r->run->top_version, record.version);
+	r->found += table_get(&r->wanted, name) != NULL;
 	ret = head == &r->no_head ? settle_ino(r, &record) : 0;
 	return ret ? ret : add(r, name, &record);
 }
@@ -248,13 +285,17 @@ static int take_note(void *context, struct slice name, struct slice value)
 		r->has_mode = true;
 	}
 	r->has_file |= slice_equal(name, SLICE_LITERAL("file"));
+	r->has_first_seen |= slice_equal(name, SLICE_LITERAL("first_seen"));
 	memcpy(text, name.ptr, name.len);
 	text[name.len] = '\0';
 	note.name = text;
 	return saved_write(r->to, NULL, 0, &note, 1, r->err);
 }
 
-/* Of all that the journal has the next mount makes sure: replaying it once more changes nothing else. */
+/*
+ * Of all that the journal has the next mount makes sure: replaying it once more changes nothing else. What it begins behind
+ * has been saved, whatever is left of that.
+ */
 static uint64_t watermark_of(const struct check_run *run)
 {
 	uint64_t watermark = most(run->top_sequence, run->eav.watermark);
@@ -262,7 +303,7 @@ static uint64_t watermark_of(const struct check_run *run)
 	if (run->saved.has_watermark && !run->ahead)
 		watermark = run->saved.watermark;
 	if (run->has_journal && run->journal_first &&
-		(watermark >= run->journal_first || !run->saved.has_watermark))
+		(watermark >= run->journal_first || !run->saved.has_watermark || !run->saved.sound))
 		watermark = run->journal_first - 1;
 	return watermark;
 }
@@ -272,18 +313,24 @@ static int write_notes(struct remake *r)
 	const struct check_run *run = r->run;
 	const struct memory_file_note nobodys = {0};
 	uint64_t mode = MODE_DEFAULT;
+	enum mode kept;
 	uint64_t watermark = watermark_of(run);
 	uint64_t version = most(run->version, run->top_version);
 	uint64_t epoch = most(run->epoch, run->top_epoch);
-	struct saved_note notes[6] = {{"watermark", slice_of(&watermark, sizeof(watermark))},
+	struct timespec now = memory_now();
+	struct saved_note notes[7] = {{"watermark", slice_of(&watermark, sizeof(watermark))},
 		{"next_ino", slice_of(&r->next_ino, sizeof(r->next_ino))},
 		{"version", slice_of(&version, sizeof(version))},
 		{"epoch", slice_of(&epoch, sizeof(epoch))}};
 	size_t count = 4;
 
 	/* with these gone nobody knows what memory.edn was: then it is another writer's, and merged */
+	if (!r->has_mode && mode_file_read(run->check->dir_fd, &kept))
+		mode = kept;
 	if (!r->has_mode)
 		notes[count++] = (struct saved_note){"mode", slice_of(&mode, sizeof(mode))};
+	if (!r->has_first_seen)
+		notes[count++] = (struct saved_note){"first_seen", slice_of(&now, sizeof(now))};
 	if (!r->has_file && !run->saved.sound)
 		notes[count++] = (struct saved_note){"file", slice_of(&nobodys, sizeof(nobodys))};
 	return saved_write(r->to, NULL, 0, notes, count, r->err);
@@ -308,6 +355,7 @@ static int fill(struct remake *r)
 		ret = flush(r);
 	if (!ret && run->saved.readable)
 		ret = env_pages_each(old, "ourofs", take_note, r, r->err);
+	run->check->doubtful = is_doubtful(r);
 	return ret ? ret : write_notes(r);
 }
 
@@ -321,6 +369,7 @@ int check_mend_saved(struct check_run *run, int fd, const char *path, struct err
 	r->run = run;
 	r->err = err;
 	r->all = !run->saved.sound;
+	r->outdated = is_older(run) && eav_has_all(run);
 	r->next_ino = most(most(run->next_ino, run->top_ino + 1), INO_FIRST);
 	ret = saved_open(&r->to, fd, path, false, err);
 	if (!ret)

@@ -28,7 +28,8 @@ struct check_run {
 	struct check *check;
 	struct check_file saved, eav;
 	/* of saved's notes */
-	uint64_t next_ino, version, epoch, mode;
+	uint64_t next_ino, version, epoch, mode, eav_current;
+	uint64_t file_sequence; /* memory.edn holds all up to there; 0: not known */
 	/* the highest that any good record has */
 	uint64_t top_sequence, top_ino, top_version, top_epoch;
 	/* of the journal */

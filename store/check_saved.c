@@ -8,6 +8,7 @@
 
 #include "json.h"
 #include "memory_internal.h"
+#include "mode_file.h"
 #include "saved_private.h"
 
 /* What STORE/saved/ holds, record by record. */
@@ -56,7 +57,7 @@ static void take_number(struct scan *s, struct slice name, struct slice value)
 		const char *name;
 		uint64_t *number;
 	} numbers[] = {{"next_ino", &s->run->next_ino}, {"version", &s->run->version},
-		{"epoch", &s->run->epoch}, {"mode", &s->run->mode}};
+		{"epoch", &s->run->epoch}, {"mode", &s->run->mode}, {"eav", &s->run->eav_current}};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
 		if (slice_equal(name, slice_str(numbers[i].name)))
@@ -82,6 +83,8 @@ static int take_note(void *context, struct slice name, struct slice value)
 		memcpy(&file, value.ptr, sizeof(file));
 		if (file.sequence > s->run->top_sequence)
 			s->run->top_sequence = file.sequence;
+		if (slice_equal(name, SLICE_LITERAL("file")))
+			s->run->file_sequence = file.sequence;
 	}
 	return 0;
 }
@@ -155,7 +158,8 @@ static void check_eav_has(struct scan *s, struct slice name)
 	const char *where;
 
 	if (run->mode != MODE_DATALEVIN_ONLY || !run->eav.sound || !run->eav.has_watermark ||
-		run->eav.watermark < run->saved.watermark || table_get(&run->documents, name))
+		run->eav.watermark < run->saved.watermark || run->saved.pages.older ||
+		table_get(&run->documents, name))
 		return;
 	where = check_name(&s->text, name);
 	run->lacks = true;
@@ -203,11 +207,12 @@ int check_saved(struct check_run *run, struct err *err)
 	struct check_file *file = &run->saved;
 	struct scan s = {.run = run};
 	size_t eav_problems = run->eav.problems;
+	enum mode kept;
 	int ret = 0;
 
 	run->epoch = run->version = 1;
 	run->mode = MODE_DEFAULT;
-	if (file->fd < 0 && run->eav.rows)
+	if (file->fd < 0 && (run->eav.rows || mode_file_read(run->check->dir_fd, &kept)))
 		check_problem(run->check, file->name, "", "it is not there");
 	if (file->readable)
 		ret = env_pages_each(&file->pages, "ourofs", take_note, &s, err);

@@ -17,16 +17,17 @@ int eav_get(struct eav_reader *reader, struct slice name, struct eav_record *rec
 		return -ENOENT;
 	eav_key_name(&key, name);
 	k = eav_key_val(&key);
-	ret = mdb_get(reader->txn, reader->eav->env.tables[EAV_DOCUMENTS], &k, &val);
-	if (ret)
-		return env_code(ret);
-	ret = eav_document_decode(k, val, &whole, &found);
+	ret = env_code(mdb_get(reader->txn, reader->eav->env.tables[EAV_DOCUMENTS], &k, &val));
+	if (!ret)
+		ret = eav_document_decode(k, val, &whole, &found);
 	if (!ret && !slice_equal(whole, name))
 		return -ENOENT; /* another name with the same hash */
 	if (!ret)
 		ret = eav_document_verify_bytes(val, &found);
 	if (!ret)
 		*record = found;
+	else if (ret != -ENOENT)
+		env_tell_damaged(&reader->eav->env);
 	return ret;
 }
 
@@ -52,6 +53,7 @@ int eav_note_get(struct eav_reader *reader, const char *note, void *value, size_
 struct each {
 	eav_each_fn *fn;
 	void *context;
+	struct env *env;
 };
 
 static int each_row(void *context, const struct eav_row *row)
@@ -61,12 +63,14 @@ static int each_row(void *context, const struct eav_row *row)
 	struct slice name;
 	int ret = eav_document_decode(row->key, row->val, &name, &record);
 
+	if (ret)
+		env_tell_damaged(each->env);
 	return each->fn(each->context, row->whole, ret ? NULL : &record);
 }
 
 int eav_each(struct eav_reader *reader, struct slice from, eav_each_fn *fn, void *context)
 {
-	struct each each = {fn, context};
+	struct each each = {fn, context, &reader->eav->env};
 	struct eav_scan scan = {
 		.table = EAV_DOCUMENTS, .from = from, .fn = each_row, .context = &each};
 

@@ -4,12 +4,17 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "env_look.h"
 
 enum { ERRNO_MAX = 4095 }; /* LMDB's own codes are below -30000 */
 
 int env_code(int lmdb_code)
 {
 	switch (lmdb_code) {
+	case MDB_SUCCESS:
+		return 0;
 	case MDB_NOTFOUND:
 		return -ENOENT;
 	case MDB_MAP_FULL:
@@ -37,12 +42,47 @@ int env_fail(const struct env *env, struct err *err, int lmdb_code, const char *
 
 /* ---- reading ---- */
 
+void env_tell_damaged(struct env *env)
+{
+	__atomic_store_n(&env->damaged, true, __ATOMIC_RELAXED);
+}
+
+static int look(const struct env *env, struct stat *st)
+{
+	int fd;
+
+	return mdb_env_get_fd(env->mdb, &fd) || fstat(fd, st) ? -EIO : 0;
+}
+
+void env_note_own(struct env *env)
+{
+	struct stat st;
+
+	if (!env->mdb || look(env, &st))
+		return;
+	__atomic_store_n(&env->file_bytes, (uint64_t)st.st_size, __ATOMIC_RELAXED);
+	env->changed = st.st_mtim;
+}
+
+/* What is behind the end of a file that is mapped can't be touched. */
+static bool is_cut(const struct env *env)
+{
+	struct stat st;
+
+	return look(env, &st) ||
+	       (uint64_t)st.st_size < __atomic_load_n(&env->file_bytes, __ATOMIC_RELAXED);
+}
+
 static int renew(struct env *env, MDB_txn **txn)
 {
 	int ret;
 
 	if (env->lost)
 		return -EIO;
+	if (is_cut(env)) {
+		env_tell_damaged(env);
+		return -EIO;
+	}
 	pthread_mutex_lock(&env->pool_lock);
 	if (env->pooled)
 		*txn = env->pool[--env->pooled];
@@ -248,6 +288,20 @@ static int write_grown(struct env *env, env_write_fn *fn, void *context)
 	return ret;
 }
 
+/* Who else has written there may have done no harm. */
+static int check_own(struct env *env, struct err *err)
+{
+	struct stat st;
+
+	if (env->lost || !env->mdb || look(env, &st) ||
+		((uint64_t)st.st_size == env->file_bytes &&
+			st.st_mtim.tv_sec == env->changed.tv_sec &&
+			st.st_mtim.tv_nsec == env->changed.tv_nsec))
+		return 0;
+	env_tell_damaged(env);
+	return env_examine(env->dir_fd, env->name, err);
+}
+
 int env_write(struct env *env, env_write_fn *fn, void *context, struct err *err)
 {
 	struct err reason = {0};
@@ -256,12 +310,16 @@ int env_write(struct env *env, env_write_fn *fn, void *context, struct err *err)
 	if (env->read_only)
 		return err_set(err, -EROFS, "%s is open for reading only", env->name);
 	pthread_mutex_lock(&env->write_lock);
-	ret = write_grown(env, fn, context);
+	ret = check_own(env, &reason);
+	if (!ret)
+		ret = write_grown(env, fn, context);
 	if (ret == MDB_PANIC) {
 		ret = revive(env, &reason);
 		if (!ret)
 			ret = write_grown(env, fn, context);
 	}
+	if (!reason.code)
+		env_note_own(env);
 	if (!ret)
 		__atomic_fetch_add(&env->commits, 1, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&env->write_lock);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "err.h"
 #include "lock_order.h"
@@ -21,6 +22,9 @@
  * any thread, one after another; a write is one synced transaction. The map doubles when it is full, for
  * which all readers must have ended: a thread never writes inside a read of its own. Its reads may
  * overlap, each ends on the thread that began it.
+ *
+ * Whoever else writes to the file, or cuts it, is noticed: before a read, which would end in a SIGBUS, by its size (-EIO);
+ * before a write, for which LMDB would build on what it finds, by its time. Then it is examined (-EUCLEAN).
  *
  * LMDB takes and serves nothing any more when it could not write a header. Who meets that closes the environment and
  * opens it again, as it would at a start: a disk that failed once is no reason to stop. Only a read inside another one of
@@ -47,11 +51,15 @@ struct env {
 	const char *name; /* of the file, as messages call it */
 	bool read_only;
 	struct env_options options;
-	int dir_fd;            /* of a writer, its own; -1 */
-	bool lost;             /* it could not be put back in order; guarded by map_lock */
-	bool doubtful;         /* a commit failed; guarded by write_lock */
-	size_t map_bytes;      /* guarded by write_lock */
-	unsigned long commits; /* written under write_lock, atomically */
+	int dir_fd;              /* of a writer, its own; -1 */
+	bool lost;               /* it could not be put back in order; guarded by map_lock */
+	bool doubtful;           /* a commit failed; guarded by write_lock */
+	bool examined;           /* it was not left as its last writer closed it */
+	bool damaged;            /* env_tell_damaged; atomically */
+	uint64_t file_bytes;     /* as our last write left it; atomically */
+	struct timespec changed; /* the same; guarded by write_lock */
+	size_t map_bytes;        /* guarded by write_lock */
+	unsigned long commits;   /* written under write_lock, atomically */
 
 	pthread_mutex_t write_lock;
 	pthread_rwlock_t
@@ -62,7 +70,7 @@ struct env {
 	unsigned pooled;
 };
 
-/* dir_fd and path are of the environment's directory, which must be there. -EINVAL: not ours. */
+/* dir_fd and path are of the environment's directory, which must be there. -EINVAL: not ours; -EUCLEAN: damaged. */
 int env_open(struct env *env, int dir_fd, const char *path, const struct env_options *options,
 	struct err *err);
 void env_close(struct env *env); /* also of a zeroed one */
@@ -90,11 +98,16 @@ void env_release_memory(struct env *env);
 typedef int env_write_fn(void *context, MDB_txn *txn);
 int env_write(struct env *env, env_write_fn *fn, void *context, struct err *err);
 
+/* For env_open.c: the file is as it is by our own doing. With write_lock held, or where nobody else knows it. */
+void env_note_own(struct env *env);
 /*
  * For env.c: closes and opens it again, with write_lock and map_lock held alone. Where that fails it is lost, until it is
  * tried again. look: something went wrong, so that what is there has to be examined first.
  */
 int env_reopen(struct env *env, bool look, struct err *err);
+
+/* Of what was read something can't be as it was written: the file is examined before it is opened again. */
+void env_tell_damaged(struct env *env);
 
 /* LMDB's codes as ours, in one place; a negative errno stays what it is. */
 int env_code(int lmdb_code);

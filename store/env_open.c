@@ -2,6 +2,7 @@
 #include "env.h"
 
 #include "env_closed.h"
+#include "env_look.h"
 #include "env_pages.h"
 #include "regular.h"
 
@@ -20,12 +21,6 @@ static const char FORMAT_KEY[] = "format";
 static MDB_val format_key(void)
 {
 	return (MDB_val){sizeof(FORMAT_KEY) - 1, (void *)(uintptr_t)FORMAT_KEY};
-}
-
-static int refuse(const struct env *env, struct err *err)
-{
-	return err_set(err, -EINVAL, "%s belongs to another program: choose another store",
-		env->name);
 }
 
 /* Of an environment with anything in it: MDB_NOTFOUND or another code when it has no mark. */
@@ -61,7 +56,7 @@ static int check_mark(const struct env *env, MDB_env *mdb, uint32_t wanted, stru
 		ret = read_format(txn, &format);
 	mdb_txn_abort(txn);
 	if (ret == MDB_NOTFOUND || ret == MDB_INCOMPATIBLE)
-		return refuse(env, err);
+		return env_refuse(env->name, err);
 	if (ret)
 		return env_fail(env, err, ret, "cannot read");
 	if (format != wanted)
@@ -87,7 +82,7 @@ static int open_mdb(const struct env *env, MDB_env **mdb, const char *path, unsi
 	mdb_env_close(*mdb);
 	*mdb = NULL;
 	if (ret == MDB_INVALID || ret == MDB_VERSION_MISMATCH)
-		return refuse(env, err);
+		return env_refuse(env->name, err);
 	return env_fail(env, err, ret, "cannot open");
 }
 
@@ -103,69 +98,10 @@ static int check_length(const struct env *env, MDB_env *mdb, uint64_t bytes, str
 	if (ret)
 		return env_fail(env, err, ret, "cannot read");
 	if (bytes / st.ms_psize <= info.me_last_pgno)
-		return err_set(err, -EIO, "%s is cut short: %llu of %llu pages are there",
+		return err_set(err, -EUCLEAN, "%s is cut short: %llu of %llu pages are there",
 			env->name, (unsigned long long)(bytes / st.ms_psize),
 			(unsigned long long)info.me_last_pgno + 1);
 	return 0;
-}
-
-/* ---- before LMDB sees it ---- */
-
-struct examination {
-	char first[96]; /* what is wrong, with its place */
-};
-
-static void take_fault(void *context, const char *where, const char *what)
-{
-	struct examination *found = context;
-
-	if (!found->first[0])
-		snprintf(found->first, sizeof(found->first), "%s: %s", where, what);
-}
-
-/* What is damaged is ours, as far as can be told. */
-static int examine_pages(const struct env *env, struct env_pages *pages, struct err *err)
-{
-	const struct examination *found = pages->context;
-	bool ours = true;
-	int ret = env_pages_verify(pages, err);
-
-	if (ret || !pages->faults)
-		return ret;
-	if (pages->lists_tables)
-		ret = env_pages_has(pages, ENV_MARK, &ours, err);
-	if (ret)
-		return ret;
-	return ours ? err_set(err, -EIO, "%s: %s (ourofsctl check tells more)", env->name,
-			      found->first)
-		    : refuse(env, err);
-}
-
-/* LMDB trusts what it maps: it would die of a damaged file, or walk in circles. */
-static int examine(const struct env *env, int dir_fd, struct err *err)
-{
-	struct examination found = {.first = ""};
-	struct env_pages pages;
-	struct err reason = {0};
-	int fd = regular_open(dir_fd, "data.mdb", O_RDONLY);
-	int ret;
-
-	if (fd < 0)
-		return env_fail(env, err, -fd, "cannot open");
-	ret = env_pages_open(&pages, fd, take_fault, &found, &reason);
-	if (!ret) {
-		ret = examine_pages(env, &pages, err);
-		env_pages_release(&pages);
-	} else {
-		ret = ret == -EINVAL
-			      ? err_set(err, ret,
-					"%s belongs to another program, or is damaged (ourofsctl "
-					"check tells more)",
-					env->name)
-			      : err_set(err, ret, "%s: %s", env->name, reason.text);
-	}
-	close(fd);
-	return ret;
 }
 
 /* Looks at what is there before anything is written: not even LMDB's lock file is made. */
@@ -244,12 +180,24 @@ static int sync_names(const struct env *env, int dir_fd, struct err *err)
 	return fsync(dir_fd) ? env_fail(env, err, errno, "cannot sync its directory") : 0;
 }
 
-static int look_at(const struct env *env, int dir_fd, const char *path, const struct stat *st,
+static int look_at(struct env *env, int dir_fd, const char *path, const struct stat *st,
 	struct err *err)
 {
-	int ret = env_is_closed(dir_fd) ? 0 : examine(env, dir_fd, err);
+	bool closed = env_is_closed(dir_fd);
+	struct err reason = {0};
+	int ret = closed ? 0 : env_examine(dir_fd, env->name, &reason);
 
-	return ret ? ret : inspect(env, path, (uint64_t)st->st_size, env->options.format, err);
+	env->examined = !closed;
+	if (!ret)
+		ret = inspect(env, path, (uint64_t)st->st_size, env->options.format, &reason);
+	/* what a disk has lost by itself changes no time */
+	if (ret && closed) {
+		struct err more = {0};
+
+		if (env_examine(dir_fd, env->name, &more))
+			reason = more;
+	}
+	return reason.code ? err_set(err, reason.code, "%s", reason.text) : 0;
 }
 
 static int attach(struct env *env, const char *path, struct err *err)
@@ -260,7 +208,10 @@ static int attach(struct env *env, const char *path, struct err *err)
 
 	if (!ret && !env->read_only)
 		mdb_reader_check(env->mdb, &stale); /* those of a process that was killed */
-	return ret ? ret : open_tables(env, &env->options, err);
+	if (!ret)
+		ret = open_tables(env, &env->options, err);
+	env_note_own(env);
+	return ret;
 }
 
 /* How large the file is; one whose making was cut short is none. */
@@ -363,7 +314,7 @@ int env_open(struct env *env, int dir_fd, const char *path, const struct env_opt
 
 void env_close(struct env *env)
 {
-	bool whole = env->mdb && !env->lost && !env->doubtful;
+	bool whole = env->mdb && !env->lost && !env->doubtful && !env->damaged;
 
 	if (!env->name)
 		return;

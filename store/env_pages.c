@@ -175,10 +175,11 @@ static int read_metas(struct env_pages *p, struct err *err)
 		return err_set(err, -EINVAL, "it is no LMDB file, or both its headers are damaged");
 	if (!good[0] || (good[1] && is_odd_later(txn_of(metas[0]), txn_of(metas[1]))))
 		take_meta(p, metas[1]);
+	p->older = !good[0] || !good[1] || !follow(txn_of(metas[0]), txn_of(metas[1]));
 	for (uint64_t i = 0; i < 2; i++)
 		if (!good[i])
 			env_page_fault(p, i, "the header is damaged");
-	if (good[0] && good[1] && !follow(txn_of(metas[0]), txn_of(metas[1])))
+	if (good[0] && good[1] && p->older)
 		env_page_fault(p, 0, "the headers are not of one commit and the next");
 	/* LMDB would map so much, at an address that is in the header, too */
 	if (p->map_bytes > MAP_MAX || p->free.flags != TREE_INTEGERS || p->main.flags)

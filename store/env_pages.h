@@ -41,6 +41,7 @@ struct env_pages {
 	env_fault_fn *fault; /* NULL: nobody wants to know */
 	void *context;
 	size_t faults;
+	bool older;        /* a header is damaged: this may be the state before the last commit */
 	bool lists_tables; /* all of them, behind env_pages_verify: their list is sound */
 };
 

@@ -3,6 +3,7 @@
 
 #include "memory_eav.h"
 #include "memory_event.h"
+#include "memory_mend.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -101,13 +102,16 @@ static int stop(struct memory *m, struct err *err)
 	return ret ? ret : flushed;
 }
 
-int memory_open(struct memory **memory, const struct memory_options *options, struct err *err)
+/* mended: what was done so that it can be opened. *mend: there is something to do. */
+static int open_once(struct memory **memory, const struct memory_options *options,
+	const struct remade *mended, bool *mend, struct err *err)
 {
 	struct memory *m = calloc(1, sizeof(*m));
 	int ret;
 
 	if (!m)
 		return err_set(err, -ENOMEM, "out of memory");
+	m->remade[FAILING_SAVED] = *mended;
 	ret = init(m, options, err);
 	if (!ret)
 		ret = memory_open_stores(m, err);
@@ -117,6 +121,7 @@ int memory_open(struct memory **memory, const struct memory_options *options, st
 		ret = memory_open_mode(m, err);
 	if (!ret && !options->read_only)
 		ret = memory_migration_start(m, err);
+	*mend = ret && m->saved_damaged && !options->read_only;
 	if (ret) {
 		stop(m, NULL);
 		release(m);
@@ -125,6 +130,24 @@ int memory_open(struct memory **memory, const struct memory_options *options, st
 	memory_resident_trim(m);
 	*memory = m;
 	return 0;
+}
+
+int memory_open(struct memory **memory, const struct memory_options *options, struct err *err)
+{
+	struct remade mended = {0};
+	struct err reason = {0};
+	bool mend = false;
+	int ret = open_once(memory, options, &mended, &mend, &reason);
+
+	if (ret && mend) {
+		reason = (struct err){0};
+		ret = memory_mend_saved(options->store_dir, &mended, &reason);
+		if (!ret)
+			ret = open_once(memory, options, &mended, &mend, &reason);
+	}
+	if (ret && err)
+		*err = reason;
+	return ret;
 }
 
 void memory_serves(struct memory *m)
@@ -235,6 +258,12 @@ void memory_health(struct memory *m, struct memory_health *h)
 	while (table_next(&m->ghosts, &at, &name, &value))
 		h->keys -= name.ptr[0] == 'D';
 	pthread_rwlock_unlock(&m->lock);
+	pthread_mutex_lock(&m->failing);
+	h->saved_damaged = saved_is_damaged(m->saved);
+	h->saved_doubtful = m->remade[FAILING_SAVED].doubtful;
+	h->saved_remade_s = m->remade[FAILING_SAVED].since_s;
+	memcpy(h->saved_remade, m->remade[FAILING_SAVED].text, sizeof(h->saved_remade));
+	pthread_mutex_unlock(&m->failing);
 	h->edn_bytes = info.size_bytes;
 	h->lenient_keys = info.lenient_keys;
 	h->trailing_bytes = info.trailing_bytes;

@@ -251,10 +251,14 @@ struct memory_health {
 	uint64_t conflicts;       /* values that both had changed, his kept under /.conflicts */
 	bool set_aside;           /* his file was broken or lacked most: memory.edn.bad-<time> */
 	struct timespec set_aside_since; /* the last time */
-	size_t overlay;                  /* committed changes that are not in the stores yet */
-	const char *eav_state;           /* "closed", "being brought up", "ready", "failed" */
-	char eav_reason[ERR_TEXT];       /* of "failed" */
-	uint64_t eav_entities;           /* documents and collections */
+	bool saved_damaged;              /* it was found so while it was in use */
+	bool saved_doubtful; /* saved/data.mdb was made anew, and may lack what was saved last */
+	long long saved_remade_s;         /* when */
+	char saved_remade[ERR_TEXT + 64]; /* what was wrong with it */
+	size_t overlay;                   /* committed changes that are not in the stores yet */
+	const char *eav_state;            /* "closed", "being brought up", "ready", "failed" */
+	char eav_reason[ERR_TEXT];        /* of "failed" */
+	uint64_t eav_entities;            /* documents and collections */
 	uint64_t eav_datoms;
 	uint64_t eav_bytes;
 	uint64_t eav_commits;

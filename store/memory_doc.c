@@ -162,10 +162,9 @@ static int load_saved(struct memory *m, struct doc *doc)
 	int ret = saved_read_begin(m->saved, &doc->reader);
 	bool found;
 
-	if (ret)
-		return ret;
-	ret = saved_get(&doc->reader, buf_slice(&doc->name), &doc->record);
-	if (ret && ret != -ENOENT)
+	if (!ret)
+		ret = saved_get(&doc->reader, buf_slice(&doc->name), &doc->record);
+	if (ret && ret != -ENOENT && ret != -EIO)
 		return ret;
 	found = !ret && !doc->record.deleted && !doc->record.collection;
 	if (!found) {
@@ -181,6 +180,9 @@ static int load_saved(struct memory *m, struct doc *doc)
 			__ATOMIC_RELEASE);
 	}
 	set_defaults(m, doc, found);
+	/* the value is here, but who else may see it nobody knows any more */
+	if (ret == -EIO)
+		doc->record.mode &= 0700;
 	return 0;
 }
 

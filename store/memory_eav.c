@@ -74,7 +74,7 @@ int memory_eav_reason(struct memory *m, struct err *err)
 
 int memory_eav_note(struct memory *m, bool current, struct err *err)
 {
-	uint64_t word = current;
+	uint64_t word = current ? EAV_IS_CURRENT : m->eav.remade ? EAV_IS_REMADE : EAV_IS_BEHIND;
 	struct saved_note note = {"eav", slice_of(&word, sizeof(word))};
 
 	return saved_write(m->saved, NULL, 0, &note, 1, err);
@@ -92,6 +92,7 @@ int memory_eav_mark(struct memory *m, struct err *err)
 		return ret;
 	m->eav.marked = true;
 	m->eav.watermark = m->flush.watermark;
+	m->eav.remade = false;
 	return memory_eav_note(m, true, err);
 }
 
@@ -112,6 +113,10 @@ static int set_gone(struct memory *m, struct arena *arena, struct eav_item *item
 	if (!ret)
 		ret = eav_get(&reader, item->name, &record);
 	eav_read_end(&reader);
+	if (ret == -EIO) {
+		record = (struct eav_record){.base_exists = true, .base = IDENTITY_UNKNOWN};
+		ret = 0;
+	}
 	if (ret || !record.base_exists)
 		return ret == -ENOENT ? 0 : ret;
 	tombstone = arena_alloc(arena, sizeof(*tombstone));

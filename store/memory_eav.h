@@ -12,10 +12,13 @@
  *	EAV_CLOSED  the mode needs it not
  *	EAV_BEHIND  written with all that is new, not read: it does not hold yet what it should
  *	EAV_READY   what it holds is what is served
- *	EAV_FAILED  it could not be opened, read or written; tried again, and brought up then
+ *	EAV_FAILED  it could not be opened, read or written; tried again, and brought up then, or made anew
  */
 
-/* Under the writer's lock. -EINVAL (another program's), -EIO ...; state is EAV_BEHIND or EAV_FAILED. */
+/* What saved's note "eav" says of the store as it is left. */
+enum { EAV_IS_BEHIND, EAV_IS_CURRENT, EAV_IS_REMADE };
+
+/* Under the writer's lock. -EINVAL (another program's), -EUCLEAN ...; state is EAV_BEHIND or EAV_FAILED. */
 int memory_eav_open(struct memory *m, struct err *err);
 void memory_eav_close(struct memory *m);
 /* From any thread. */

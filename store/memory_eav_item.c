@@ -37,6 +37,11 @@ static int set_base(struct memory *m, struct slice name, bool in_edn, struct eav
 	if (!ret)
 		ret = eav_get(&reader, name, &before);
 	eav_read_end(&reader);
+	/* what was there is damaged: then it is kept apart from whatever memory.edn has */
+	if (ret == -EIO) {
+		record->base = IDENTITY_UNKNOWN;
+		return 0;
+	}
 	record->base_exists = !ret && before.base_exists;
 	record->base = record->base_exists ? before.base : IDENTITY_ABSENT;
 	return ret == -ENOENT ? 0 : ret;

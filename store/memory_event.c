@@ -170,6 +170,29 @@ size_t memory_failures(struct memory *m, struct memory_failure *rows, size_t mos
 	return count;
 }
 
+/* ---- what was made anew ---- */
+
+static void tell_remade(struct memory *m, enum failing which)
+{
+	struct remade remade;
+	struct memory_event event = {.name = "store-remade", .store = STORES[which]};
+
+	pthread_mutex_lock(&m->failing);
+	remade = m->remade[which];
+	pthread_mutex_unlock(&m->failing);
+	event.detail = slice_str(remade.text);
+	if (remade.since_s)
+		memory_tell(m, &event);
+}
+
+void memory_tell_remade(struct memory *m, enum failing which, const struct remade *remade)
+{
+	pthread_mutex_lock(&m->failing);
+	m->remade[which] = *remade;
+	pthread_mutex_unlock(&m->failing);
+	tell_remade(m, which);
+}
+
 /* ---- who listens ---- */
 
 void memory_on_event(struct memory *m, memory_event_fn *fn, void *context)
@@ -179,11 +202,12 @@ void memory_on_event(struct memory *m, memory_event_fn *fn, void *context)
 	m->telling.context = context;
 	atomic_store(&m->telling.heard, fn != NULL);
 	pthread_rwlock_unlock(&m->telling.lock);
-	/* what failed before there was a listener */
+	/* what happened before there was a listener */
 	for (int i = 0; fn && i < FAILING_COUNT; i++) {
 		struct err reason;
 		bool fails;
 
+		tell_remade(m, (enum failing)i);
 		pthread_mutex_lock(&m->failing);
 		fails = atomic_load(&m->failures[i].since_s);
 		reason = m->failures[i].reason;

@@ -36,6 +36,8 @@ static inline bool memory_is_failing(struct memory *m, enum failing which)
 {
 	return atomic_load(&m->failures[which].since_s) != 0;
 }
+/* A store was made anew: told, and kept for health and for who listens later. */
+void memory_tell_remade(struct memory *m, enum failing which, const struct remade *remade);
 /* It is not needed any more: nothing is told. */
 void memory_failing_forget(struct memory *m, enum failing which);
 

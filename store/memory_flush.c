@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include "background.h"
+#include "env_closed.h"
+#include "env_look.h"
+#include "memory_mend.h"
 #include "regular.h"
 #include "store_trees.h"
 
@@ -141,18 +144,49 @@ static int flush_pending(struct memory *m, struct err *err)
 
 /* ---- the EAV store's states ---- */
 
+/*
+ * What has failed is examined first, which takes long for a large one: by nobody's lock. Damaged, it makes room for a new
+ * one where memory.edn is written, too; but for a switch from the mode that left it alone, as it may be ahead.
+ */
+static int examine_eav(struct memory *m, struct err *err)
+{
+	bool failed = atomic_load(&m->eav.state) == EAV_FAILED;
+	struct err why = {0};
+	int ret = failed || !env_is_closed(m->dir.dir_fd)
+			  ? env_examine(m->dir.dir_fd, "data.mdb", &why)
+			  : 0;
+
+	if (ret == -EUCLEAN && failed && mode_row((enum mode)atomic_load(&m->mode))->writes_edn)
+		return memory_mend_eav(m, &why, err);
+	if (!ret || ret == -ENOENT)
+		return 0;
+	*err = why;
+	return ret;
+}
+
+static int reopen_eav(struct memory *m, struct err *err)
+{
+	int ret = examine_eav(m, err);
+
+	if (ret)
+		return ret;
+	pthread_rwlock_wrlock(&m->lock);
+	memory_eav_close(m);
+	env_note_closed(m->dir.dir_fd); /* examined as it is */
+	ret = memory_eav_open(m, err);
+	pthread_rwlock_unlock(&m->lock);
+	return ret;
+}
+
 static int bring_up(struct memory *m, bool migrate, struct err *err)
 {
 	struct agree agree = {.migrate = migrate};
 	int behind = EAV_BEHIND;
 	int ret = 0;
 
-	if (!m->eav.store || atomic_load(&m->eav.state) == EAV_FAILED) {
-		pthread_rwlock_wrlock(&m->lock);
-		memory_eav_close(m);
-		ret = memory_eav_open(m, err);
-		pthread_rwlock_unlock(&m->lock);
-	}
+	if (!m->eav.store || atomic_load(&m->eav.state) == EAV_FAILED)
+		ret = reopen_eav(m, err);
+	agree.migrate |= m->eav.remade;
 	if (!ret)
 		ret = memory_agree(m, &agree, err);
 	/* what was saved meanwhile, then nothing is missing */

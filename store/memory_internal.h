@@ -72,6 +72,7 @@ struct eav_side {
 	atomic_int state;   /* enum eav_state */
 	uint64_t watermark; /* the flush thread's: what the store holds; */
 	bool marked;        /* and it says so. One that was made anew does not */
+	bool remade;        /* the flush thread's: all that is served is to come there */
 	pthread_mutex_t mutex;
 	struct err reason;      /* of EAV_FAILED; guarded by mutex */
 	atomic_ulong reads;     /* documents that came from it */
@@ -180,6 +181,8 @@ struct memory {
 	uint64_t commits;        /* guarded by lock */
 	pthread_mutex_t failing; /* guards failures */
 	struct failure failures[FAILING_COUNT];
+	struct remade remade[FAILING_COUNT]; /* of EAV and SAVED; guarded by failing */
+	bool saved_damaged;                  /* at open: that is why it failed */
 	bool recovers; /* at open: the EAV store, used alone, lacks what it held */
 	bool foreign; /* at open, then the worker's: memory.edn is not the file that was left here */
 	bool file_noted; /* at open: saved's note of it is true to the stat */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_eav.h"
 #include "memory_event.h"
+#include "mode_file.h"
 
 #include <errno.h>
 #include <string.h>
@@ -157,6 +158,8 @@ static int set_mode(struct memory *m, const struct mode_row *from, enum mode mod
 
 	if (!ret)
 		ret = commit_mode(m, mode, &sequence, err);
+	if (!ret)
+		mode_file_write(m->dir.dir_fd, mode);
 	if (!ret)
 		tell_changed(m, from, start_ms);
 	/*

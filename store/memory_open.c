@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "memory_open.h"
+#include "mode_file.h"
 
 /*
  * Opening a memory: which mode, what serves, then the journal on top.
@@ -55,7 +56,8 @@ static int read_notes(struct memory *m, struct opening *o, struct err *err)
 	if (mode > MODE_DATALEVIN_ONLY)
 		return err_set(err, -EINVAL, "the store has a mode that this ourofs does not know");
 	o->stored = (enum mode)mode;
-	o->eav_current = current;
+	o->eav_current = current == EAV_IS_CURRENT;
+	m->eav.remade = current == EAV_IS_REMADE;
 	return m->dir.dir_fd < 0
 		       ? 0
 		       : journal_replay_only(m->dir.dir_fd, o->watermark, find_mode, o, err);
@@ -153,6 +155,7 @@ static int keep_notes(struct memory *m, const struct opening *o, struct err *err
 
 	if (m->options.read_only)
 		return 0;
+	mode_file_write(m->dir.dir_fd, (enum mode)mode);
 	if (o->is_new || mode != (uint64_t)o->stored)
 		ret = saved_write(m->saved, NULL, 0, &note, 1, err);
 	if (!ret && m->edn_active && !m->foreign && !m->file_noted)
@@ -196,6 +199,11 @@ static int settle_eav(struct memory *m, bool current, struct err *err)
 
 	if (atomic_load(&m->eav.state) != EAV_BEHIND)
 		return 0;
+	if (m->eav.remade && m->edn_active && !m->options.read_only) {
+		err_set(&reason, -EUCLEAN, "data.mdb is being made anew");
+		memory_eav_fail(m, &reason); /* for the flush thread, while memory.edn serves */
+		return 0;
+	}
 	if (!current && m->options.read_only) {
 		memory_eav_close(m);
 		return 0;
@@ -213,6 +221,19 @@ static int settle_eav(struct memory *m, bool current, struct err *err)
 	return m->edn_active ? 0 : ret;
 }
 
+/* What it had is to be looked for in the other stores, and not taken for what never was. */
+static int open_saved(struct memory *m, struct err *err)
+{
+	bool read_only = m->options.read_only;
+	struct stat st;
+	enum mode mode;
+
+	if (!read_only && mode_file_read(m->dir.dir_fd, &mode) &&
+		(fstatat(m->dir.dir_fd, "saved/data.mdb", &st, 0) || !st.st_size))
+		return err_set(err, -EUCLEAN, "saved/data.mdb is not there any more");
+	return saved_open(&m->saved, m->dir.dir_fd, m->store_path, read_only, err);
+}
+
 int memory_open_stores(struct memory *m, struct err *err)
 {
 	bool read_only = m->options.read_only;
@@ -224,9 +245,12 @@ int memory_open_stores(struct memory *m, struct err *err)
 	if (!ret)
 		store_dir_keep_to_owner(&m->dir);
 	if (!ret && m->dir.dir_fd >= 0)
-		ret = saved_open(&m->saved, m->dir.dir_fd, m->store_path, read_only, err);
+		ret = open_saved(m, err);
+	m->saved_damaged = ret == -EUCLEAN;
 	if (!ret)
 		ret = choose_mode(m, &o, err);
+	if (!ret && !m->edn_active && saved_examine(m->saved))
+		ret = err_set(err, -EIO, "cannot read what is saved");
 	if (!ret)
 		ret = open_eav(m, &o, err);
 	if (!ret)
@@ -238,7 +262,15 @@ int memory_open_stores(struct memory *m, struct err *err)
 		ret = replay(m, err);
 	if (!ret && m->foreign && !read_only)
 		ret = memory_merge(m, NULL, err);
-	return ret ? ret : settle_eav(m, (o.eav_current && !foreign) || !m->edn_active, err);
+	if (!ret)
+		ret = settle_eav(m, (o.eav_current && !foreign) || !m->edn_active, err);
+	if (saved_is_damaged(m->saved) && !read_only) {
+		m->saved_damaged = true;
+		return ret ? ret
+			   : err_set(err, -EUCLEAN,
+				     "saved/data.mdb is damaged (ourofsctl check tells more)");
+	}
+	return ret;
 }
 
 /* The journal may have said otherwise than what was found there. */

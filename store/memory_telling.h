@@ -25,6 +25,13 @@ struct failure {
 	struct err reason;    /* guarded by memory.failing */
 };
 
+/* A damaged store was made anew. */
+struct remade {
+	long long since_s;        /* wall clock; 0: it was not */
+	bool doubtful;            /* of what was saved last, an older value may be served */
+	char text[ERR_TEXT + 64]; /* what was wrong, and where the file is that was */
+};
+
 /* Who is told what happens. */
 struct telling {
 	atomic_bool heard;

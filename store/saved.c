@@ -236,11 +236,11 @@ int saved_get(struct saved_reader *reader, struct slice name, struct saved_recor
 	if (!reader->txn)
 		return -ENOENT;
 	key_of_name(&key, name);
-	ret = mdb_get(reader->txn, reader->saved->documents, &key.val, &val);
+	ret = env_code(mdb_get(reader->txn, reader->saved->documents, &key.val, &val));
 	if (!ret)
 		ret = saved_decode(key.val, val, &whole, record);
-	else
-		ret = env_code(ret);
+	if (ret ? ret != -ENOENT : record->damaged)
+		env_tell_damaged(&reader->saved->env);
 	/* another name with the same hash: as good as absent */
 	return !ret && !slice_equal(whole, name) ? -ENOENT : ret;
 }
@@ -263,6 +263,8 @@ int saved_each(struct saved_reader *reader, char tag, saved_each_fn *fn, void *c
 	while (!ret && *(char *)key.mv_data == tag) {
 		int stop = saved_decode(key, val, &name, &record);
 
+		if (stop || record.damaged)
+			env_tell_damaged(&reader->saved->env);
 		if (!stop)
 			stop = fn(context, name, &record);
 		if (stop) {
@@ -272,7 +274,38 @@ int saved_each(struct saved_reader *reader, char tag, saved_each_fn *fn, void *c
 		ret = mdb_cursor_get(cursor, &key, &val, MDB_NEXT);
 	}
 	mdb_cursor_close(cursor);
-	return ret && ret != MDB_NOTFOUND ? env_code(ret) : 0;
+	if (ret == MDB_NOTFOUND)
+		return 0;
+	if (ret)
+		env_tell_damaged(&reader->saved->env);
+	return env_code(ret);
+}
+
+static int pass(void *context, struct slice name, const struct saved_record *record)
+{
+	(void)context;
+	(void)name;
+	(void)record;
+	return 0;
+}
+
+int saved_examine(struct saved *saved)
+{
+	struct saved_reader reader;
+	int ret = saved && saved->env.examined ? saved_read_begin(saved, &reader) : -ENODATA;
+
+	if (ret)
+		return ret == -ENODATA ? 0 : ret;
+	ret = saved_each(&reader, 'M', pass, NULL);
+	if (!ret)
+		ret = saved_each(&reader, 'D', pass, NULL);
+	saved_read_end(&reader);
+	return ret;
+}
+
+bool saved_is_damaged(const struct saved *saved)
+{
+	return saved && __atomic_load_n(&saved->env.damaged, __ATOMIC_RELAXED);
 }
 
 int saved_note_get(struct saved_reader *reader, const char *name, void *value, size_t size)

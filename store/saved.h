@@ -26,10 +26,11 @@ struct saved;
 
 /*
  * By what another writer's copy of memory.edn is judged (memory_merge.c). Values are edn_identity's, or
- * one of the two below.
+ * one of those below.
  */
 enum { SAVED_OWN_MAX = 8 };
 #define IDENTITY_ABSENT     ((struct hash128){0, 0})
+#define IDENTITY_UNKNOWN    ((struct hash128){UINT64_MAX, UINT64_MAX}) /* it was lost: nobody has it */
 #define IDENTITY_COLLECTION ((struct hash128){0, 1}) /* a map of entities, whoever is in it */
 
 struct saved_base {
@@ -60,7 +61,7 @@ struct saved_record {
 
 /*
  * dir_fd and path are STORE's. Data of another program is refused with -EINVAL and never written; so is
- * a later format. read_only: a missing environment is an empty one.
+ * a later format. -EUCLEAN: it is damaged, and opened by nobody before it is made anew (memory_mend.h). read_only: a missing environment is an empty one.
  */
 int saved_open(struct saved **saved, int dir_fd, const char *path, bool read_only, struct err *err);
 void saved_close(struct saved *saved);
@@ -80,6 +81,15 @@ int saved_get(struct saved_reader *reader, struct slice name, struct saved_recor
 /* Every record whose name starts with the byte tag, in no certain order. A negative return stops. */
 typedef int saved_each_fn(void *context, struct slice name, const struct saved_record *record);
 int saved_each(struct saved_reader *reader, char tag, saved_each_fn *fn, void *context);
+
+/* A record was found so, since it was opened. */
+bool saved_is_damaged(const struct saved *saved);
+
+/*
+ * Where it was not left as its last writer closed it: every record is looked at, and saved_is_damaged knows. For who does
+ * not read them all anyway.
+ */
+int saved_examine(struct saved *saved);
 
 struct saved_item {
 	struct slice name;
