@@ -3,8 +3,10 @@
 """A memory.edn of any size, as Ouroboros writes it: one line, every family of keys, seeded.
 
     tests/bench/gen_memory.py [--keys 160000] [--seed 1] > memory.edn
+    tests/bench/gen_memory.py --collections 10000 --members 100 > memory.edn
 
-160,000 keys make about 100 MB. Like there, maps are printed with and without #:ns{}.
+160,000 keys make about 100 MB. Like there, maps are printed with and without #:ns{}. With --collections there is
+nothing but so many sessions' presence, of so many members each.
 """
 import argparse
 import random
@@ -89,6 +91,10 @@ class Generator:
                 ('id', key), ('name', self.text(1, 3)), ('color', '"#FFEAA7"'), ('avatar', '"👤"'),
                 ('joined-at', self.now())]))
         return f':presence/{self.session()}', '{' + ', '.join(members) + '}'
+
+    def collection(self, number, members):
+        return f':presence/session-{number}', '{' + ', '.join(
+            f'"user-{n}" {{:id "user-{n}", :name "User {n}", :joined-at {self.now()}}}' for n in range(members)) + '}'
 
     def comments(self):
         members = [f'"comment-{self.now()}-{n}" ' + self.map('comment', [
@@ -198,10 +204,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--keys', type=int, default=160_000)
     parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--collections', type=int)
+    parser.add_argument('--members', type=int, default=100)
     args = parser.parse_args()
     sys.stdout.reconfigure(encoding='utf-8')
     sys.stdout.write('{')
-    for n, (key, value) in enumerate(Generator(args.seed).entries(args.keys)):
+    maker = Generator(args.seed)
+    entries = (maker.entries(args.keys) if args.collections is None else
+               (maker.collection(n, args.members) for n in range(args.collections)))
+    for n, (key, value) in enumerate(entries):
         sys.stdout.write(f'{", " if n else ""}{key} {value}')
     sys.stdout.write('}')
 
