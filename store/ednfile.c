@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "atomic_file.h"
+#include "ednfile_index.h"
 #include "lock_order.h"
 
 /* Text behind the first form that Clojure would have to ignore: comments it ignores anyway. */
@@ -38,6 +39,7 @@ static struct ednfile *new_file(const struct ednfile_options *options)
 	mutex_init(&file->lock, LOCK_EDNFILE);
 	file->schema = options->schema;
 	file->settle_ms = options->settle_ms;
+	file->index_dir = options->index_dir ? *options->index_dir : -1;
 	file->pool.max_depth = options->max_depth;
 	if (getrandom(&file->pool.seed, sizeof(file->pool.seed), 0) < 0)
 		file->pool.seed = 0; /* the tables still work, an enemy could slow them down */
@@ -130,6 +132,8 @@ struct hash128 ednfile_loaded_hash(const struct ednfile *file)
 {
 	const struct ednblock *text = file->map.image;
 
+	if (text && text == file->indexed)
+		return file->indexed_hash;
 	return text ? hash128(text->bytes, text->size) : hash128("", 0);
 }
 
@@ -144,6 +148,12 @@ void ednfile_free(struct ednfile *file)
 	free(file->path);
 	free(file->target);
 	free(file);
+}
+
+void ednfile_keep_index(const struct ednfile *file)
+{
+	if (file->index_dir >= 0 && (file->map.edited || file->indexed != file->map.image))
+		ednindex_keep(&file->map, file->index_dir);
 }
 
 /* ---- reading ---- */

@@ -30,6 +30,8 @@ struct ednfile_options {
 	unsigned settle_ms; /* how long a broken file stands still to be reported; 0: 2,000 */
 	int64_t *waited_ms; /* NULL, or what was spent waiting for its writer is added there */
 	bool resolved; /* path is what ednfile_resolve said: a link there now was put there since, and is -ELOOP */
+	const int *
+		index_dir; /* NULL, or STORE, where the index of a big text is kept (ednfile_index.h) */
 	bool exactly; /* path is used as it is: /proc/self/fd/N, of a file that has no name any more */
 };
 
@@ -143,6 +145,8 @@ void ednfile_put_away(struct ednfile *file, int dir_fd);
 void ednfile_put_away_end(struct ednfile *file);
 /* What was read there takes memory: gives it back. With the file as a reader. */
 void ednfile_unmap_pages(const struct ednfile *file);
+/* Keeps the index of the text as it would be written now, where that of a big one is not kept already. */
+void ednfile_keep_index(const struct ednfile *file);
 /* The text as it would be written now. */
 int ednfile_text(const struct ednfile *file, struct buf *out);
 

@@ -59,6 +59,7 @@ static void place_changed(struct ednfile *file, const struct place *place)
 	if (!place->parent)
 		return;
 	entry->slot = 0;
+	entry->tagged = true;
 	if (!lenient && entry->lenient &&
 		!ednkey_read(&key, &file->pool, map->prefix, ednentry_key(entry))) {
 		lenient = ednpair_check(map, key.text, SLICE_LITERAL("nil"), &pair, NULL) ||

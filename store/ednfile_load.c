@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "ednfile_index.h"
 #include "ednfile_private.h"
 
 #include <errno.h>
@@ -193,6 +194,22 @@ static int open_regular(const struct ednfile *file, struct stat *st, struct err 
 	return ret;
 }
 
+/* What is read of one state of the file. */
+struct reading {
+	struct ednblock *block;
+	struct ednfile_identity identity;
+	struct ednindex *index; /* NULL: there is none of such a text */
+	uint64_t mark;
+};
+
+static void reading_release(struct ednfile *file, struct reading *reading)
+{
+	ednblock_drop(&file->pool, reading->block);
+	ednindex_free(reading->index);
+	reading->block = NULL;
+	reading->index = NULL;
+}
+
 /* Reads up to most bytes, as many as there are. */
 static int read_bytes(int fd, char *bytes, size_t most, size_t *len)
 {
@@ -211,9 +228,29 @@ static int read_bytes(int fd, char *bytes, size_t most, size_t *len)
 	return 0;
 }
 
+/* Hashes the blocks while they are in the processor's cache. */
+static int read_text(int fd, struct reading *reading, size_t most, size_t *len)
+{
+	char *bytes = reading->block->bytes;
+	int ret = 0;
+
+	if (!reading->index)
+		return read_bytes(fd, bytes, most, len);
+	reading->mark = ednindex_mark(reading->index);
+	for (size_t at = 0, got = EDNINDEX_BLOCK; !ret && got == EDNINDEX_BLOCK; at += got) {
+		size_t left = most - at;
+
+		ret = read_bytes(fd, bytes + at, left < EDNINDEX_BLOCK ? left : EDNINDEX_BLOCK,
+			&got);
+		if (!ret && got)
+			reading->mark = ednindex_hash(reading->mark, bytes + at, got);
+		*len = at + got;
+	}
+	return ret;
+}
+
 /* The whole of one state of the file. -EAGAIN: it changed meanwhile. */
-static int read_once(struct ednfile *file, struct ednblock **block,
-	struct ednfile_identity *identity, struct err *err)
+static int read_once(struct ednfile *file, struct reading *reading, struct err *err)
 {
 	struct ednfile_identity after;
 	struct stat st;
@@ -221,12 +258,13 @@ static int read_once(struct ednfile *file, struct ednblock **block,
 	int ret;
 	int fd = open_regular(file, &st, err);
 
-	*block = NULL;
 	if (fd < 0)
 		return fd;
-	*identity = ednfile_identity_of(&st);
-	*block = ednblock_new(&file->pool, (size_t)st.st_size + 1);
-	ret = *block ? read_bytes(fd, (*block)->bytes, (size_t)st.st_size + 1, &len) : -ENOMEM;
+	reading->identity = ednfile_identity_of(&st);
+	if (file->index_dir >= 0)
+		reading->index = ednindex_load(file->index_dir, (uint64_t)st.st_size);
+	reading->block = ednblock_new(&file->pool, (size_t)st.st_size + 1);
+	ret = reading->block ? read_text(fd, reading, (size_t)st.st_size + 1, &len) : -ENOMEM;
 	if (!ret && now_ms(CLOCK_REALTIME) - (int64_t)st.st_mtim.tv_sec * 1000 -
 				    st.st_mtim.tv_nsec / 1000000 <
 			    TICK_MS)
@@ -238,14 +276,10 @@ static int read_once(struct ednfile *file, struct ednblock **block,
 		err_set(err, ret, "reading it: %s", strerror(-ret));
 	} else {
 		after = ednfile_identity_of(&st);
-		if (!same_identity(identity, &after) || len != identity->size)
+		if (!same_identity(&reading->identity, &after) || len != reading->identity.size)
 			ret = err_set(err, -EAGAIN, "it is being written all the time");
 		else
-			ednblock_trim(&file->pool, *block, len);
-	}
-	if (ret) {
-		ednblock_drop(&file->pool, *block);
-		*block = NULL;
+			ednblock_trim(&file->pool, reading->block, len);
 	}
 	return ret;
 }
@@ -256,10 +290,32 @@ int ednfile_load_empty(struct ednfile *file, struct err *err)
 	return ednmap_read(&file->map, &file->pool, SLICE_LITERAL("{}\n"), 0, err);
 }
 
+/* By the index that was kept, or else by a scan. */
+static int index_text(struct ednfile *file, struct reading *reading, struct err *err)
+{
+	struct slice text = slice_of(reading->block->bytes, reading->block->size);
+	bool known = reading->index && ednindex_is_of(reading->index, reading->mark);
+	int ret = known ? ednindex_read(reading->index, &file->map, &file->pool, text) : -EBADMSG;
+
+	if (!ret) {
+		file->indexed = reading->block;
+		file->indexed_hash = ednindex_text_hash(reading->index);
+	} else if (ret == -EBADMSG) {
+		ret = ednmap_read(&file->map, &file->pool, text, 0, err);
+	}
+	if (ret)
+		return ret;
+	file->map.image = reading->block;
+	reading->block = NULL;
+	return 0;
+}
+
 static int load_once(struct ednfile *file, struct ednfile_identity *identity, struct err *err)
 {
-	struct ednblock *block;
-	int ret = read_once(file, &block, identity, err);
+	struct reading reading = {.block = NULL};
+	int ret = read_once(file, &reading, err);
+
+	*identity = reading.identity;
 
 	if (ret == -ENOENT) {
 		if (err)
@@ -268,13 +324,9 @@ static int load_once(struct ednfile *file, struct ednfile_identity *identity, st
 		*identity = file->identity;
 		return ret;
 	}
-	if (ret)
-		return ret;
-	ret = ednmap_read(&file->map, &file->pool, slice_of(block->bytes, block->size), 0, err);
-	if (ret)
-		ednblock_drop(&file->pool, block);
-	else
-		file->map.image = block;
+	if (!ret)
+		ret = index_text(file, &reading, err);
+	reading_release(file, &reading);
 	return ret;
 }
 

@@ -21,7 +21,7 @@ static int grow_entries(struct ednmap *map)
 	return 0;
 }
 
-static int grow_index(struct ednmap *map)
+int ednmap_index_all(struct ednmap *map)
 {
 	uint32_t cap = map->index_cap ? map->index_cap : 8;
 	uint32_t *grown;
@@ -44,9 +44,18 @@ static int grow_index(struct ednmap *map)
 	return 0;
 }
 
+int ednmap_reserve_entries(struct ednmap *map, uint32_t count)
+{
+	map->entries = calloc(count, sizeof(*map->entries));
+	if (!map->entries)
+		return -ENOMEM;
+	map->cap = count;
+	return 0;
+}
+
 int ednmap_reserve(struct ednmap *map, uint32_t *at)
 {
-	int ret = grow_index(map);
+	int ret = ednmap_index_all(map);
 
 	if (ret)
 		return ret;
@@ -90,7 +99,7 @@ void ednmap_index_remove(struct ednmap *map, uint32_t at)
 	map->index[hole] = 0;
 }
 
-static void link_last(struct ednmap *map, uint32_t at)
+void ednmap_link_last(struct ednmap *map, uint32_t at)
 {
 	struct ednentry *entries = map->entries;
 
@@ -106,7 +115,7 @@ void ednmap_add(struct ednmap *map, uint32_t at, const struct ednentry *entry)
 {
 	map->free = map->entries[at].next;
 	map->entries[at] = *entry;
-	link_last(map, at);
+	ednmap_link_last(map, at);
 	ednmap_index_add(map, at);
 }
 
@@ -194,7 +203,7 @@ static int add_entry(void *context, const struct edn_map_entry *found)
 		.tagged = found->tagged,
 	};
 	reading->end = found->value.offset + found->value.len;
-	link_last(map, map->used++);
+	ednmap_link_last(map, map->used++);
 	return set_key(map, entry); /* now, while the key is in the processor's cache */
 }
 
@@ -224,7 +233,7 @@ static int index_entries(struct ednmap *map)
 
 	for (uint32_t at = 1; map->prefix.len && at < map->used && !ret; at++)
 		ret = set_key(map, &map->entries[at]);
-	return ret ? ret : grow_index(map);
+	return ret ? ret : ednmap_index_all(map);
 }
 
 int ednmap_read(struct ednmap *map, struct ednpool *pool, struct slice text, unsigned depth,

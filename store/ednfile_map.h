@@ -97,7 +97,7 @@ struct ednentry {
 	uint8_t key_kind; /* enum ednkey_kind */
 	uint8_t owns;
 	bool lenient : 1;
-	bool tagged : 1; /* of a collection: when it was read, its members' changes don't count */
+	bool tagged : 1; /* of a collection whose members changed: it may be */
 };
 
 struct ednmap {
@@ -191,6 +191,11 @@ int ednpair_check(const struct ednmap *map, struct slice key, struct slice value
 
 /* ---- storage: ednfile_map.c ---- */
 
+/* Room for so many entries in all, in a map that has none yet. */
+int ednmap_reserve_entries(struct ednmap *map, uint32_t count);
+/* For who fills a map: makes an entry the last one; puts all of them into the index. */
+void ednmap_link_last(struct ednmap *map, uint32_t at);
+int ednmap_index_all(struct ednmap *map);
 /* A number for one more entry, and room for it in the index; it counts only when added. */
 int ednmap_reserve(struct ednmap *map, uint32_t *at);
 void ednmap_add(struct ednmap *map, uint32_t at, const struct ednentry *entry);
@@ -250,6 +255,12 @@ struct ednpieces {
 
 /* The pieces of the map's text as it would be written now. -ENOMEM. */
 int ednpieces_of_map(struct ednpieces *pieces, const struct ednmap *map);
+/* The same; places, as many as there are entries, says where each comes to stand, in the map's order. */
+struct ednplace {
+	uint32_t key, value, end; /* offsets: where key and value begin, and behind the value */
+};
+int ednpieces_with_places(struct ednpieces *pieces, const struct ednmap *map,
+	struct ednplace *places);
 void ednpieces_release(struct ednpieces *pieces);
 /* All pieces as one text. */
 struct ednblock *ednmap_flatten(const struct ednmap *map);

@@ -54,12 +54,13 @@ static void push(struct ednpieces *pieces, struct slice text)
 	pieces->iov[pieces->count++] = (struct iovec){(void *)text.ptr, text.len};
 }
 
-static void add(struct ednpieces *pieces, enum ednpiece kind, struct slice text)
+/* Returns where it begins, behind the space that it may need. */
+static uint64_t add(struct ednpieces *pieces, enum ednpiece kind, struct slice text)
 {
 	struct slice before = slice_of(NULL, 0);
 
 	if (!text.len || pieces->failed)
-		return;
+		return pieces->bytes;
 	if (pieces->count) {
 		struct iovec *last = &pieces->iov[pieces->count - 1];
 
@@ -69,38 +70,52 @@ static void add(struct ednpieces *pieces, enum ednpiece kind, struct slice text)
 		push(pieces, SLICE_LITERAL(" "));
 	push(pieces, text);
 	pieces->last = kind;
+	return pieces->bytes - text.len;
 }
 
-static void add_map(struct ednpieces *pieces, const struct ednmap *map);
+static uint64_t add_map(struct ednpieces *pieces, const struct ednmap *map,
+	struct ednplace *places);
 
-static void add_value(struct ednpieces *pieces, const struct ednentry *entry)
+static uint64_t add_value(struct ednpieces *pieces, const struct ednentry *entry)
 {
 	if (entry->child && entry->child->edited)
-		add_map(pieces, entry->child);
-	else
-		add(pieces, EDNPIECE_FORM, slice_of(entry->value, entry->value_len));
+		return add_map(pieces, entry->child, NULL);
+	return add(pieces, EDNPIECE_FORM, slice_of(entry->value, entry->value_len));
 }
 
 /* One level down at most: a child's values have no children. */
-static void add_map(struct ednpieces *pieces, const struct ednmap *map)
+static uint64_t add_map(struct ednpieces *pieces, const struct ednmap *map, struct ednplace *places)
 {
-	add(pieces, EDNPIECE_OPEN, map->head);
+	uint64_t start = add(pieces, EDNPIECE_OPEN, map->head);
+
 	pieces->last = EDNPIECE_OPEN;
 	for (uint32_t at = map->entries[0].next; at; at = map->entries[at].next) {
 		const struct ednentry *entry = &map->entries[at];
 
+		uint64_t key, value;
+
 		add(pieces, EDNPIECE_GAP, ednentry_gap(entry));
-		add(pieces, ednentry_key_piece(entry), ednentry_key_and_mid(entry));
-		add_value(pieces, entry);
+		key = add(pieces, ednentry_key_piece(entry), ednentry_key_and_mid(entry));
+		value = add_value(pieces, entry);
+		if (places)
+			*places++ = (struct ednplace){
+				(uint32_t)key, (uint32_t)value, (uint32_t)pieces->bytes};
 	}
 	add(pieces, EDNPIECE_GAP, ednentry_gap(&map->entries[0]));
 	add(pieces, EDNPIECE_FORM, map->foot);
+	return start;
 }
 
 int ednpieces_of_map(struct ednpieces *pieces, const struct ednmap *map)
 {
+	return ednpieces_with_places(pieces, map, NULL);
+}
+
+int ednpieces_with_places(struct ednpieces *pieces, const struct ednmap *map,
+	struct ednplace *places)
+{
 	*pieces = (struct ednpieces){.last = EDNPIECE_OPEN};
-	add_map(pieces, map);
+	add_map(pieces, map, places);
 	if (pieces->failed)
 		ednpieces_release(pieces);
 	else

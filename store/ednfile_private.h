@@ -29,7 +29,10 @@ struct ednfile {
 	struct ednpool pool;
 	struct ednmap map;
 	size_t trailing_bytes;
-	struct ednblock *put_away; /* on its way */
+	struct ednblock *put_away;      /* on its way */
+	int index_dir;                  /* where the index of the text is kept, or -1 */
+	const struct ednblock *indexed; /* the image that the index there is of */
+	struct hash128 indexed_hash;
 	/* Guards identity, and what readers make when it is first asked for: children and their texts. */
 	pthread_mutex_t lock;
 	struct ednfile_identity identity;

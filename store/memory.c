@@ -162,6 +162,9 @@ int memory_close(struct memory *m, struct err *err)
 	if (!m)
 		return 0;
 	ret = stop(m, err);
+	if (!m->options.read_only && m->edn_active && !m->broken &&
+		m->edn_written == m->edn_sequence)
+		ednfile_keep_index(m->file);
 	release(m);
 	return ret;
 }

@@ -116,8 +116,8 @@ static bool same_stat(const struct memory *m, const struct memory_file_note *not
 }
 
 /*
- * Is memory.edn the file that was left here, by the stat or by the content? A rewrite that was cut short
- * behind its rename left one that only its intent tells of.
+ * Is memory.edn the file that was left here, by the content? The stat can be the same of another: who writes in
+ * place can set the times back. A rewrite that was cut short behind its rename left one that only its intent tells of.
  */
 static void load_file_note(struct memory *m, struct saved_reader *reader)
 {
@@ -125,12 +125,10 @@ static void load_file_note(struct memory *m, struct saved_reader *reader)
 	struct hash128 hash = ednfile_loaded_hash(m->file);
 	bool known = saved_note_get(reader, "file", &file, sizeof(file)) == 0;
 
-	m->foreign = known;
-	m->file_noted = known && same_stat(m, &file);
 	if (!known)
 		file = (struct memory_file_note){.hash = hash};
-	else if (m->file_noted || hash128_equal(file.hash, hash))
-		m->foreign = false;
+	m->foreign = known && !hash128_equal(file.hash, hash);
+	m->file_noted = known && !m->foreign && same_stat(m, &file);
 	if (saved_note_get(reader, "intent", &intent, sizeof(intent)) == 0 &&
 		hash128_equal(intent.hash, hash) &&
 		(m->foreign || intent.sequence > file.sequence)) {

@@ -209,6 +209,7 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 	struct ednfile_options options = {.max_depth = EDN_LOAD_DEPTH,
 		.schema = m->options.schema,
 		.waited_ms = &m->work.waited_ms,
+		.index_dir = from ? NULL : &m->dir.dir_fd,
 		.resolved = !from,
 		.exactly = from != NULL};
 	struct merge merge = {.m = m, .from_elsewhere = from != NULL};

@@ -129,8 +129,10 @@ static int open_eav(struct memory *m, struct opening *o, struct err *err)
 
 static int open_file(struct memory *m, struct err *err)
 {
-	struct ednfile_options options = {
-		.max_depth = EDN_LOAD_DEPTH, .schema = m->options.schema, .resolved = true};
+	struct ednfile_options options = {.max_depth = EDN_LOAD_DEPTH,
+		.schema = m->options.schema,
+		.index_dir = &m->dir.dir_fd,
+		.resolved = true};
 	struct ednfile_info info;
 	struct stat st;
 	int ret = m->edn_active ? ednfile_open(&m->file, m->edn_path, &options, err)

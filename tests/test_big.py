@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A memory.edn that is too big to be held in memory."""
+import json
+import os
 import pathlib
 import re
 
@@ -65,3 +67,47 @@ def test_no_room_for_it(small_disk, mount):
     assert mapped_mb(m.proc.pid) == 0
     assert '"note/n": 19999' in note(m, 19999)
     wait_until(lambda: anonymous_mb(m.proc.pid) > 19, 'the text to be read')
+
+
+def mount_again(m):
+    m.unmount()
+    m.mount()
+
+
+def test_the_same_stat_is_not_the_same_text(mount):
+    """Written in place, as many bytes, the times set back: what is read is what is there."""
+    m = mount(big(6000).replace(':note/n 5999}', ':note/n 9989}'), 'edn_delay=0')
+    (m.mnt / '.migrate').write_text('all')
+    wait_until(lambda: json.loads((m.mnt / '.migrate').read_text())['state'] == 'done', 'the migration')
+    mount_again(m)
+    (m.mnt / 'notes/n7.json').write_text('{"note/n": -7}\n')
+    (m.mnt / 'presence/s').mkdir(parents=True)
+    (m.mnt / 'presence/s/x.json').write_text('1')
+    for change in range(3):
+        mount_again(m)
+        assert json.loads(note(m, 7)) == {'note/n': -7}
+        assert (m.mnt / 'presence/s/x.json').read_text() == '1'
+        assert len(os.listdir(m.mnt / 'notes')) == 6000
+        assert (m.store / 'edn.index').exists()
+        m.unmount()
+        before = m.edn.stat()
+        with open(m.edn, 'r+b') as file:
+            at = m.edn.read_bytes().index(b':note/n %d}' % (9989 + change))
+            file.seek(at)
+            file.write(b':note/n %d}' % (9990 + change))
+        os.utime(m.edn, ns=(before.st_atime_ns, before.st_mtime_ns))
+        m.mount()
+        assert json.loads(note(m, 5999))['note/n'] == 9990 + change
+
+
+def test_killed_it_is_read_anew(mount):
+    """The index is of the last unmount."""
+    m = mount(big(6000), 'edn_delay=0')
+    mount_again(m)
+    (m.mnt / 'notes/n7.json').write_text('{"note/n": -7}\n')
+    (m.mnt / 'notes/n8.json').unlink()
+    m.sync()
+    m.kill()
+    m.mount()
+    assert json.loads(note(m, 7)) == {'note/n': -7}
+    assert len(os.listdir(m.mnt / 'notes')) == 5999

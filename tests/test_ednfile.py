@@ -118,6 +118,69 @@ def read_cases():
     return cases
 
 
+# ---- the index that is kept ----
+
+INDEXED_BYTES = 4 << 20  # smaller ones are scanned each time
+
+
+def rows(probe):
+    """The shape, the entries without their last word, and that: whether it is tagged."""
+    shape, *entries = probe.ask('rows')[1:]
+    return shape, [entry.rpartition(',')[0] for entry in entries], [entry[-1] == '1' for entry in entries]
+
+
+@pytest.mark.parametrize('before, ops', [pytest.param(*case[1:3], id=case[0]) for case in read_cases()])
+def test_the_kept_index_says_what_a_scan_does(probe, file, tmp_path, before, ops):
+    """Also of what was edited, in the layout that it gets, and it finds every key."""
+    probe.do('index-dir', os.fspath(tmp_path))
+    file.write_text(f'{before}\n;{"x" * INDEXED_BYTES}')
+    probe.open(file, None, 'index')
+    for op, args in ops:
+        try:
+            probe.do(op, *(None if arg == '-' else arg for arg in args.split(' | ')))
+        except EdnError:
+            pass
+    probe.do('rewrite')
+    probe.do('keep')
+    probe.open(file)
+    assert not probe.do('indexed')
+    shape, entries, tagged = rows(probe)
+    shown = probe.each()
+    probe.open(file, None, 'index')
+    assert probe.do('indexed')
+    kept_shape, kept, kept_tagged = rows(probe)
+    assert (kept_shape, kept) == (shape, entries)
+    assert all(is_kept or not is_so for is_so, is_kept in zip(tagged, kept_tagged))
+    assert probe.each() == shown
+    assert all(probe.get(key) == text for key, text in shown)
+    index = (tmp_path / 'edn.index').stat()
+    probe.do('keep')
+    assert (tmp_path / 'edn.index').stat().st_mtime_ns == index.st_mtime_ns, 'it was there already'
+
+
+def test_a_damaged_index_is_not_used(probe, file, tmp_path):
+    probe.do('index-dir', os.fspath(tmp_path))
+    file.write_text(f'{{:a 1 "b" [2] 3 {{}}}};{"x" * INDEXED_BYTES}')
+    probe.open(file, None, 'index')
+    probe.do('keep')
+    index = tmp_path / 'edn.index'
+    good = index.read_bytes()
+    for damaged in [good[:at] + bytes([good[at] ^ 1 << at % 8]) + good[at + 1:] for at in range(len(good))] + [
+            good[:at] for at in range(0, len(good), 7)]:
+        index.write_bytes(damaged)
+        probe.open(file, None, 'index')
+        assert not probe.do('indexed')
+        assert probe.get(':a') == '1'
+    index.unlink()
+    os.mkfifo(index)
+    probe.open(file, None, 'index')
+    assert probe.get('3') == '{}' and not probe.do('indexed')
+    index.unlink()
+    index.mkdir()
+    probe.do('keep')
+    assert sorted(os.listdir(tmp_path)) == ['edn.index', 'memory.edn'], 'the new one went'
+
+
 @pytest.mark.parametrize('name, before, ops, after',
                          [pytest.param(*case, id=case[0]) for case in read_cases()])
 def test_edit(probe, file, name, before, ops, after):

@@ -4,12 +4,13 @@
  * are hexadecimal, "-" is no argument and "." an empty one. Every answer begins with the return value.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "ednfile.h"
+#include "ednfile_private.h"
 
 enum { ARGS = 4 };
 
@@ -17,6 +18,7 @@ struct probe {
 	struct schema *schema;
 	struct ednfile *file;
 	struct ednfile_snapshot *snapshot;
+	int index_dir;
 	struct buf buf[ARGS];
 	struct slice arg[ARGS]; /* ptr NULL: "-" */
 	struct err err;
@@ -85,7 +87,29 @@ static int do_open(struct probe *probe)
 	snprintf(path, sizeof(path), "%.*s", (int)probe->arg[0].len, probe->arg[0].ptr);
 	if (probe->arg[1].ptr)
 		options.settle_ms = 0; /* the default */
+	if (probe->arg[2].ptr)
+		options.index_dir = &probe->index_dir;
 	return ednfile_open(&probe->file, path, &options, &probe->err);
+}
+
+static int do_index_dir(struct probe *probe)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%.*s", (int)probe->arg[0].len, probe->arg[0].ptr);
+	probe->index_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return probe->index_dir < 0 ? -errno : 0;
+}
+
+static int do_keep(struct probe *probe)
+{
+	ednfile_keep_index(probe->file);
+	return 0;
+}
+
+static int do_indexed(struct probe *probe)
+{
+	return probe->file->indexed != NULL;
 }
 
 static int do_close(struct probe *probe)
@@ -211,6 +235,22 @@ static void say_each(struct probe *probe)
 	putchar('\n');
 }
 
+/* What is known of each entry; last whether its tags are known. */
+static void say_rows(struct probe *probe)
+{
+	const struct ednmap *map = &probe->file->map;
+
+	printf("0 %zu,%zu,%zu,%u,%u", map->head.len, map->foot.len, map->prefix.len, map->count,
+		map->entries[0].gap_len);
+	for (uint32_t at = map->entries[0].next; at; at = map->entries[at].next) {
+		const struct ednentry *e = &map->entries[at];
+
+		printf(" %u,%u,%u,%u,%u,%u,%u,%u", e->gap_len, e->key_len, e->mid_len, e->value_len,
+			e->type, e->key_kind, e->lenient, e->tagged);
+	}
+	putchar('\n');
+}
+
 static void say_text(struct probe *probe)
 {
 	struct buf text = BUF_INIT;
@@ -251,6 +291,9 @@ static const struct command {
 	void (*say)(struct probe *probe);
 } commands[] = {
 	{"open", do_open, NULL},
+	{"index-dir", do_index_dir, NULL},
+	{"keep", do_keep, NULL},
+	{"indexed", do_indexed, NULL},
 	{"close", do_close, NULL},
 	{"put", do_put, NULL},
 	{"delete", do_delete, NULL},
@@ -266,6 +309,7 @@ static const struct command {
 	{"changed", do_changed, NULL},
 	{"get", NULL, say_get},
 	{"each", NULL, say_each},
+	{"rows", NULL, say_rows},
 	{"text", NULL, say_text},
 	{"info", NULL, say_info},
 	{"memory", NULL, say_memory},
@@ -297,7 +341,7 @@ static int run_line(struct probe *probe, char *line)
 
 int main(void)
 {
-	struct probe probe = {.schema = NULL};
+	struct probe probe = {.index_dir = -1};
 	char *line = NULL;
 	size_t cap = 0;
 	int ret = schema_new(&probe.schema, NULL);
@@ -310,6 +354,8 @@ int main(void)
 	if (probe.snapshot)
 		do_end(&probe);
 	do_close(&probe);
+	if (probe.index_dir >= 0)
+		close(probe.index_dir);
 	schema_free(probe.schema);
 	return ret ? 2 : 0;
 }
