@@ -10,7 +10,6 @@ goes on as if nothing had been, at the latest after a remount. Both stores are r
 import errno
 import json
 import os
-import pathlib
 import re
 import subprocess
 
@@ -18,7 +17,7 @@ import pytest
 
 import callpoint
 import tree_model
-from conftest import BOUND_S, is_mounted, wait_until
+from conftest import is_mounted, take_away, wait_until
 
 # ---- which calls, and how they fail ----
 
@@ -63,18 +62,6 @@ def log(*words):
 # ---- a mount ----
 
 GONE = (errno.ENOTCONN, errno.ECONNABORTED)
-
-
-def holders(mnt):
-    """Who has something open there: (pid, command, path)."""
-    found = []
-    for link in [*pathlib.Path('/proc').glob('[0-9]*/fd/*'), *pathlib.Path('/proc').glob('[0-9]*/cwd')]:
-        try:
-            if os.readlink(link).startswith(f'{mnt}'):
-                found.append((link.parts[2], pathlib.Path('/proc', link.parts[2], 'comm').read_text(), os.readlink(link)))
-        except OSError:
-            pass
-    return found
 
 
 class Wrong(Exception):
@@ -152,9 +139,10 @@ class Fault:
             raise Wrong(f'fails when nothing does any more: {self.refused[refused:]}')
         self.settle()
         self.compare(tree)
-        done = subprocess.run(['fusermount3', '-u', str(m.mnt)], capture_output=True, text=True, timeout=BOUND_S)
-        if done.returncode:
-            raise Wrong(f'{done.stderr.strip()}: {holders(m.mnt)}')
+        try:
+            take_away(m.mnt, m.proc)
+        except subprocess.CalledProcessError as error:
+            raise Wrong(error.stderr) from error
         if m.wait_exit() != 0:
             self.expect_end('the unmount')
             if well:

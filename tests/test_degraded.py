@@ -3,12 +3,11 @@
 import errno
 import hashlib
 import os
-import subprocess
 
 import lmdb
 import pytest
 
-from conftest import fill_disk, is_mounted, wait_until
+from conftest import fill_disk, is_mounted, take_away, wait_until
 from modes_driver import Writers, compare_eav, crash, in_edn, in_mount, look, mode_of, source, \
     switch, work
 from outside import conflicts, health, soon
@@ -468,7 +467,7 @@ def test_edn_directory_is_read_only(sealed, mount, mode, then):
     if then == 'kill while it fails':
         crash(m)
     elif then:
-        subprocess.run(['fusermount3', '-u', str(m.mnt)], check=True)
+        take_away(m.mnt, m.proc)
         assert m.wait_exit() != 0  # it could not bring memory.edn up
         m.options = ('edn_delay=5',)
         m.mount()

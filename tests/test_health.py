@@ -3,11 +3,10 @@
 import json
 import re
 import shutil
-import subprocess
 
 import pytest
 
-from conftest import fill_disk
+from conftest import fill_disk, take_away
 from outside import health, soon
 from test_degraded import Failing, failing, used, write_foreign  # noqa: F401 (fixtures)
 
@@ -231,7 +230,7 @@ def test_a_change_is_cut_short(mount, build_dir):
         (m.mnt / 'config.json').write_text('2')
     assert (m.mnt / 'config.json').read_text() == '1\n'
     m.expect_stderr('.')
-    subprocess.run(['fusermount3', '-u', str(m.mnt)], check=True)
+    take_away(m.mnt, m.proc)
     m.wait_exit()
     m.env = None
     m.mount()

@@ -18,7 +18,7 @@ import pytest
 import callpoint
 import edn_reader
 import tree_model
-from conftest import BOUND_S, is_mounted, wait_until
+from conftest import BOUND_S, is_mounted, take_away, wait_until
 
 pytestmark = pytest.mark.preload
 
@@ -184,7 +184,7 @@ class Daemon:
     def unmount(self):
         """Which the daemon need not survive."""
         if not self.is_killed():
-            subprocess.run(['fusermount3', '-u', self.m.mnt], check=True, timeout=BOUND_S)
+            take_away(self.m.mnt, self.m.proc)
         assert self.m.wait_exit() in (0, -signal.SIGKILL)
         self.m.kill()
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 import pytest
-from conftest import BOUND_S, is_mounted, wait_until
+from conftest import BOUND_S, is_mounted, take_away, wait_until
 
 TEXT = '{:config {:a 1}}'
 SAVED = b'{"a": 2}\n'
@@ -65,7 +65,7 @@ def daemon_of(store):
 
 def unmount(place, store='memory.eav'):
     pid = daemon_of(place / store)
-    subprocess.run(['fusermount3', '-u', str(place / 'mnt')], check=True, timeout=BOUND_S)
+    take_away(place / 'mnt')
     end_of(pid)
 
 
@@ -223,7 +223,7 @@ def test_memories_side_by_side(ourofs, place):
     finally:
         for name in names:
             pid = daemon_of(place / f'{name}.eav')
-            subprocess.run(['fusermount3', '-u', str(place / name)], check=True, timeout=BOUND_S)
+            take_away(place / name)
             end_of(pid)
     assert [(place / f'{name}.edn').read_text() for name in names] == \
         [f'{{:name "new {name}"}}' for name in names]
@@ -393,7 +393,7 @@ def test_options_for_the_kernel(ourofs, place, options, there, absent):
     of_mount, _, _, of_fs = mount_of(place / 'mnt')
     assert set(there.split()) <= {*of_mount, *of_fs}
     assert not set(absent.split()) & {*of_mount, *(word for word in of_fs if word != 'rw')}
-    subprocess.run(['fusermount3', '-u', str(place / 'mnt')], check=True, timeout=BOUND_S)
+    take_away(place / 'mnt')
 
 
 @pytest.mark.parametrize('args', [['ourofs#{edn}', '{mnt}'], ['{edn}', '{mnt}', '-t', 'fuse.ourofs']])
