@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""One call of ourofsctl fails, each in its turn: it says so, and nothing is lost or half-made.
+"""One call of ourofsctl fails, each in its turn, or it is killed there: nothing is lost or half-made.
 
 CI takes a part of the calls; OUROFS_FAULTS=all takes all (see test_faults.py).
 """
 import errno
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -181,6 +182,34 @@ def test_memory(tool, name):
     points = [(place, {'at': place.split(' ')[1], 'side': 'fails', 'error': errno.ENOMEM})
               for place in calls(tool, name, 'memory')]
     play_all(tool, name, 'memory', faults.wanted(points, 12))
+
+
+def judge_killed(tool, name):
+    """Nothing is lost in between, and it can be done once more, to the same end."""
+    command, how, allowed = commands(tool)[name]
+    after = {'import': [value_of(MERGED)], 'replace': [value_of(NEWS)]}.get(name, [])
+    held = tool.holds()
+    said = [] if held in (BEFORE, *after) else [f'the store holds {held}']
+    shutil.rmtree(tool.out / 'copy.partial', ignore_errors=True)
+    shutil.rmtree(tool.out / 'copy', ignore_errors=True)  # whole, and it makes none where something is
+    done = tool.run(*command)
+    return said + judge(tool, done, False, [status for status in allowed if status < 2], how)
+
+
+@pytest.mark.parametrize('name', [name for name in NAMES if name != 'check'])  # which changes nothing
+def test_kills(tool, name):
+    """At the calls by which it changes the disk."""
+    begin(tool, name)
+    points = [(n, call, side) for n, call in enumerate(calls(tool, name, 'changes'), 1)
+              for side in ('before', 'after', 'torn') if side != 'torn' or call.startswith(('write', 'pwrite', 'copy'))]
+    failures = []
+    for n, call, side in faults.wanted(points, 12):
+        done, met = tool.failing(commands(tool)[name][0], count='changes', at=n, side=side)
+        assert met and done.returncode == -signal.SIGKILL, (call, done)
+        said = judge_killed(tool, name)
+        if said:
+            failures.append((n, call, side, said))
+    assert not failures, '\n'.join(map(str, failures))
 
 
 # ---- calls that once were a fault of ours ----
