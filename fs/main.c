@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -307,6 +308,18 @@ static int start(struct program *program)
 	return 0;
 }
 
+/*
+ * Left alone glibc raises both with the largest block that was freed, to 32 and 64 MiB, and keeps as much for each of
+ * its arenas, one a thread: a few large documents would cost hundreds of megabytes for good.
+ */
+static void limit_malloc(void)
+{
+	enum { KEPT_BYTES = 4 << 20 };
+
+	mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);
+	mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+}
+
 int main(int argc, char **argv)
 {
 	struct program program = {
@@ -314,6 +327,7 @@ int main(int argc, char **argv)
 	struct err err = {0};
 	int ret = options_parse(&program.options, argc, argv, &err);
 
+	limit_malloc();
 	log_to_stderr(program.options.debug ? LOG_LEVEL_DEBUG : program.options.log_level);
 	if (ret)
 		log_error("%s (see `ourofs --help`)", err.text);

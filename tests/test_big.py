@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import threading
 
 import pytest
 
@@ -111,3 +112,22 @@ def test_killed_it_is_read_anew(mount):
     m.mount()
     assert json.loads(note(m, 7)) == {'note/n': -7}
     assert len(os.listdir(m.mnt / 'notes')) == 5999
+
+
+@pytest.mark.busy  # and what a sanitizer keeps is its own
+@pytest.mark.parametrize('threads', [1, 8])
+def test_what_large_documents_leave_behind(mount, threads):
+    """Whoever served them: no thread keeps as much as they took."""
+    m = mount('{}', 'edn_delay=3600000')
+
+    def use(name):
+        for size in (8_000_000, 100_000):
+            (m.mnt / f'{name}.json').write_bytes(b'"%s"' % (b'x' * size))
+            assert len((m.mnt / f'{name}.json').read_bytes()) == size + 2
+    users = [threading.Thread(target=use, args=(f'd{n}',)) for n in range(threads)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    m.sync()
+    wait_until(lambda: anonymous_mb(m.proc.pid) < (20 if threads == 1 else 100), 'memory to be given back')
