@@ -36,6 +36,7 @@ def pytest_configure(config):
     config.addinivalue_line('markers', 'oracle: compares with Clojure itself (starts a JVM)')
     config.addinivalue_line('markers', 'preload: puts a library in front of the daemon (no sanitizer may)')
     config.addinivalue_line('markers', 'busy: so much at once that a sanitizer makes it too slow')
+    config.addinivalue_line('markers', 'tsan: for a build with ThreadSanitizer, which has no other')
     config.addinivalue_line('markers', 'style: looks at the source, not at what was built')
     # No example may fail for being slow: sanitizers and busy machines are.
     hypothesis.settings.register_profile('suite', deadline=None, print_blob=True)
