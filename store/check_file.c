@@ -28,6 +28,7 @@ static int take_note(void *context, struct slice key, struct slice value)
 	struct at_file *at = context;
 	struct check_file *file = at->file;
 
+	env_seal_add(&file->seal, key, value);
 	if (slice_equal(key, SLICE_LITERAL("watermark")) && value.len == sizeof(file->watermark)) {
 		memcpy(&file->watermark, value.ptr, value.len);
 		file->has_watermark = true;
@@ -55,6 +56,11 @@ static int verify(struct at_file *at, struct err *err)
 	file->pages.fault = NULL; /* what is wrong has been said */
 	if (!ret)
 		ret = env_pages_each(&file->pages, "ourofs", take_note, at, err);
+	if (!ret && !env_seal_is_good(&file->seal)) {
+		check_problem(at->run->check, file->name, "", "its notes are damaged");
+		file->notes_damaged = true;
+		file->has_watermark = false;
+	}
 	if (!ret)
 		ret = env_pages_each(&file->pages, "documents", count_row, at, err);
 	if (!ret && file->pages.lists_tables && file->pages.main.root != UINT64_MAX)

@@ -99,7 +99,7 @@ static int count_number(void *context, struct slice key, struct slice value)
 
 static int take_note(void *context, struct slice name, struct slice value)
 {
-	static const char *const MADE[] = {"format", "watermark", EAV_NEXT_ENTITY};
+	static const char *const MADE[] = {"format", "check", "watermark", EAV_NEXT_ENTITY};
 	struct remake *r = context;
 	struct saved_note note = {.value = value};
 	char text[64];

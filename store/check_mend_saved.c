@@ -70,7 +70,8 @@ static bool is_doubtful(const struct remake *r)
 		   run->file_sequence >= run->saved.watermark;
 	bool eav = eav_has_all(run) && (alone || !is_older(run));
 
-	return !edn && !eav && (!run->saved.sound || r->wanted.count > r->found);
+	return !edn && !eav &&
+	       (!run->saved.sound || run->saved.notes_damaged || r->wanted.count > r->found);
 }
 
 /* ---- batches ---- */
@@ -267,7 +268,8 @@ static int take_eav(void *context, struct slice key, struct slice value)
 
 static int take_note(void *context, struct slice name, struct slice value)
 {
-	static const char *const MADE[] = {"format", "watermark", "next_ino", "version", "epoch"};
+	static const char *const MADE[] = {
+		"format", "check", "watermark", "next_ino", "version", "epoch"};
 	struct remake *r = context;
 	struct saved_note note = {.value = value};
 	char text[64];
@@ -277,7 +279,8 @@ static int take_note(void *context, struct slice name, struct slice value)
 	for (size_t i = 0; i < sizeof(MADE) / sizeof(*MADE); i++)
 		if (slice_equal(name, slice_str(MADE[i])))
 			return 0;
-	if ((known && bytes != value.len) || !name.len || name.len >= sizeof(text))
+	if ((known && (bytes != value.len || r->run->saved.notes_damaged)) || !name.len ||
+		name.len >= sizeof(text))
 		return 0;
 	if (slice_equal(name, SLICE_LITERAL("mode"))) {
 		if (r->run->mode > MODE_DATALEVIN_ONLY)
@@ -331,7 +334,7 @@ static int write_notes(struct remake *r)
 		notes[count++] = (struct saved_note){"mode", slice_of(&mode, sizeof(mode))};
 	if (!r->has_first_seen)
 		notes[count++] = (struct saved_note){"first_seen", slice_of(&now, sizeof(now))};
-	if (!r->has_file && !run->saved.sound)
+	if (!r->has_file && (!run->saved.sound || run->saved.notes_damaged))
 		notes[count++] = (struct saved_note){"file", slice_of(&nobodys, sizeof(nobodys))};
 	return saved_write(r->to, NULL, 0, notes, count, r->err);
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "check.h"
+#include "env_notes.h"
 #include "env_pages.h"
 #include "saved.h"
 #include "table.h"
@@ -19,6 +20,8 @@ struct check_file {
 	bool sound;       /* and its pages are as they should be */
 	struct env_pages pages;
 	size_t problems;
+	struct env_seal seal;
+	bool notes_damaged; /* they are worth nothing */
 	bool has_watermark;
 	uint64_t watermark;
 	uint64_t rows;

@@ -214,7 +214,7 @@ int check_saved(struct check_run *run, struct err *err)
 	run->mode = MODE_DEFAULT;
 	if (file->fd < 0 && (run->eav.rows || mode_file_read(run->check->dir_fd, &kept)))
 		check_problem(run->check, file->name, "", "it is not there");
-	if (file->readable)
+	if (file->readable && !file->notes_damaged)
 		ret = env_pages_each(&file->pages, "ourofs", take_note, &s, err);
 	if (file->readable && !ret)
 		ret = env_pages_each(&file->pages, "documents", take_record, &s, err);

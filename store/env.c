@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "env_look.h"
+#include "env_notes.h"
 
 enum { ERRNO_MAX = 4095 }; /* LMDB's own codes are below -30000 */
 
@@ -269,6 +270,8 @@ static int write_once(struct env *env, env_write_fn *fn, void *context)
 	if (ret)
 		return ret;
 	ret = fn(context, txn);
+	if (!ret)
+		ret = env_notes_seal(txn, env->notes);
 	if (ret) {
 		mdb_txn_abort(txn);
 		return ret;

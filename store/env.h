@@ -48,6 +48,7 @@ struct env_options {
 struct env {
 	MDB_env *mdb; /* NULL: read-only and nothing there, or lost; guarded by map_lock */
 	MDB_dbi tables[ENV_TABLES];
+	MDB_dbi notes;    /* of tables, ENV_MARK */
 	const char *name; /* of the file, as messages call it */
 	bool read_only;
 	struct env_options options;

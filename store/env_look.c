@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "env.h"
+#include "env_notes.h"
 #include "env_pages.h"
 #include "regular.h"
 
@@ -21,12 +22,35 @@ int env_refuse(const char *name, struct err *err)
 	return err_set(err, -EINVAL, "%s belongs to another program: choose another store", name);
 }
 
+int env_damaged_notes(const char *name, struct err *err)
+{
+	return err_set(err, -EUCLEAN, "%s: its notes are damaged (ourofsctl check tells more)",
+		name);
+}
+
 static void take_fault(void *context, const char *where, const char *what)
 {
 	struct examination *found = context;
 
 	if (!found->first[0])
 		snprintf(found->first, sizeof(found->first), "%s: %s", where, what);
+}
+
+static int take_note(void *context, struct slice name, struct slice value)
+{
+	env_seal_add(context, name, value);
+	return 0;
+}
+
+static int examine_notes(struct env_pages *pages, struct err *err)
+{
+	const struct examination *found = pages->context;
+	struct env_seal seal = {0};
+	int ret = env_pages_each(pages, ENV_MARK, take_note, &seal, err);
+
+	if (ret || env_seal_is_good(&seal))
+		return ret;
+	return env_damaged_notes(found->name, err);
 }
 
 /* What is damaged is ours, as far as can be told. */
@@ -37,7 +61,7 @@ static int examine_pages(struct env_pages *pages, struct err *err)
 	int ret = env_pages_verify(pages, err);
 
 	if (ret || !pages->faults)
-		return ret;
+		return ret ? ret : examine_notes(pages, err);
 	if (pages->lists_tables)
 		ret = env_pages_has(pages, ENV_MARK, &ours, err);
 	if (ret)

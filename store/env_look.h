@@ -13,5 +13,7 @@
 int env_examine(int dir_fd, const char *name, struct err *err);
 /* -EINVAL, in the words of all who find that it is another program's. */
 int env_refuse(const char *name, struct err *err);
+/* -EUCLEAN, likewise. */
+int env_damaged_notes(const char *name, struct err *err);
 
 #endif

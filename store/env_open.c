@@ -3,6 +3,7 @@
 
 #include "env_closed.h"
 #include "env_look.h"
+#include "env_notes.h"
 #include "env_pages.h"
 #include "regular.h"
 
@@ -24,7 +25,7 @@ static MDB_val format_key(void)
 }
 
 /* Of an environment with anything in it: MDB_NOTFOUND or another code when it has no mark. */
-static int read_format(MDB_txn *txn, uint32_t *format)
+static int read_format(MDB_txn *txn, uint32_t *format, bool *good)
 {
 	MDB_val key = format_key();
 	MDB_val val;
@@ -37,13 +38,14 @@ static int read_format(MDB_txn *txn, uint32_t *format)
 		ret = MDB_INCOMPATIBLE;
 	if (!ret)
 		memcpy(format, val.mv_data, sizeof(*format));
-	return ret;
+	return ret ? ret : env_notes_verify(txn, dbi, good);
 }
 
 /* Only what carries our mark, or holds nothing at all, is ours to write. */
 static int check_mark(const struct env *env, MDB_env *mdb, uint32_t wanted, struct err *err)
 {
 	uint32_t format = wanted;
+	bool good = true;
 	MDB_stat st;
 	MDB_txn *txn;
 	int ret = mdb_env_stat(mdb, &st);
@@ -53,7 +55,7 @@ static int check_mark(const struct env *env, MDB_env *mdb, uint32_t wanted, stru
 	if (ret)
 		return env_fail(env, err, ret, "cannot read");
 	if (st.ms_entries)
-		ret = read_format(txn, &format);
+		ret = read_format(txn, &format, &good);
 	mdb_txn_abort(txn);
 	if (ret == MDB_NOTFOUND || ret == MDB_INCOMPATIBLE)
 		return env_refuse(env->name, err);
@@ -62,7 +64,7 @@ static int check_mark(const struct env *env, MDB_env *mdb, uint32_t wanted, stru
 	if (format != wanted)
 		return err_set(err, -EINVAL, "%s has format %u, this ourofs writes %u", env->name,
 			(unsigned)format, (unsigned)wanted);
-	return 0;
+	return good ? 0 : env_damaged_notes(env->name, err);
 }
 
 static int open_mdb(const struct env *env, MDB_env **mdb, const char *path, unsigned flags,
@@ -139,9 +141,11 @@ static int open_tables(struct env *env, const struct env_options *options, struc
 		return env_fail(env, err, ret, "cannot begin");
 	for (unsigned i = 0; i < options->table_count && !ret; i++) {
 		ret = mdb_dbi_open(txn, options->tables[i], create, &env->tables[i]);
-		if (!ret && !env->read_only && strcmp(options->tables[i], ENV_MARK) == 0)
-			ret = put_format(txn, env->tables[i], options->format);
+		if (!ret && strcmp(options->tables[i], ENV_MARK) == 0)
+			env->notes = env->tables[i];
 	}
+	if (!ret && !env->read_only)
+		ret = put_format(txn, env->notes, options->format);
 	if (ret)
 		mdb_txn_abort(txn);
 	else

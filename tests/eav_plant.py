@@ -53,6 +53,7 @@ class Planting(contextlib.AbstractContextManager):
         if kind:
             self.txn.abort()
         else:
+            self.notes[b'check'] = eav_store.seal(self.notes.items())
             self.txn.commit()
         self.env.close()
 

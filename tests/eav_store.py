@@ -63,6 +63,24 @@ def cut(whole, size):
     return whole if len(whole) < size + 16 else whole[:size] + hash128(whole)
 
 
+def crc32c(crc, data):
+    crc ^= 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def seal(notes):
+    """What the note "check" is to be, of (name, value) in order."""
+    crc = 0
+    for name, value in notes:
+        if name not in (b'format', b'check'):
+            crc = crc32c(crc, struct.pack('=II', len(name), len(value)) + name + value)
+    return struct.pack('=I', crc)
+
+
 # ---- values ----
 
 def encode_text(text):
@@ -162,7 +180,9 @@ class Store:
                     b'ave', b'documents', b'eav', b'ourofs']
         finally:
             env.close()
+        sealed = seal(self.notes)
         self.notes = dict(self.notes)
+        assert self.notes.get(b'check', sealed) == sealed, 'damaged notes'
         assert struct.unpack('=I', self.notes[b'format']) == (FORMAT,)
         self.records = dict(decode_document(key, value) for key, value in self.documents_rows)
         self.check_numbers()

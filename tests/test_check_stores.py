@@ -72,8 +72,12 @@ def swap(path, table, one, other):
     edit(path, table, change)
 
 
-def set_note(path, note, value):
-    edit(path, b'ourofs', lambda txn, database: txn.put(note, value, db=database))
+def set_note(path, note, value, sealed=True):
+    def change(txn, database):
+        txn.put(note, value, db=database)
+        if sealed:
+            txn.put(b'check', eav_store.seal(list(txn.cursor(database))), db=database)
+    edit(path, b'ourofs', change)
 
 
 def set_number(path, note, number):
@@ -259,6 +263,7 @@ EAV = {
     'an entry in the gap of its page': lambda s: shift_entry(mdb(s)),
     'an entry that is too short': lambda s: shorten_entry(mdb(s)),
     'the state before the last commit': lambda s: renumber(mdb(s)),
+    'a bit of a note': lambda s: set_note(s, b'watermark', struct.pack('=Q', 1 << 40), sealed=False),
     'a bit of a header': lambda s: flip(s, b'documents', CONFIG, 20),
     'a bit of a document': lambda s: flip(s, b'documents', CONFIG, -2),
     'a bit of a checksum': lambda s: flip(s, b'documents', NOTES, 0),
@@ -302,6 +307,7 @@ def reverse_keys(path, page):
 SAVED = {
     'an entry that is to be a tree': lambda s: set_flags(mdb(s, 'saved'), 4),
     'the state before the last commit': lambda s: renumber(mdb(s, 'saved')),
+    'a bit of a note': lambda s: set_note(s / 'saved', b'mode', struct.pack('=Q', 1), sealed=False),
     'a bit of a record': lambda s: flip(s / 'saved', b'documents', CONFIG, 40),
     'a bit of saved bytes': lambda s: flip(s / 'saved', b'documents', CONFIG, -2),
     'records that changed places': lambda s: swap(s / 'saved', b'documents', CONFIG, NOTES),

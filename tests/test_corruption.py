@@ -11,7 +11,7 @@ import pytest
 import corruption
 from modes_driver import compare_eav, look, mode_of, source, work
 from outside import health, soon
-from test_check_stores import mdb, named_root, rows, set_number, zero_page
+from test_check_stores import mdb, named_root, rows, set_note, set_number, zero_page
 
 TEXT = '{:config {:a 1} :seen 3 :notes/x [1 2] :presence/s1 {"alice" {:b 2} "bob" 5}}'
 # Each round is a store, a mode, a kind of damage, and three mounts: a third of a second.
@@ -73,6 +73,22 @@ def test_the_eav_store_is_made_anew(used, mode):
     assert 'was damaged, and is made anew' in (m.mnt / '.errors').read_text()
     m.unmount()
     compare_eav(m, seen, whole=True)
+
+
+@pytest.mark.parametrize('mode, folder', [
+    ('edn-only', 'saved'), ('datalevin-first', 'saved'), ('datalevin-first', '')])
+def test_a_note_that_was_damaged(used, mode, folder):
+    """By a watermark that is too high, what was acknowledged would be passed over."""
+    m, _ = used(mode)
+    m.mount()
+    (m.mnt / 'config.json').write_text('{"late": true}')
+    seen = {path: file.content for path, file in look(m).items()}
+    m.kill()
+    set_note(m.store / folder, b'watermark', struct.pack('=Q', 1 << 40), sealed=False)
+    m.mount()
+    assert {path: file.content for path, file in look(m).items()} == seen
+    soon(lambda: bad_files(m, folder), 'it to be made anew')
+    assert mode_of(m) == mode
 
 
 def test_a_making_that_was_cut_short_goes_on(used):
