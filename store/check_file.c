@@ -60,6 +60,7 @@ static int verify(struct at_file *at, struct err *err)
 		check_problem(at->run->check, file->name, "", "its notes are damaged");
 		file->notes_damaged = true;
 		file->has_watermark = false;
+		file->watermark = 0;
 	}
 	if (!ret)
 		ret = env_pages_each(&file->pages, "documents", count_row, at, err);

@@ -303,7 +303,7 @@ static uint64_t watermark_of(const struct check_run *run)
 {
 	uint64_t watermark = most(run->top_sequence, run->eav.watermark);
 
-	if (run->saved.has_watermark && !run->ahead)
+	if (run->saved.has_watermark && !run->ahead && !is_older(run))
 		watermark = run->saved.watermark;
 	if (run->has_journal && run->journal_first &&
 		(watermark >= run->journal_first || !run->saved.has_watermark || !run->saved.sound))

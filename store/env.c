@@ -61,17 +61,18 @@ void env_note_own(struct env *env)
 
 	if (!env->mdb || look(env, &st))
 		return;
-	__atomic_store_n(&env->file_bytes, (uint64_t)st.st_size, __ATOMIC_RELAXED);
+	__atomic_store_n(&env->file_bytes, (uint64_t)st.st_size, __ATOMIC_RELEASE);
 	env->changed = st.st_mtim;
 }
 
 /* What is behind the end of a file that is mapped can't be touched. */
 static bool is_cut(const struct env *env)
 {
+	/* first: a writer may make it larger meanwhile */
+	uint64_t least = __atomic_load_n(&env->file_bytes, __ATOMIC_ACQUIRE);
 	struct stat st;
 
-	return look(env, &st) ||
-	       (uint64_t)st.st_size < __atomic_load_n(&env->file_bytes, __ATOMIC_RELAXED);
+	return look(env, &st) || (uint64_t)st.st_size < least;
 }
 
 static int renew(struct env *env, MDB_txn **txn)

@@ -235,6 +235,8 @@ class Round:
         (self.m.mnt / '.validate').write_text('run')
         wait_until(lambda: json.loads((self.m.mnt / '.validate').read_text())['state'] != 'running', 'the validation')
         report = json.loads((self.m.mnt / '.validate').read_text())
+        if self.lost and self.file.startswith('journal/'):
+            return  # the EAV store may have had the record that was lost
         fine = ('only_edn', 'only_eav', 'different') if mode_of(self.m) == 'datalevin-only' else ('only_edn',)
         bad = [row for row in report['first'] if row['kind'] not in fine]
         assert report['state'] == 'done', report

@@ -763,4 +763,4 @@ def test_what_was_closed_well_is_known_by_its_stat(mount, folder):
     os.utime(data, ns=(st.st_atime_ns, st.st_mtime_ns))
     m.mount()
     assert (m.mnt / 'config.json').read_text() == '{"a": 2}'
-    assert len(list(data.parent.glob('data.mdb.bad-*'))) == 1
+    wait_until(lambda: list(data.parent.glob('data.mdb.bad-*')), 'it to be made anew')

@@ -690,7 +690,7 @@ def test_what_is_no_lmdb_is_left_alone(eav, tmp_path, junk):
     (tmp_path / 'data.mdb').write_bytes(junk)
     with pytest.raises(EavError) as refused:
         eav()
-    assert refused.value.errno == errno.EINVAL
+    assert refused.value.errno == errno.EUCLEAN
     assert (tmp_path / 'data.mdb').read_bytes() == junk
     assert not (tmp_path / 'lock.mdb').exists()
 
