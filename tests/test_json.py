@@ -388,6 +388,57 @@ def test_damaged_json_is_judged_as_python_does(probe, value, data):
         probe.refusal('e', text)
 
 
+class Judge(Exception):
+    """Text that ourofs refuses, and RFC 8259 does not."""
+
+
+def whole_object(pairs):
+    """RFC 8259 leaves it open what a name means that comes twice; names that begin so are markers, or said in full."""
+    if len({key for key, _ in pairs}) < len(pairs) or any(key[:1] in ('#', ':', "'") for key, _ in pairs):
+        raise Judge
+    return dict(pairs)
+
+
+def finite(text):
+    if math.isinf(value := float(text)):
+        raise Judge
+    return value
+
+
+def no_constant(text):
+    raise ValueError(text)
+
+
+def judge_by_rfc_8259(text):
+    """The value, or ValueError; Judge where ourofs may refuse it. Python's reader takes three words more than the RFC."""
+    return json.loads(text.decode('utf-8'), parse_constant=no_constant, parse_float=finite, object_pairs_hook=whole_object)
+
+
+PIECES = ['', ',', '"', '}', ']', '{', '[', '0', '-', '.', 'e', 'E+', ':', '\\', '\n', '\t', '\r', '\f', '\xa0', '\0', 'true',
+          'null', 'NaN', 'Infinity', '\\u00e9', '\\ud83d\\ude00', '\\udc00', '\\u', '\\/', '\\x', '1e5', '-0', '01', '1.',
+          '\x7f', '\u2028', '\ufeff', '//', "'"]
+edits = st.lists(st.tuples(st.integers(0), st.integers(0, 2), st.sampled_from(PIECES)), max_size=3)
+
+
+@settings(max_examples=400)
+@given(value=plain_json(), compact=st.booleans(), escaped=st.booleans(), changes=edits)
+def test_any_text_is_judged_as_rfc_8259_does(probe, value, compact, escaped, changes):
+    """In both directions, and with the same value: Python's reader is the judge."""
+    text = json.dumps(value, ensure_ascii=escaped, indent=None if compact else 1)
+    for at, cut, piece in changes:
+        at %= len(text) + 1
+        text = text[:at] + piece + text[at + cut:]
+    data = text.encode('utf-8', 'replace')
+    try:
+        expected = judge_by_rfc_8259(data)
+    except Judge:
+        return
+    except ValueError:
+        probe.refusal('e', data)
+        return
+    assert exact(unmarked(json.loads(probe.ask('r', data)))) == exact(expected), data
+
+
 @pytest.mark.skipif(not shutil.which('jq'), reason='jq is not installed')
 def test_jq_round_trip_keeps_the_value(probe):
     shown = []
