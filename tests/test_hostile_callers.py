@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import pathlib
 import re
 import resource
 import stat
@@ -140,6 +141,45 @@ def test_planted_at_memory_edns_temporary(mount, what):
     assert ':config {:v 2}' in m.edn_text() and not m.edn.is_symlink()
     assert victim.read_text() == 'precious' and not (m.base / 'nowhere').exists()
     assert what != 'directory' or (planted[0] / 'inside').read_text() == 'precious'
+
+
+# ---- bombs ----
+
+BOMB = 6 << 20  # what one takes is in proportion to its size
+
+
+def repeated(unit):
+    return b'[' + b','.join([unit] * (BOMB // (len(unit) + 1))) + b']'
+
+
+BOMBS = {
+    'scalars': (lambda: repeated(b'1'), None),
+    'nested': (lambda: repeated(b'[' * 500 + b']' * 500), None),
+    'keys': (lambda: b'{%s}' % b','.join(b'"k%d":1' % i for i in range(BOMB // 14)), None),
+    'digits': (lambda: b'{"#dec": "%s"}' % (b'9' * BOMB), None),
+    'too deep': (lambda: b'{"a":' * (BOMB // 5), 'EBADMSG'),
+    'a key twice, at the end': (lambda: b'{%s,"k0":1}' % b','.join(b'"k%d":1' % i for i in range(BOMB // 14)), 'EBADMSG'),
+    'zeros': (lambda: bytes(BOMB), 'EBADMSG'),
+}
+
+
+@pytest.mark.busy
+@pytest.mark.parametrize('bomb', BOMBS)
+def test_what_a_bomb_takes(mount, bomb):
+    """Whatever its shape, the daemon stays below 256 MiB until it has arrived in both stores."""
+    m = mount(MEMORY)
+    data, got = BOMBS[bomb]
+    data = data()
+    fd = os.open(m.mnt / 'config.json', os.O_WRONLY | os.O_TRUNC)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view):]
+    assert errno_of(os.close, fd) == got
+    m.sync()
+    status = (pathlib.Path('/proc') / str(m.proc.pid) / 'status').read_text()
+    assert int(re.search(r'VmHWM:\s+(\d+) kB', status)[1]) < 256 << 10
+    assert (m.mnt / 'config.json').stat().st_size == (13 if got else len(data))
+    assert json.loads((m.mnt / 'presence/s1/alice.json').read_text()) == {'n': 1}
 
 
 # ---- too many ----
