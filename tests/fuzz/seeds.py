@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Writes what the fuzz targets start from: tests/fuzz/seeds.py DIRECTORY makes DIRECTORY/fuzz_edn/ and so on.
 
@@ -10,6 +10,9 @@ import pathlib
 import re
 import struct
 import sys
+import tempfile
+
+import lmdb
 
 CASES = pathlib.Path(__file__).resolve().parent.parent / 'cases'
 
@@ -81,8 +84,19 @@ def memory_seeds():
         yield bytes([1, 0, 230, 11]) + b'config.json' + bytes([210, len(body)]) + body + bytes([0, 14, 20])
 
 
+def env_pages_seeds():
+    for count, size in ((0, 1), (3, 10), (60, 100), (5, 5000)):
+        with tempfile.TemporaryDirectory() as directory:
+            with lmdb.open(directory, max_dbs=4, map_size=1 << 20) as env:
+                table = env.open_db(b'documents')
+                with env.begin(write=True) as txn:
+                    for i in range(count):
+                        txn.put(b'key %03d' % i, bytes([i]) * size, db=table)
+            yield (pathlib.Path(directory) / 'data.mdb').read_bytes()
+
+
 TARGETS = {'fuzz_edn': edn_seeds, 'fuzz_json': json_seeds, 'fuzz_path': path_seeds,
-           'fuzz_journal': journal_seeds, 'fuzz_memory': memory_seeds}
+           'fuzz_journal': journal_seeds, 'fuzz_memory': memory_seeds, 'fuzz_env_pages': env_pages_seeds}
 
 
 def write(top):
