@@ -324,7 +324,7 @@ static int rename_directory(struct memory *m, struct slice from, struct slice to
 		return err_set(err, -EROFS, "mounted read-only");
 	pthread_rwlock_wrlock(&m->lock);
 	move.top = tree_find(m->tree, from);
-	if (!slice_equal(from, to) || !move.top) {
+	if (!slice_equal(from, to) || !move.top || !move.top->dir) {
 		ret = check_directories(&move);
 		if (!ret)
 			ret = encode_collections(&move, true);

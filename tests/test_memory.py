@@ -314,6 +314,13 @@ def test_names_that_are_refused(memory, path, code):
     assert kind in (code, 0) and (kind == code or path == 'plain')
 
 
+def test_a_document_is_renamed_as_no_directory(memory):
+    m = memory('{:config 1}')
+    for goal in ('config.json', 'other'):
+        with refusal(errno.ENOTDIR):
+            m.call('rename_directory', 'config.json', goal)
+
+
 def test_a_number_equal_to_a_key_is_refused(memory):
     m = memory('{1 :a, :presence/s {[1] 5}}')
     with refusal(errno.EEXIST):
