@@ -72,7 +72,7 @@ static bool is_cut(const struct env *env)
 	uint64_t least = __atomic_load_n(&env->file_bytes, __ATOMIC_ACQUIRE);
 	struct stat st;
 
-	return look(env, &st) || (uint64_t)st.st_size < least;
+	return !look(env, &st) && (uint64_t)st.st_size < least;
 }
 
 static int renew(struct env *env, MDB_txn **txn)

@@ -79,6 +79,7 @@ int journal_read_header(struct journal_reader *reader, uint64_t first, struct er
 		return JOURNAL_GOOD;
 	/* one digit behind the family: anything else is damage to our own */
 	if (memcmp(header, expected, JOURNAL_MAGIC_FAMILY) == 0 &&
+		header[JOURNAL_MAGIC_FAMILY] > '0' && header[JOURNAL_MAGIC_FAMILY] <= '9' &&
 		memcmp(header, expected, 8) != 0 &&
 		memcmp(header + 8, expected + 8, sizeof(header) - 8) == 0)
 		return err_set(err, -EPROTO,
