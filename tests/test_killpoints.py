@@ -142,7 +142,10 @@ class Daemon:
             os.stat(self.m.mnt / 'config.json')
         except OSError as error:
             self.expect_death(error)
-        return self.m.proc.poll() is None
+        if self.m.proc.poll() is None:
+            return True
+        self.m.kill()  # it may have died behind the mount, which is left then
+        return False
 
     def expect_death(self, error):
         """An error is right only where the daemon is dead."""
