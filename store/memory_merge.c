@@ -204,6 +204,20 @@ static bool is_our_own(struct memory *m, const struct merge *merge)
 	return true;
 }
 
+/*
+ * It holds what was committed before; but of what stands it holds something else, and how long ago that was
+ * committed nobody knows: then none of it counts as written. The journal first, which has what was adopted.
+ */
+static int note_theirs(struct memory *m, const struct merge *merge, struct hash128 hash,
+	struct err *err)
+{
+	struct err sync_err = {0};
+
+	journal_sync(m->journal, merge->adopted, &sync_err);
+	return memory_note_file(m, "file", hash, merge->standing.count ? 0 : merge->adopted - 1,
+		err);
+}
+
 int memory_merge(struct memory *m, const char *from, struct err *err)
 {
 	struct ednfile_options options = {.max_depth = EDN_LOAD_DEPTH,
@@ -242,9 +256,8 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 		}
 		pace_signal(&m->work.pace, false); /* what stands is to be put back */
 		m->foreign = false;
-		/* it holds what was committed before, but for what stands: that was stated anew */
 		if (!from && !merge.own)
-			ret = memory_note_file(m, "file", hash, merge.adopted - 1, err);
+			ret = note_theirs(m, &merge, hash, err);
 	}
 out:
 	merge_release(&merge);

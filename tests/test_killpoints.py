@@ -19,6 +19,7 @@ import callpoint
 import edn_reader
 import tree_model
 from conftest import BOUND_S, is_mounted, take_away, wait_until
+from rival import write_by_rename, write_in_place
 
 pytestmark = pytest.mark.preload
 
@@ -99,6 +100,24 @@ SCRIPT = [
 ]
 
 
+# What is in memory.edn alone goes to the EAV store, while it changes and another program writes that file.
+MIGRATION = [
+    ('migrate', 'all'),
+    ('save', 'config.json', b'{"theme": ":amid"}'),
+    ('unlink', 'notes/x.json'),
+    ('migrated',),
+    ('sync',),
+    ('outside', 'presence/s2/eve.json', b'5\n'),
+    ('outside', 'plain.json', b'6\n'),
+    ('rename', 'config.json', 'notes/config.json'),
+    ('sync',),
+    ('outside', 'notes/deep/y.json', None),
+    ('outside', 'plain.json', b'7\n'),
+    ('migrate', ':notes/config'),
+    ('migrated',),
+]
+
+
 class Daemon:
     """One mount whose daemon can be told where to die."""
 
@@ -159,11 +178,27 @@ class Daemon:
     def is_written(self, tree):
         return tree_model.memory_of(self.m.edn_text()) == tree.memory()
 
+    def is_migrated(self, _):
+        try:
+            return json.loads((self.m.mnt / '.migrate').read_text())['state'] not in ('running', 'paused')
+        except OSError as error:
+            return self.expect_death(error)
+
+    def write_outside(self, tree):
+        """As one who has read what is there, and writes all of it: by rename, or in place."""
+        text = edn_reader.text_of(('map', frozenset(tree.memory().items())))
+        write = write_by_rename if len(tree.files) % 2 else write_in_place
+        write(self.m.edn, text)
+
     def play(self, tree, script):
         """Until the end or the daemon's death. Returns what was acknowledged and what was in flight."""
         for operation in script:
-            if operation == ('written',):
-                wait_until(lambda: self.is_killed() or self.is_written(tree), 'the rewrite')
+            if operation in self.WAITS:
+                wait_until(lambda: self.is_killed() or self.WAITS[operation](self, tree), operation[0])
+                continue
+            if operation[0] == 'outside':
+                tree = tree.after(operation)
+                self.write_outside(tree)
                 continue
             try:
                 tree_model.perform(self.m.mnt, operation)
@@ -183,6 +218,8 @@ class Daemon:
                 self.expect_death(error)
                 return
             tree.files[operation[1]] = tree.files[operation[1]]._replace(mtime=mtime)
+
+    WAITS = {('written',): is_written, ('migrated',): is_migrated}
 
     def unmount(self):
         """Which the daemon need not survive."""
@@ -216,22 +253,22 @@ def daemon(mount, build_dir):
     return Daemon(mount, build_dir)
 
 
-def points(calls, side):
+def points(calls, side, most=POINTS):
     """Which of the calls to die at."""
     found = [n for n, call in enumerate(calls, 1)
              if side != 'torn' or call.startswith(WRITES)]
     if os.environ.get('OUROFS_KILLPOINTS') == 'all':
         return found
-    stride = -(-len(found) // POINTS)
+    stride = -(-len(found) // most)
     return found[SIDES.index(side) % stride::stride]
 
 
-def try_all(daemon, side, play):
+def try_all(daemon, side, play, most=POINTS):
     """play(at) -> (tree, in flight) for each point, and what the next mount makes of it."""
     play(0)
     calls = daemon.calls()
     failures = []
-    for n in points(calls, side):
+    for n in points(calls, side, most):
         tree, in_flight = play(n)
         done = daemon.calls()
         said, _ = daemon.recover(tree, in_flight)
@@ -256,12 +293,12 @@ def first(daemon):
     return tree
 
 
-def play_script(daemon, first, at, side):
+def play_script(daemon, first, at, side, script=None):
     daemon.restore('first')
     daemon.arm(at, side)
     daemon.m.mount()
     daemon.begin()
-    ends_with = daemon.play(first, SCRIPT)
+    ends_with = daemon.play(first, script or SCRIPT)
     daemon.unmount()
     return ends_with
 
@@ -270,6 +307,12 @@ def play_script(daemon, first, at, side):
 def test_script(daemon, first, side):
     """Killed while it serves, rewrites memory.edn, and ends."""
     try_all(daemon, side, lambda at: play_script(daemon, first, at, side))
+
+
+@pytest.mark.parametrize('side', SIDES)
+def test_migration(daemon, first, side):
+    """Killed while it migrates, and takes over what another program wrote."""
+    try_all(daemon, side, lambda at: play_script(daemon, first, at, side, MIGRATION), most=15)
 
 
 @pytest.mark.parametrize('side', SIDES)

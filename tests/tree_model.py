@@ -100,6 +100,21 @@ class Tree:
     def migrate(self, _):
         pass
 
+    def outside(self, path, content):
+        """Another program's file has this; content None: no such key. Directories that nothing is in go with it.
+
+        What was never saved here may be shown as old as that file from now on.
+        """
+        self.files = {name: file._replace(mtime=None) for name, file in self.files.items()}
+        if content is not None:
+            self.put(path, File(content, self.files[path].mode if path in self.files else 0o644))
+            return
+        del self.files[path]
+        above = os.path.dirname(path)
+        while above and not any(below(other, above) for other in [*self.files, *self.directories]):
+            del self.directories[above]
+            above = os.path.dirname(above)
+
     def mkdir(self, path):
         self.directories[path] = 0o755
 
