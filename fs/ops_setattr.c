@@ -198,11 +198,35 @@ static int set_draft(struct change *change, struct draft *draft)
 	return dirty ? 0 : set_committed(change);
 }
 
+/*
+ * A document that has left its name, by a rename of which the kernel has not been told all: who comes by a name means
+ * what has that now. Whoever has it open means it.
+ */
+static bool has_left(const struct change *change)
+{
+	struct fs *fs = change->fs;
+	struct buf path = BUF_INIT;
+	struct memory_stat st;
+	uint64_t ino;
+	bool left;
+
+	pthread_mutex_lock(&fs->lock);
+	ino = change->node->ino;
+	left = change->node->state == NODE_OLD && change->node->version && !change->node->handles;
+	left = left && !node_path(change->node, slice_str(""), &path);
+	pthread_mutex_unlock(&fs->lock);
+	left = left && (memory_stat(fs->memory, buf_slice(&path), &st) || st.ino != ino);
+	buf_release(&path);
+	return left;
+}
+
 static int set_document(struct change *change, const struct stat *attr, int to_set)
 {
 	struct draft *draft = draft_of(change);
-	int ret = 0;
+	int ret = !draft && has_left(change) ? -ESTALE : 0;
 
+	if (ret)
+		return ret;
 	if ((to_set & FUSE_SET_ATTR_SIZE) && draft)
 		ret = draft_truncate(draft, change->thread, attr->st_size,
 			change->fs->options->doc_max_bytes);

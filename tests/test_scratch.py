@@ -734,3 +734,34 @@ def test_sqlite(mount):
              'print(d.execute("select count(*) from t").fetchone()[0], '
              'd.execute("pragma integrity_check").fetchone()[0])')
     assert sh(m, f"python3 -c '{count}'").out == '80 ok\n'
+
+
+@pytest.mark.preload
+@pytest.mark.parametrize('moved_on', [False, True])
+@pytest.mark.parametrize('another', [False, True])
+def test_attributes_right_behind_a_rename(mount, binary, moved_on, another):
+    """Until it is told, the kernel has the document's inode at the scratch file's name."""
+    m = mount('{}')
+    late = m.base / 'late'
+    m.unmount()
+    m.env = dict(os.environ, LD_PRELOAD=str(binary('laggard.so')), OUROFS_LAGGARD=str(late))
+    m.mount()
+    document, scratch = m.mnt / 'a.json', m.mnt / 'a'
+    document.write_text('1')
+    document.stat()  # from here on the kernel asks for the name no more
+    late.touch()
+    try:
+        os.rename(document, scratch)
+        if another:
+            document.write_text('2')
+        if moved_on:
+            os.rename(scratch, m.mnt / 'b')
+            scratch = m.mnt / 'b'
+        os.chmod(scratch, 0o640)
+        os.utime(scratch, (5, 5))
+    finally:
+        late.unlink()
+    for path in (scratch, m.store / 'scratch' / scratch.name):
+        assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_mtime) == (0o640, 5)
+    if another:
+        assert stat.S_IMODE(document.stat().st_mode) != 0o640 and document.stat().st_mtime != 5
