@@ -172,7 +172,7 @@ static void begin_waiting(const void *mutex)
 
 /* ---- before pthread's ---- */
 
-/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): the linker's names */
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp,bugprone-macro-parentheses): the linker's names, and types */
 #define BEFORE(call, type, what)            \
 	int __real_##call(type *lock);      \
 	int __wrap_##call(type *lock);      \
@@ -227,4 +227,4 @@ int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
 	push(mutex);
 	return ret;
 }
-/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp,bugprone-macro-parentheses) */
