@@ -133,7 +133,7 @@ static void print_stores(struct fs *fs, const struct memory_health *health, stru
 	print_failures(fs, out);
 	print_pairs(out, "ourofs_entities", "gauge",
 		"Documents that are served, and what the EAV store has (collections, too).",
-		(double)health->entities, (double)health->eav_entities);
+		(double)memory_count_documents(fs->memory), (double)health->eav_entities);
 	print_pairs(out, "ourofs_store_bytes", "gauge", "Size of each store on disk.",
 		(double)health->edn_bytes, (double)health->eav_bytes);
 	print_pairs(out, "ourofs_backlog_changes", "gauge",

@@ -92,7 +92,7 @@ static void add_edn(struct fs *fs, cJSON *root, const struct memory_health *heal
 	cJSON_AddStringToObject(edn, "path", fs->options->edn_path);
 	cJSON_AddNumberToObject(edn, "bytes", (double)health->edn_bytes);
 	cJSON_AddNumberToObject(edn, "keys", (double)health->keys);
-	cJSON_AddNumberToObject(edn, "entities", (double)health->entities);
+	cJSON_AddNumberToObject(edn, "entities", (double)memory_count_documents(fs->memory));
 	types = cJSON_AddObjectToObject(edn, "types");
 	for (i = 0; i < count && i < TYPES_MAX; i++)
 		cJSON_AddNumberToObject(types, rows[i].type, (double)rows[i].entities);

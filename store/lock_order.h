@@ -37,6 +37,7 @@
 	LOCK(SAVED_MAP, "map_lock of saved")                                 \
 	LOCK(ENV_POOL, "env.pool_lock")                                      \
 	LOCK(TOUCHED, "store_trees.touched_mutex")                           \
+	LOCK(TREE, "tree.loading")                                           \
 	LOCK(EDNFILE, "ednfile.lock")                                        \
 	LOCK(JOURNAL, "journal.mutex")                                       \
 	LOCK(VALIDATOR, "validator.mutex")                                   \

@@ -252,7 +252,6 @@ void memory_health(struct memory *m, struct memory_health *h)
 	pthread_rwlock_rdlock(&m->lock);
 	ednfile_info(m->file, &info);
 	h->keys = ednfile_count(m->file);
-	h->entities = tree_documents(m->tree);
 	h->directories = tree_directories(m->tree);
 	h->pending = m->edn_active ? m->changes + m->changes_in_flight : 0;
 	h->overlay = m->overlay.count;

@@ -235,8 +235,7 @@ struct memory_type_count {
 
 struct memory_health {
 	const char *mode;
-	size_t keys;     /* of the top level */
-	size_t entities; /* documents */
+	size_t keys; /* of the top level */
 	size_t directories;
 	size_t pending; /* committed changes that memory.edn does not hold yet */
 	uint64_t journal_bytes;
@@ -275,6 +274,8 @@ struct memory_health {
 	char edn_reason[200];
 };
 void memory_health(struct memory *memory, struct memory_health *health);
+/* Loads the members of every collection. */
+size_t memory_count_documents(struct memory *memory);
 /* Documents by type; at most `most` rows are filled, returns how many there are. The first call looks at each. */
 size_t memory_count_types(struct memory *memory, struct memory_type_count *rows, size_t most);
 /*

@@ -282,11 +282,8 @@ static int apply_unkey(struct apply *a, const struct change *c)
 	if (ret)
 		return ret;
 	/* a member that no record deleted: someone else's, in a replay */
-	for (struct tree_node *child = node ? node->dir->children : NULL; child;
-		child = child->next) {
-		if (!child->dir)
-			return 0;
-	}
+	if (node && tree_has_documents(node))
+		return 0;
 	if (!ednfile_is_collection(m->file, c->id.key))
 		ret = -ENOENT;
 	else
@@ -302,11 +299,12 @@ static int apply_unkey(struct apply *a, const struct change *c)
 
 static int apply_directory(struct apply *a, const struct change *c)
 {
-	struct tree_node *node = tree_find(a->m->tree, c->id.key);
 	struct buf name = BUF_INIT;
+	struct tree_node *node;
+	int ret = tree_find(a->m->tree, c->id.key, &node);
 
-	if (!node || !node->dir)
-		return 0;
+	if (ret || !node->dir)
+		return ret == -ENOENT ? 0 : ret;
 	node->dir->has_mode = c->has_mode;
 	node->dir->mode = c->saved.mode;
 	node->dir->has_mtime = c->saved.has_mtime;

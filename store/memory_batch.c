@@ -74,10 +74,13 @@ static int add_dirs(struct memory *m, struct batch *b)
 	int ret = 0;
 
 	while (!ret && table_next(&m->dirty_dirs, &at, &path, &value)) {
-		struct tree_node *node = tree_find(m->tree, path);
 		struct saved_record record = {0};
+		struct tree_node *node;
 
-		if (!node || !node->dir) {
+		ret = tree_find(m->tree, path, &node);
+		if (ret && ret != -ENOENT)
+			break;
+		if (ret || !node->dir) {
 			ret = add_item(b, 'P', path, NULL);
 			continue;
 		}

@@ -22,6 +22,19 @@ static int make_way(struct apply *a, const struct change *c, int ret)
 	return ret;
 }
 
+/* What changes is in the tree before: members that come later would be taken from what the file holds by then. */
+static int load_members(struct memory *m, struct slice key)
+{
+	struct entity_id id = {.key = key};
+	struct tree_node *node;
+	int ret;
+
+	if (!tree_has_away(m->tree) || !schema_collection(m->options.schema, memory_keyword(key)))
+		return 0;
+	ret = memory_find_node(m, id, true, &node);
+	return ret || !node ? ret : tree_load(m->tree, node);
+}
+
 /* How many changes were applied is told even on failure. */
 static int apply_payload(struct apply *a, struct slice payload, size_t *applied)
 {
@@ -36,7 +49,11 @@ static int apply_payload(struct apply *a, struct slice payload, size_t *applied)
 			break;
 		buf_reset(&a->name);
 		entity_id_name(&a->name, c.id);
-		ret = buf_error(&a->name) ? -ENOMEM : apply_change(a, &c);
+		ret = buf_error(&a->name) ? -ENOMEM : load_members(a->m, c.id.key);
+		if (!ret)
+			ret = load_members(a->m, c.from.key);
+		if (!ret)
+			ret = apply_change(a, &c);
 		if (ret && a->replay && c.kind == CHANGE_PUT)
 			ret = make_way(a, &c, ret);
 		*applied += !ret;

@@ -355,8 +355,10 @@ int merge_compare(struct merge *merge)
 {
 	struct change epoch = {.kind = CHANGE_EPOCH};
 	struct memory *m = merge->m;
-	int ret;
+	int ret = tree_load_below(m->tree, tree_root(m->tree));
 
+	if (ret)
+		return ret;
 	merge->sequence = m->sequence;
 	merge->first_ino = merge->next_ino = m->next_ino;
 	merge->version = m->version;

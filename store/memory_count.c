@@ -99,8 +99,8 @@ void memory_count_in(struct memory *m, struct tree_node *node, struct slice key,
 /* With types.mutex held. */
 static int count_all(struct memory *m)
 {
-	const struct tree_node *root = tree_root(m->tree);
-	int ret = 0;
+	struct tree_node *root = tree_root(m->tree);
+	int ret = tree_load_below(m->tree, root);
 
 	for (size_t i = 0; i < m->types.count; i++)
 		m->types.rows[i].entities = 0;
@@ -144,6 +144,18 @@ size_t memory_count_types(struct memory *m, struct memory_type_count *rows, size
 	if (walk)
 		memory_resident_trim(m);
 	return count;
+}
+
+size_t memory_count_documents(struct memory *m)
+{
+	size_t documents;
+
+	pthread_rwlock_rdlock(&m->lock);
+	/* without memory for those that are away, it is the rest that is told */
+	tree_load_below(m->tree, tree_root(m->tree));
+	documents = tree_documents(m->tree);
+	pthread_rwlock_unlock(&m->lock);
+	return documents;
 }
 
 /* ---- the EAV store's ---- */

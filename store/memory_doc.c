@@ -100,10 +100,11 @@ int doc_id(struct memory *m, struct tree_node *node, struct doc *doc)
 
 int doc_find(struct memory *m, struct slice path, struct doc *doc)
 {
-	struct tree_node *node = tree_find(m->tree, path);
+	struct tree_node *node;
+	int ret = tree_find(m->tree, path, &node);
 
-	if (!node)
-		return -ENOENT;
+	if (ret)
+		return ret;
 	return node->dir ? -EISDIR : doc_id(m, node, doc);
 }
 

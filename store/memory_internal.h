@@ -434,5 +434,7 @@ int memory_restore_value(struct memory *m, struct entity_id id, struct slice byt
 	struct slice text);
 /* Every document and directory of memory.edn becomes a node, with the attributes that saved knows. */
 int memory_load_tree(struct memory *m, struct err *err);
+/* The members of a collection that was left away: a tree_load_fn. */
+int memory_load_members(void *memory, struct tree_node *dir);
 
 #endif

@@ -9,8 +9,6 @@
 struct load {
 	struct memory *m;
 	struct buf path;
-	size_t dir_len;               /* of path: the collection's part */
-	const struct schema_row *row; /* of the collection at hand */
 };
 
 static bool is_cut(const struct buf *path)
@@ -28,16 +26,46 @@ static int add_document(struct load *load, struct slice id)
 		is_cut(&load->path) ? id : slice_of(NULL, 0), NULL);
 }
 
+struct members {
+	struct tree *tree;
+	struct tree_node *dir;
+	const struct schema_row *row;
+	struct buf name;
+	bool below_cut; /* no path says the key */
+};
+
 static int load_member(void *context, struct slice member, const struct ednfile_item *item)
 {
-	struct load *load = context;
+	struct members *members = context;
+	struct slice none = slice_of(NULL, 0);
 	int ret;
 
 	(void)item;
-	load->path.len = load->dir_len;
-	buf_add_char(&load->path, '/');
-	ret = path_of_member_text(load->row->member, member, &load->path);
-	return ret ? ret : add_document(load, member);
+	buf_reset(&members->name);
+	ret = path_of_member_text(members->row->member, member, &members->name);
+	if (!ret)
+		ret = buf_error(&members->name);
+	return ret ? ret
+		   : tree_add_member(members->tree, members->dir, buf_slice(&members->name),
+			     members->below_cut || is_cut(&members->name) ? member : none);
+}
+
+int memory_load_members(void *memory, struct tree_node *dir)
+{
+	struct memory *m = memory;
+	struct slice key = tree_id(dir);
+	struct members members = {.tree = m->tree,
+		.dir = dir,
+		.row = schema_collection(m->options.schema, memory_keyword(key))};
+	int ret;
+
+	tree_path(dir, &members.name);
+	ret = buf_error(&members.name);
+	members.below_cut = is_cut(&members.name);
+	if (!ret)
+		ret = ednfile_each_member(m->file, key, load_member, &members);
+	buf_release(&members.name);
+	return ret;
 }
 
 static int load_key(void *context, struct slice key, const struct ednfile_item *item)
@@ -45,6 +73,7 @@ static int load_key(void *context, struct slice key, const struct ednfile_item *
 	struct load *load = context;
 	struct memory *m = load->m;
 	bool collection = ednfile_is_collection(m->file, key);
+	struct tree_node *node;
 	int ret = held_add_entry(&m->held, key, item);
 
 	if (ret)
@@ -55,10 +84,12 @@ static int load_key(void *context, struct slice key, const struct ednfile_item *
 		return ret;
 	if (!collection)
 		return add_document(load, key);
-	load->row = schema_collection(m->options.schema, memory_keyword(key));
-	load->dir_len = load->path.len;
 	ret = tree_add_collection(m->tree, buf_slice(&load->path), key, NULL);
-	return ret ? ret : ednfile_each_member(m->file, key, load_member, load);
+	if (!ret)
+		ret = tree_find(m->tree, buf_slice(&load->path), &node);
+	if (!ret)
+		tree_leave_away(m->tree, node);
+	return ret;
 }
 
 /* ---- what saved knows of directories and numbers ---- */
@@ -66,10 +97,11 @@ static int load_key(void *context, struct slice key, const struct ednfile_item *
 static int load_directory(void *context, struct slice name, const struct saved_record *record)
 {
 	struct memory *m = context;
-	struct tree_node *node = tree_find(m->tree, slice_of(name.ptr + 1, name.len - 1));
+	struct tree_node *node;
+	int ret = tree_find(m->tree, slice_of(name.ptr + 1, name.len - 1), &node);
 
-	if (!node || !node->dir)
-		return 0;
+	if (ret || !node->dir)
+		return ret == -ENOENT ? 0 : ret;
 	node->dir->has_mode = record->version;
 	node->dir->mode = record->mode;
 	node->dir->has_mtime = record->has_mtime;

@@ -133,6 +133,7 @@ static int open_file(struct memory *m, struct err *err)
 		.schema = m->options.schema,
 		.index_dir = &m->dir.dir_fd,
 		.resolved = true};
+	const struct tree_calls calls = {memory_note_dir, memory_load_members, m};
 	struct ednfile_info info;
 	struct stat st;
 	int ret = m->edn_active ? ednfile_open(&m->file, m->edn_path, &options, err)
@@ -144,7 +145,7 @@ static int open_file(struct memory *m, struct err *err)
 	m->default_mode = info.mode & 0666;
 	if (!m->edn_active && stat(m->edn_path, &st) == 0)
 		m->default_mode = st.st_mode & 0666;
-	ret = tree_new(&m->tree, memory_note_dir, m);
+	ret = tree_new(&m->tree, &calls);
 	return ret ? err_set(err, ret, "out of memory") : 0;
 }
 

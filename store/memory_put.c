@@ -20,9 +20,11 @@ int memory_may_create(struct memory *m, struct slice path, struct err *err)
 		return ret;
 	pthread_rwlock_wrlock(&m->lock);
 	if (place.kind == PATH_DIRECTORY) {
-		struct tree_node *node = tree_find(m->tree, path);
+		struct tree_node *node;
 
-		if (place.lenient && !(node && node->dir && node->dir->keyed) &&
+		ret = tree_find(m->tree, path, &node);
+		ret = ret == -ENOENT ? 0 : ret;
+		if (!ret && place.lenient && !(node && node->dir && node->dir->keyed) &&
 			!held_has_key(m, buf_slice(&place.key)))
 			ret = err_set(err, -EINVAL,
 				"Ouroboros could not read memory.edn with that key");
@@ -277,9 +279,9 @@ int memory_set_attributes(struct memory *m, struct slice path,
 	if (ret)
 		return ret;
 	pthread_rwlock_wrlock(&m->lock);
-	node = tree_find(m->tree, path);
-	if (!node)
-		ret = -ENOENT;
+	ret = tree_find(m->tree, path, &node);
+	if (ret)
+		;
 	else if (node->dir)
 		ret = set_directory(m, path, node, attributes);
 	else

@@ -14,12 +14,12 @@ static void stat_directory(struct memory *m, const struct tree_node *node, struc
 
 static int stat_locked(struct memory *m, struct slice path, struct memory_stat *st)
 {
-	struct tree_node *node = tree_find(m->tree, path);
 	struct doc doc = DOC_INIT;
-	int ret;
+	struct tree_node *node;
+	int ret = tree_find(m->tree, path, &node);
 
-	if (!node)
-		return -ENOENT;
+	if (ret)
+		return ret;
 	if (node->dir) {
 		stat_directory(m, node, st);
 		return 0;
@@ -124,16 +124,16 @@ static int ino_of(struct memory *m, struct tree_node *node, uint64_t *ino)
 /* Rows with their names behind, so that the caller is called without a lock. */
 static int collect(struct memory *m, struct slice directory, struct buf *rows)
 {
-	struct tree_node *dir = tree_find(m->tree, directory);
+	struct tree_node *dir;
 	struct tree_node **nodes;
 	size_t count;
-	int ret = 0;
+	int ret = tree_find(m->tree, directory, &dir);
 
-	if (!dir)
-		return -ENOENT;
+	if (ret)
+		return ret;
 	if (!dir->dir)
 		return -ENOTDIR;
-	nodes = tree_sorted(dir, &count);
+	nodes = tree_sorted(m->tree, dir, &count);
 	if (!nodes)
 		return -ENOMEM;
 	for (size_t i = 0; i < count && !ret; i++) {
@@ -174,16 +174,16 @@ int memory_list(struct memory *m, struct slice directory, memory_list_fn *fn, vo
 
 int memory_holds_only(struct memory *m, struct slice directory, struct slice name)
 {
-	const struct tree_node *node;
-	int ret = 0;
+	struct tree_node *node;
+	int ret;
 
 	pthread_rwlock_rdlock(&m->lock);
-	node = tree_find(m->tree, directory);
-	if (!node)
-		ret = -ENOENT;
-	else if (!node->dir)
+	ret = tree_find(m->tree, directory, &node);
+	if (!ret)
+		ret = tree_load(m->tree, node);
+	if (!ret && !node->dir)
 		ret = -ENOTDIR;
-	else if (node->dir->child_count > (tree_child(m->tree, node, name) ? 1 : 0))
+	if (!ret && node->dir->child_count > (tree_child(node, name) ? 1 : 0))
 		ret = -ENOTEMPTY;
 	pthread_rwlock_unlock(&m->lock);
 	return ret;
@@ -216,12 +216,12 @@ static int source_of(struct memory *m, struct doc *doc, const char **source)
 static int describe(struct memory *m, struct slice path, struct buf *key, const char **type,
 	const char **source)
 {
-	struct tree_node *node = tree_find(m->tree, path);
 	struct doc doc = DOC_INIT;
-	int ret;
+	struct tree_node *node;
+	int ret = tree_find(m->tree, path, &node);
 
-	if (!node)
-		return -ENOENT;
+	if (ret)
+		return ret;
 	if (node->dir)
 		return *source = "edn", describe_directory(m, node, key, type);
 	ret = doc_id(m, node, &doc);

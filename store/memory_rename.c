@@ -153,15 +153,6 @@ static int parse_directory(struct move *move, const struct tree_node *node)
 	return ret;
 }
 
-static bool has_documents(const struct tree_node *node)
-{
-	const struct tree_node *child = node->dir->children;
-
-	while (child && child->dir)
-		child = child->next;
-	return child != NULL;
-}
-
 /* move->place is where the collection at node goes. */
 static bool can_be_key(const struct move *move, const struct tree_node *node)
 {
@@ -169,15 +160,15 @@ static bool can_be_key(const struct move *move, const struct tree_node *node)
 
 	if (place->lenient && !held_has_key(move->m, buf_slice(&place->key)))
 		return false;
-	return place->collection || has_documents(node);
+	return place->collection || tree_has_documents(node);
 }
 
 /* Documents that were keys of their own may become members. */
 static int encode_new_collection(struct move *move, const struct tree_node *node)
 {
-	int ret = has_documents(node) ? parse_directory(move, node) : 0;
+	int ret = tree_has_documents(node) ? parse_directory(move, node) : 0;
 
-	if (ret || !has_documents(node) || !move->place.collection)
+	if (ret || !tree_has_documents(node) || !move->place.collection)
 		return ret;
 	return memory_encode_collection(move->m, &move->payload, buf_slice(&move->place.key));
 }
@@ -292,12 +283,13 @@ static int encode_directories(struct move *move)
 
 static int check_directories(struct move *move)
 {
-	struct tree_node *there = tree_find(move->m->tree, move->to);
+	const struct tree *tree = move->m->tree;
 	struct slice below = move->to;
-	int ret;
+	struct tree_node *there;
+	int ret = tree_find(tree, move->to, &there);
 
-	if (!move->top)
-		return -ENOENT;
+	if (ret && ret != -ENOENT)
+		return ret;
 	if (!move->top->dir)
 		return -ENOTDIR;
 	if (!move->top->parent || move->to.len == 0)
@@ -307,6 +299,11 @@ static int check_directories(struct move *move)
 		return err_set(move->err, -EINVAL, "a directory can't move into itself");
 	if (there && !there->dir)
 		return -ENOTDIR;
+	ret = tree_load_below(tree, move->top);
+	if (!ret && there)
+		ret = tree_load(tree, there);
+	if (ret)
+		return ret;
 	if (there && there->dir->child_count)
 		return -ENOTEMPTY;
 	ret = path_parse(move->m->options.schema, move->to, &move->place, move->err);
@@ -323,8 +320,8 @@ static int rename_directory(struct memory *m, struct slice from, struct slice to
 	if (m->options.read_only)
 		return err_set(err, -EROFS, "mounted read-only");
 	pthread_rwlock_wrlock(&m->lock);
-	move.top = tree_find(m->tree, from);
-	if (!slice_equal(from, to) || !move.top || !move.top->dir) {
+	ret = tree_find(m->tree, from, &move.top);
+	if (!ret && (!slice_equal(from, to) || !move.top->dir)) {
 		ret = check_directories(&move);
 		if (!ret)
 			ret = encode_collections(&move, true);
@@ -365,9 +362,11 @@ static int remove_directory(struct memory *m, struct slice path, struct err *err
 	if (m->options.read_only)
 		return err_set(err, -EROFS, "mounted read-only");
 	pthread_rwlock_wrlock(&m->lock);
-	node = tree_find(m->tree, path);
-	if (!node)
-		ret = -ENOENT;
+	ret = tree_find(m->tree, path, &node);
+	if (!ret)
+		ret = tree_load(m->tree, node);
+	if (ret)
+		;
 	else if (!node->dir)
 		ret = -ENOTDIR;
 	else if (!node->parent)

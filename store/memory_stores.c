@@ -244,12 +244,12 @@ static int look_at_file(struct memory *m, struct slice name, struct memory_stat 
 /* Under memory.lock. It is the memory's directory at that path, where there is one. */
 static void stat_directory(struct memory *m, struct slice path, struct memory_stat *st)
 {
-	const struct tree_node *node = tree_find(m->tree, path);
+	struct tree_node *node;
 
 	*st = (struct memory_stat){.kind = MEMORY_DIRECTORY,
 		.mode = m->default_mode | (m->default_mode & 0444) >> 2,
 		.mtime = m->first_seen};
-	if (!node || !node->dir)
+	if (tree_find(m->tree, path, &node) || !node->dir)
 		return;
 	st->mode = memory_directory_mode(m, node);
 	if (node->dir->has_mtime)
@@ -260,8 +260,6 @@ static void stat_directory(struct memory *m, struct slice path, struct memory_st
 static int look_at_node(struct memory *m, enum memory_store store, bool live, struct slice path,
 	struct tree_node *node, struct memory_stat *st, struct buf *bytes)
 {
-	if (!node)
-		return -ENOENT;
 	if (node->dir) {
 		if (st)
 			stat_directory(m, path, st);
@@ -314,7 +312,10 @@ static int look(struct memory *m, const struct tree *tree, bool live, void *cont
 {
 	const struct look *l = context;
 
-	return look_at_node(m, l->store, live, l->path, tree_find(tree, l->path), l->st, l->bytes);
+	struct tree_node *node;
+	int ret = tree_find(tree, l->path, &node);
+
+	return ret ? ret : look_at_node(m, l->store, live, l->path, node, l->st, l->bytes);
 }
 
 int memory_store_stat(struct memory *m, enum memory_store store, struct slice path,
@@ -343,15 +344,16 @@ struct listed {
 static int list(struct memory *m, const struct tree *tree, bool live, void *context)
 {
 	struct listed *listed = context;
-	const struct tree_node *dir = tree_find(tree, listed->directory);
 	struct tree_node **nodes;
+	struct tree_node *dir;
 	size_t count;
+	int ret = tree_find(tree, listed->directory, &dir);
 
 	(void)m;
 	(void)live;
-	if (!dir || !dir->dir)
-		return dir ? -ENOTDIR : -ENOENT;
-	nodes = tree_sorted(dir, &count);
+	if (ret || !dir->dir)
+		return ret ? ret : -ENOTDIR;
+	nodes = tree_sorted(tree, dir, &count);
 	if (!nodes)
 		return count ? -ENOMEM : 0;
 	for (size_t i = 0; i < count; i++) {

@@ -130,13 +130,18 @@ int memory_find_node(struct memory *m, struct entity_id id, bool directory, stru
 	struct buf path = BUF_INIT;
 	int ret = memory_id_path(m, id, directory, &path);
 
+	*node = NULL;
 	if (!ret)
 		ret = buf_error(&path);
-	*node = ret ? NULL : tree_find(m->tree, buf_slice(&path));
+	/* where there is no such path, nothing is there */
+	if (ret && ret != -ENOMEM)
+		ret = -ENOENT;
+	if (!ret)
+		ret = tree_find(m->tree, buf_slice(&path), node);
 	if (*node && !(*node)->dir == directory)
 		*node = NULL;
 	buf_release(&path);
-	return ret == -ENOMEM ? ret : 0;
+	return ret == -ENOENT ? 0 : ret;
 }
 
 int memory_find_entity(struct memory *m, struct entity_id id, struct tree_node **node)

@@ -16,7 +16,7 @@ static struct tree_node *node_of_key(struct memory *m, struct slice key, bool di
 	struct tree_node *node = NULL;
 
 	if (memory_id_path(m, (struct entity_id){.key = key}, directory, &path) == 0)
-		node = tree_find(m->tree, buf_slice(&path));
+		tree_find(m->tree, buf_slice(&path), &node);
 	buf_release(&path);
 	return node && !node->dir == !directory ? node : NULL;
 }
@@ -28,12 +28,15 @@ static struct tree_node *node_of_key(struct memory *m, struct slice key, bool di
 static int parse_below_cut(struct memory *m, struct slice path, struct doc *doc)
 {
 	const char *slash = memrchr(path.ptr, '/', path.len);
-	struct tree_node *parent =
-		slash ? tree_find(m->tree, slice_of(path.ptr, (size_t)(slash - path.ptr))) : NULL;
+	struct tree_node *parent = NULL;
 	const struct schema_row *row;
 	struct buf like = BUF_INIT;
-	int ret;
+	int ret = 0;
 
+	if (slash)
+		ret = tree_find(m->tree, slice_of(path.ptr, (size_t)(slash - path.ptr)), &parent);
+	if (ret && ret != -ENOENT)
+		return ret;
 	if (!parent || !parent->dir || !parent->dir->keyed)
 		return -EINVAL;
 	row = schema_collection(m->options.schema, memory_keyword(tree_id(parent)));

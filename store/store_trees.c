@@ -14,6 +14,9 @@ enum {
 	TOUCHED_MAX = 50000, /* names: a tree that lags behind so far is made anew */
 };
 
+/* Nobody is told of what changes here, and all is loaded. */
+static const struct tree_calls NO_CALLS;
+
 /* ---- one name ---- */
 
 /* Where an entity stands, as a document or as a collection. -EINVAL: nowhere. */
@@ -44,11 +47,12 @@ static int add(const struct memory *m, struct tree *tree, struct slice name, boo
 static int drop(const struct memory *m, struct tree *tree, struct slice name, bool collection)
 {
 	struct buf path = BUF_INIT;
-	struct tree_node *node;
+	struct tree_node *node = NULL;
 	struct entity_id id;
 	int ret = path_of(m, name, collection, &id, &path);
 
-	node = ret ? NULL : tree_find(tree, buf_slice(&path));
+	if (!ret)
+		ret = tree_find(tree, buf_slice(&path), &node);
 	if (node && collection && node->dir && node->dir->keyed &&
 		slice_equal(tree_id(node), id.key))
 		tree_remove(tree, node, NULL);
@@ -168,7 +172,7 @@ static int walk_slice(struct walk *walk)
 static int make_eav(struct memory *m, struct tree **tree)
 {
 	struct walk walk = {.m = m};
-	int ret = tree_new(tree, NULL, NULL);
+	int ret = tree_new(tree, &NO_CALLS);
 
 	if (ret)
 		return ret;
@@ -319,7 +323,7 @@ static int load_edn(struct memory *m)
 
 	if (ret)
 		return ret == -ENOMEM ? ret : -EIO;
-	ret = tree_new(&trees->edn, NULL, NULL);
+	ret = tree_new(&trees->edn, &NO_CALLS);
 	if (!ret)
 		ret = names_gather_edn(&names, m, trees->file);
 	if (!ret)

@@ -1,93 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-#include "tree.h"
+#include "lock_order.h"
+#include "tree_private.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "hash.h"
-
-enum { FIRST_CAP = 64 };
-
 struct tree {
 	struct tree_node *root;
-	struct tree_node **slots; /* every node but the root, by parent and name */
-	size_t cap;               /* a power of two */
-	size_t documents, directories;
-	tree_changed_fn *changed;
-	void *context;
+	size_t documents, directories, away; /* atomics: readers load */
+	struct tree_calls calls;
+	pthread_mutex_t loading; /* held while a collection is loaded; guards what is away */
 };
-
-/* ---- the table of names ---- */
-
-static uint32_t hash_of(const struct tree_node *parent, struct slice name)
-{
-	uint64_t hash = hash64(name.ptr, name.len, (uint64_t)(uintptr_t)parent);
-
-	return (uint32_t)(hash ^ hash >> 32);
-}
-
-static size_t find_slot(const struct tree *tree, const struct tree_node *parent, struct slice name,
-	uint32_t hash)
-{
-	size_t mask = tree->cap - 1;
-	size_t i = hash & mask;
-
-	for (; tree->slots[i]; i = (i + 1) & mask) {
-		const struct tree_node *node = tree->slots[i];
-
-		if (node->hash == hash && node->parent == parent &&
-			slice_equal(tree_name(node), name))
-			break;
-	}
-	return i;
-}
-
-static int grow(struct tree *tree)
-{
-	size_t cap = tree->cap ? tree->cap * 2 : FIRST_CAP;
-	struct tree_node **slots = calloc(cap, sizeof(struct tree_node *));
-
-	if (!slots)
-		return -ENOMEM;
-	for (size_t i = 0; i < tree->cap; i++) {
-		size_t to;
-
-		if (!tree->slots[i])
-			continue;
-		for (to = tree->slots[i]->hash & (cap - 1); slots[to];)
-			to = (to + 1) & (cap - 1);
-		slots[to] = tree->slots[i];
-	}
-	free(tree->slots);
-	tree->slots = slots;
-	tree->cap = cap;
-	return 0;
-}
-
-static void remove_slot(struct tree *tree, const struct tree_node *node)
-{
-	size_t mask = tree->cap - 1;
-	size_t hole = find_slot(tree, node->parent, tree_name(node), node->hash);
-
-	tree->slots[hole] = NULL;
-	for (size_t i = (hole + 1) & mask; tree->slots[i]; i = (i + 1) & mask) {
-		size_t home = tree->slots[i]->hash & mask;
-
-		if (((i - home) & mask) < ((i - hole) & mask))
-			continue;
-		tree->slots[hole] = tree->slots[i];
-		tree->slots[i] = NULL;
-		hole = i;
-	}
-}
 
 /* ---- nodes ---- */
 
 static void free_node(struct tree_node *node)
 {
-	free(node->id);
+	if (node->dir)
+		free(node->dir->slots);
 	free(node->dir);
+	free(node->id);
 	free(node);
 }
 
@@ -117,6 +51,8 @@ static int set_id(struct tree_node *node, struct slice id)
 {
 	char *copy;
 
+	if (id.len > UINT32_MAX)
+		return -ENOMEM;
 	if (!id.ptr || (node->id && slice_equal(tree_id(node), id)))
 		return 0;
 	copy = malloc(id.len ? id.len : 1);
@@ -125,7 +61,7 @@ static int set_id(struct tree_node *node, struct slice id)
 	memcpy(copy, id.ptr, id.len);
 	free(node->id);
 	node->id = copy;
-	node->id_len = id.len;
+	node->id_len = (uint32_t)id.len;
 	return 0;
 }
 
@@ -139,31 +75,30 @@ static void tell(const struct tree *tree, struct tree_node *dir, const struct tr
 	dir->dir->has_mtime = true;
 	tree_path(dir, &path);
 	if (!buf_error(&path))
-		tree->changed(tree->context, buf_slice(&path));
+		tree->calls.changed(tree->calls.context, buf_slice(&path));
 	buf_release(&path);
 }
 
-static struct tree_node *add_child(struct tree *tree, struct tree_node *parent, struct slice name,
-	bool directory, const struct tree_times *times)
+static size_t *count_of(struct tree *tree, const struct tree_node *node)
 {
-	size_t nodes = tree->documents + tree->directories;
+	return node->dir ? &tree->directories : &tree->documents;
+}
+
+static struct tree_node *add_child(struct tree *tree, struct tree_node *parent, struct slice name,
+	uint32_t hash, bool directory, const struct tree_times *times)
+{
 	struct tree_node *node = new_node(name, directory);
 
 	if (!node)
 		return NULL;
-	if ((nodes + 1) * 8 > tree->cap * 5 && grow(tree)) {
+	if (tree_dir_reserve(parent->dir)) {
 		free_node(node);
 		return NULL;
 	}
 	node->parent = parent;
-	node->hash = hash_of(parent, name);
-	tree->slots[find_slot(tree, parent, name, node->hash)] = node;
-	node->next = parent->dir->children;
-	if (node->next)
-		node->next->previous = node;
-	parent->dir->children = node;
+	tree_dir_put(parent->dir, node, hash);
 	parent->dir->child_count++;
-	*(directory ? &tree->directories : &tree->documents) += 1;
+	__atomic_fetch_add(count_of(tree, node), 1, __ATOMIC_RELAXED);
 	if (!(directory && times && times->directories_stand))
 		tell(tree, parent, times);
 	if (directory)
@@ -175,29 +110,80 @@ static void unlink_child(struct tree *tree, struct tree_node *node)
 {
 	struct tree_node *parent = node->parent;
 
-	remove_slot(tree, node);
-	if (node->previous)
-		node->previous->next = node->next;
-	else
-		parent->dir->children = node->next;
-	if (node->next)
-		node->next->previous = node->previous;
+	tree_dir_remove(parent->dir, node);
 	parent->dir->child_count--;
-	*(node->dir ? &tree->directories : &tree->documents) -= 1;
+	__atomic_fetch_sub(count_of(tree, node), 1, __ATOMIC_RELAXED);
+}
+
+/* ---- what is away ---- */
+
+void tree_leave_away(struct tree *tree, struct tree_node *dir)
+{
+	if (!tree->calls.load || dir->dir->away)
+		return;
+	dir->dir->away = true;
+	tree->away++;
+}
+
+int tree_load(const struct tree *tree, const struct tree_node *node)
+{
+	pthread_mutex_t *loading = (pthread_mutex_t *)&tree->loading;
+	struct tree_dir *dir = node->dir;
+	int ret = 0;
+
+	if (!dir || !__atomic_load_n(&dir->away, __ATOMIC_ACQUIRE))
+		return 0;
+	pthread_mutex_lock(loading);
+	if (dir->away) {
+		ret = tree->calls.load(tree->calls.context, (struct tree_node *)node);
+		if (!ret) {
+			__atomic_store_n(&dir->away, false, __ATOMIC_RELEASE);
+			__atomic_fetch_sub((size_t *)&tree->away, 1, __ATOMIC_RELEASE);
+		}
+	}
+	pthread_mutex_unlock(loading);
+	return ret;
+}
+
+int tree_load_below(const struct tree *tree, struct tree_node *top)
+{
+	struct tree_node *node = top;
+	int ret = 0;
+
+	while (!ret && node && tree_has_away(tree)) {
+		ret = tree_load(tree, node);
+		node = tree_next(top, node);
+	}
+	return ret;
+}
+
+bool tree_has_away(const struct tree *tree)
+{
+	return __atomic_load_n(&tree->away, __ATOMIC_ACQUIRE);
+}
+
+int tree_add_member(struct tree *tree, struct tree_node *dir, struct slice name, struct slice id)
+{
+	uint32_t hash = tree_hash(dir, name);
+	struct tree_node *node = tree_dir_find(dir, name, hash);
+
+	if (!node)
+		node = add_child(tree, dir, name, hash, false, NULL);
+	return node ? set_id(node, id) : -ENOMEM;
 }
 
 /* ---- the tree ---- */
 
-int tree_new(struct tree **tree, tree_changed_fn *changed, void *context)
+int tree_new(struct tree **tree, const struct tree_calls *calls)
 {
 	struct tree *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
-	t->changed = changed;
-	t->context = context;
+	t->calls = *calls;
+	mutex_init(&t->loading, LOCK_TREE);
 	t->root = new_node(slice_of("", 0), true);
-	if (!t->root || grow(t)) {
+	if (!t->root) {
 		tree_free(t);
 		return -ENOMEM;
 	}
@@ -205,29 +191,40 @@ int tree_new(struct tree **tree, tree_changed_fn *changed, void *context)
 	return 0;
 }
 
+/* From the leaves up; what is below has no way back to it. */
+static void free_below(struct tree_node *top)
+{
+	struct tree_node *node = top;
+
+	while (node) {
+		struct tree_node *parent = node == top ? NULL : node->parent;
+		struct tree_dir *dir = node->dir;
+		struct tree_node *child = NULL;
+
+		while (dir && dir->cap && !(child = dir->slots[dir->cap - 1]))
+			dir->cap--;
+		if (child) {
+			dir->cap--;
+			node = child;
+			continue;
+		}
+		free_node(node);
+		node = parent;
+	}
+}
+
 void tree_free(struct tree *tree)
 {
 	if (!tree)
 		return;
-	for (size_t i = 0; i < tree->cap; i++) {
-		if (tree->slots[i])
-			free_node(tree->slots[i]);
-	}
-	if (tree->root)
-		free_node(tree->root);
-	free(tree->slots);
+	free_below(tree->root);
+	pthread_mutex_destroy(&tree->loading);
 	free(tree);
 }
 
 struct tree_node *tree_root(const struct tree *tree)
 {
 	return tree->root;
-}
-
-struct tree_node *tree_child(const struct tree *tree, const struct tree_node *dir,
-	struct slice name)
-{
-	return tree->slots[find_slot(tree, dir, name, hash_of(dir, name))];
 }
 
 /* Cuts the first name off path. */
@@ -241,13 +238,22 @@ static struct slice next_name(struct slice *path)
 	return name;
 }
 
-struct tree_node *tree_find(const struct tree *tree, struct slice path)
+int tree_find(const struct tree *tree, struct slice path, struct tree_node **found)
 {
 	struct tree_node *node = tree->root;
+	int ret = 0;
 
-	while (node && path.len)
-		node = node->dir ? tree_child(tree, node, next_name(&path)) : NULL;
-	return node;
+	*found = NULL;
+	while (node && path.len) {
+		struct slice name = next_name(&path);
+
+		ret = tree_load(tree, node);
+		if (ret)
+			return ret;
+		node = node->dir ? tree_child(node, name) : NULL;
+	}
+	*found = node;
+	return node ? 0 : -ENOENT;
 }
 
 void tree_path(const struct tree_node *node, struct buf *path)
@@ -277,14 +283,15 @@ static struct tree_node *make_directories(struct tree *tree, struct slice path,
 
 	while (path.len) {
 		struct slice name = next_name(&path);
-		struct tree_node *child = tree_child(tree, node, name);
+		uint32_t hash = tree_hash(node, name);
+		struct tree_node *child = tree_dir_find(node, name, hash);
 
 		if (child && !child->dir) {
 			*ret = -EEXIST;
 			return NULL;
 		}
 		if (!child)
-			child = add_child(tree, node, name, true, times);
+			child = add_child(tree, node, name, hash, true, times);
 		if (!child) {
 			*ret = -ENOMEM;
 			return NULL;
@@ -301,16 +308,18 @@ int tree_add_document(struct tree *tree, struct slice path, struct slice id,
 	size_t above = slash ? (size_t)(slash - path.ptr) : 0;
 	struct slice name = slash ? slice_of(slash + 1, path.len - above - 1) : path;
 	struct tree_node *parent, *node;
+	uint32_t hash;
 	int ret = 0;
 
 	parent = make_directories(tree, slice_of(path.ptr, above), times, &ret);
 	if (!parent)
 		return ret;
-	node = tree_child(tree, parent, name);
+	hash = tree_hash(parent, name);
+	node = tree_dir_find(parent, name, hash);
 	if (node && node->dir)
 		return -EEXIST;
 	if (!node)
-		node = add_child(tree, parent, name, false, times);
+		node = add_child(tree, parent, name, hash, false, times);
 	return node ? set_id(node, id) : -ENOMEM;
 }
 
@@ -349,43 +358,12 @@ void tree_remove(struct tree *tree, struct tree_node *node, const struct tree_ti
 	}
 }
 
-static int compare_names(const void *a, const void *b)
-{
-	return slice_compare(tree_name(*(struct tree_node *const *)a),
-		tree_name(*(struct tree_node *const *)b));
-}
-
-struct tree_node **tree_sorted(const struct tree_node *dir, size_t *count)
-{
-	struct tree_node **nodes;
-	size_t i = 0;
-
-	*count = dir->dir->child_count;
-	nodes = malloc((*count ? *count : 1) * sizeof(struct tree_node *));
-	if (!nodes)
-		return NULL;
-	for (struct tree_node *node = dir->dir->children; node; node = node->next)
-		nodes[i++] = node;
-	if (i)
-		qsort(nodes, i, sizeof(struct tree_node *), compare_names);
-	return nodes;
-}
-
-struct tree_node *tree_next(const struct tree_node *top, const struct tree_node *node)
-{
-	if (node->dir && node->dir->children)
-		return node->dir->children;
-	while (node != top && !node->next)
-		node = node->parent;
-	return node == top ? NULL : node->next;
-}
-
 size_t tree_documents(const struct tree *tree)
 {
-	return tree->documents;
+	return __atomic_load_n(&tree->documents, __ATOMIC_RELAXED);
 }
 
 size_t tree_directories(const struct tree *tree)
 {
-	return tree->directories;
+	return __atomic_load_n(&tree->directories, __ATOMIC_RELAXED);
 }

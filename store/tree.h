@@ -15,13 +15,18 @@
  *
  * A directory is there while something is below it or a collection's key stands there ("keyed").
  * Nodes stay where they are until they are removed. One writer, or any number of readers.
+ *
+ * The members of a collection may be left away until someone looks into its directory: then the first who does, a
+ * reader too, loads them, while others wait for him. Whoever adds to or removes from the collection loads it before.
  */
 struct tree;
 
 struct tree_dir {
-	struct tree_node *children; /* in no order */
-	size_t child_count;
-	bool keyed; /* a collection's key stands here: node->id is the key */
+	struct tree_node **slots; /* the children, by the hash of their names, which stand behind */
+	uint32_t cap;             /* a power of two, or 0 */
+	uint32_t child_count;     /* without those that are away */
+	bool away;                /* readers may unset it (atomics) */
+	bool keyed;               /* a collection's key stands here: node->id is the key */
 	bool has_mode;
 	bool has_mtime;
 	mode_t mode;
@@ -30,12 +35,10 @@ struct tree_dir {
 
 struct tree_node {
 	struct tree_node *parent; /* NULL: the root */
-	struct tree_node *next, *previous;
-	struct tree_dir *dir; /* NULL: a document */
-	uint64_t ino;         /* the caller's, 0 unknown; readers may fill it in (atomics) */
-	char *id;             /* the caller's: canonical EDN of a key or member, or NULL */
-	size_t id_len;
-	uint32_t hash;
+	struct tree_dir *dir;     /* NULL: a document */
+	uint64_t ino;             /* the caller's, 0 unknown; readers may fill it in (atomics) */
+	char *id;                 /* the caller's: canonical EDN of a key or member, or NULL */
+	uint32_t id_len;
 	uint16_t name_len;
 	uint16_t type; /* the caller's, 0 unknown */
 	char name[];
@@ -64,13 +67,21 @@ struct tree_times {
 /* Told of each directory whose listing changed, appeared or vanished, by path. */
 typedef void tree_changed_fn(void *context, struct slice path);
 
-int tree_new(struct tree **tree, tree_changed_fn *changed, void *context);
+/* Adds the members of a collection with tree_add_member. 0 or negative errno: then it is called again later. */
+typedef int tree_load_fn(void *context, struct tree_node *dir);
+
+struct tree_calls {
+	tree_changed_fn *changed; /* may be NULL where `when` is, always */
+	tree_load_fn *load;       /* may be NULL where nothing is left away */
+	void *context;
+};
+
+int tree_new(struct tree **tree, const struct tree_calls *calls);
 void tree_free(struct tree *tree);
 
 struct tree_node *tree_root(const struct tree *tree);
-struct tree_node *tree_find(const struct tree *tree, struct slice path); /* NULL: nothing there */
-struct tree_node *tree_child(const struct tree *tree, const struct tree_node *dir,
-	struct slice name);
+/* 0, -ENOENT, or what loading can fail with. *node is NULL but on success. */
+int tree_find(const struct tree *tree, struct slice path, struct tree_node **node);
 void tree_path(const struct tree_node *node, struct buf *path);
 
 /*
@@ -83,16 +94,30 @@ int tree_add_document(struct tree *tree, struct slice path, struct slice id,
 	const struct tree_times *times);
 int tree_add_collection(struct tree *tree, struct slice path, struct slice key,
 	const struct tree_times *times);
+/* Of a new collection's directory: its members are loaded when they are needed. */
+void tree_leave_away(struct tree *tree, struct tree_node *dir);
+/* Those of this directory; and of all below it. 0, or what loading can fail with. */
+int tree_load(const struct tree *tree, const struct tree_node *dir);
+int tree_load_below(const struct tree *tree, struct tree_node *top);
+bool tree_has_away(const struct tree *tree);
+/* For loading: a document in dir. What is there already stays. 0 or -ENOMEM. */
+int tree_add_member(struct tree *tree, struct tree_node *dir, struct slice name, struct slice id);
 /*
  * Removes a document, or the key of a directory; directories that nothing holds any more go too.
  */
 void tree_remove(struct tree *tree, struct tree_node *node, const struct tree_times *times);
 
 /* The children, sorted by name's bytes, as an array to free; NULL with *count > 0: out of memory. */
-struct tree_node **tree_sorted(const struct tree_node *dir, size_t *count);
+struct tree_node **tree_sorted(const struct tree *tree, const struct tree_node *dir, size_t *count);
+/* The one of that name, or NULL; loads nothing. */
+struct tree_node *tree_child(const struct tree_node *dir, struct slice name);
+/* The children in no order: *at begins as 0. NULL: no more. Loads nothing, nor does tree_next. */
+struct tree_node *tree_child_at(const struct tree_node *dir, size_t *at);
+bool tree_has_documents(const struct tree_node *dir);
 /* Depth first, directories before what is below them: the node behind node, below top; or NULL. */
 struct tree_node *tree_next(const struct tree_node *top, const struct tree_node *node);
 
+/* Without what is away. */
 size_t tree_documents(const struct tree *tree);
 size_t tree_directories(const struct tree *tree); /* without the root */
 
