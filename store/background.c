@@ -22,12 +22,26 @@ void background_thread(int nice)
 	syscall(SYS_sched_setattr, 0, &attr, 0);
 }
 
-void background_make_way(atomic_bool *served)
+static long long now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+void background_make_way(struct attention *attention)
 {
 	const struct timespec nap = {.tv_nsec = NAP_NS};
+	long long start, end;
 
-	if (!served || !atomic_load_explicit(served, memory_order_relaxed))
+	if (!attention || !atomic_load_explicit(&attention->served, memory_order_relaxed))
 		return;
-	atomic_store_explicit(served, false, memory_order_relaxed);
+	start = now_ns();
+	if (start < atomic_load_explicit(&attention->until_ns, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&attention->served, false, memory_order_relaxed);
 	nanosleep(&nap, NULL);
+	end = now_ns();
+	atomic_store_explicit(&attention->until_ns, end + (end - start), memory_order_relaxed);
 }

@@ -22,15 +22,21 @@ void background_thread(int nice);
  * instant. What wakes and had more than its share before waits for the next tick of the clock otherwise, up to
  * 4 ms; and where callers are in another session, so are their turns of the processor, whatever nice says.
  *
- * served (NULL: nobody is) is set by who serves, from any thread.
+ * On a busy machine an instant is long, and others have their turns anyway: at least half of the time is for the work.
  */
-void background_make_way(atomic_bool *served);
+struct attention {
+	atomic_bool served; /* set by who serves */
+	atomic_llong until_ns;
+};
+
+/* From any thread. NULL: nobody is served. */
+void background_make_way(struct attention *attention);
 
 /* Read before it is written, so that threads that serve don't take its cache line from one another. */
-static inline void background_served(atomic_bool *served)
+static inline void background_served(struct attention *attention)
 {
-	if (!atomic_load_explicit(served, memory_order_relaxed))
-		atomic_store_explicit(served, true, memory_order_relaxed);
+	if (!atomic_load_explicit(&attention->served, memory_order_relaxed))
+		atomic_store_explicit(&attention->served, true, memory_order_relaxed);
 }
 
 #endif

@@ -2,12 +2,12 @@
 #ifndef OUROFS_EAV_H
 #define OUROFS_EAV_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <time.h>
 
+#include "background.h"
 #include "buf.h"
 #include "edn.h"
 #include "err.h"
@@ -196,6 +196,6 @@ int eav_write(struct eav *eav, const struct eav_item *items, size_t count,
 typedef void eav_written_fn(void *context, struct slice name);
 void eav_on_write(struct eav *eav, eav_written_fn *fn, void *context);
 /* A long write makes way between its steps (background.h). Set before the first write, outlives the store. */
-void eav_make_way(struct eav *eav, atomic_bool *served);
+void eav_make_way(struct eav *eav, struct attention *attention);
 
 #endif

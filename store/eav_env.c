@@ -56,9 +56,9 @@ void eav_on_write(struct eav *eav, eav_written_fn *fn, void *context)
 	eav->written_context = context;
 }
 
-void eav_make_way(struct eav *eav, atomic_bool *served)
+void eav_make_way(struct eav *eav, struct attention *attention)
 {
-	eav->served = served;
+	eav->attention = attention;
 }
 
 void eav_release_memory(struct eav *eav)

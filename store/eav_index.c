@@ -80,7 +80,7 @@ static int write_row(MDB_cursor *cursor, const char *bytes, const struct eav_ind
 	return ret == MDB_NOTFOUND ? 0 : ret;
 }
 
-int eav_index_write(struct eav_index *index, MDB_txn *txn, MDB_dbi ave, atomic_bool *served)
+int eav_index_write(struct eav_index *index, MDB_txn *txn, MDB_dbi ave, struct attention *attention)
 {
 	const char *bytes = index->bytes.ptr;
 	MDB_cursor *cursor;
@@ -99,7 +99,7 @@ int eav_index_write(struct eav_index *index, MDB_txn *txn, MDB_dbi ave, atomic_b
 			!slice_equal(key_of(bytes, row), key_of(bytes, row + 1)))
 			ret = write_row(cursor, bytes, row);
 		if (i % STEP_ROWS == STEP_ROWS - 1)
-			background_make_way(served);
+			background_make_way(attention);
 	}
 	mdb_cursor_close(cursor);
 	return ret;

@@ -31,7 +31,7 @@ struct eav {
 	uint64_t datoms_removed;
 	eav_written_fn *written; /* or NULL */
 	void *written_context;
-	atomic_bool *served; /* or NULL */
+	struct attention *attention; /* or NULL */
 	pthread_mutex_t types_lock;
 	/* guarded by types_lock */
 	struct eav_types types;
@@ -145,7 +145,8 @@ struct eav_index {
 int eav_index_put(struct eav_index *index, struct slice part, uint64_t entity, struct slice beside);
 int eav_index_remove(struct eav_index *index, struct slice part, uint64_t entity);
 /* The last word on each key. 0, -ENOMEM, or LMDB's code. */
-int eav_index_write(struct eav_index *index, MDB_txn *txn, MDB_dbi ave, atomic_bool *served);
+int eav_index_write(struct eav_index *index, MDB_txn *txn, MDB_dbi ave,
+	struct attention *attention);
 void eav_index_reset(struct eav_index *index);
 void eav_index_release(struct eav_index *index);
 

@@ -217,11 +217,11 @@ static int write_all(void *context, MDB_txn *txn)
 	for (size_t i = 0; i < b->count && !ret; i++) {
 		ret = write_item(b, b->items[i]);
 		if (i % STEP_ITEMS == STEP_ITEMS - 1)
-			background_make_way(b->eav->served);
+			background_make_way(b->eav->attention);
 	}
 	mdb_cursor_close(b->eav_cursor);
 	if (!ret)
-		ret = eav_index_write(&b->ave, txn, eav_batch_table(b, EAV_AVE), b->eav->served);
+		ret = eav_index_write(&b->ave, txn, eav_batch_table(b, EAV_AVE), b->eav->attention);
 	return ret ? ret : write_notes(b);
 }
 

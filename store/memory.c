@@ -152,7 +152,7 @@ int memory_open(struct memory **memory, const struct memory_options *options, st
 
 void memory_serves(struct memory *m)
 {
-	background_served(&m->served);
+	background_served(&m->attention);
 }
 
 int memory_close(struct memory *m, struct err *err)

@@ -18,7 +18,7 @@ int memory_eav_open(struct memory *m, struct err *err)
 	if (!ret) {
 		m->eav.opened++;
 		eav_on_write(m->eav.store, store_trees_touch, m);
-		eav_make_way(m->eav.store, &m->served);
+		eav_make_way(m->eav.store, &m->attention);
 		atomic_store(&m->eav.state, EAV_BEHIND);
 		ret = eav_read_begin(m->eav.store, &reader);
 		if (!ret)

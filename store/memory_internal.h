@@ -171,7 +171,7 @@ struct memory {
 	memory_adoption_fn *adoption;  /* guarded by adoption_lock */
 	void *adoption_context;
 
-	atomic_bool served;        /* background_make_way's */
+	struct attention attention;
 	pthread_mutex_t switching; /* a job of the flush thread, one at a time */
 	struct eav_side eav;
 	struct telling telling;
