@@ -127,6 +127,7 @@ class Peers:
         self.disk.mkdir()
         self.paths = sorted(str(path.relative_to(self.plain))
                             for path in self.plain.rglob('*.json') if path.is_file())
+        (self.disk / self.paths[0]).parent.mkdir(parents=True, exist_ok=True)
 
     def add(self, peer):
         self.all.append(peer.start())
