@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Cuts the power below ourofs: what was synced must be there afterwards. As root, by hand:
 
-    tests/powercut.py [-n CYCLES] [-b BUILD] [--seed N] [ext4|xfs ...]
+    tests/powercut.py [-n CYCLES] [-b BUILD] [--seed N] [--big] [ext4|xfs ...]
 
 The memory and its store are on a file system in an image. While writers save, sync and take note of what
 was acknowledged (outside of it), that file system is shut down without flushing its log, which
@@ -30,6 +30,7 @@ IMAGE_BYTES = 400 << 20
 MAKE = {'ext4': ['mkfs.ext4', '-q', '-F'], 'xfs': ['mkfs.xfs', '-q', '-f']}
 CHECK = {'ext4': ['e2fsck', '-f', '-n'], 'xfs': ['xfs_repair', '-n']}
 WRITERS = 3
+BIG_BYTES = 17 << 20
 
 
 def run(*command):
@@ -255,11 +256,11 @@ class Cut:
         assert not self.failures, self.failures
 
 
-def cycles(kind, count, program, base, rng):
+def cycles(kind, count, program, base, rng, ballast):
     disk = Disk(kind, base)
     disk.mount()
     daemon = Daemon(program, base, disk)
-    daemon.edn.write_text('{:config {:v 1}}\n')
+    daemon.edn.write_text('{:config {:v 1} ;%s\n}\n' % ('x' * ballast))
     daemon.mount()
     writers = [Writer(daemon.mnt, number, random.Random(rng.random())) for number in range(WRITERS)]
     writers[0].sync_all()
@@ -297,6 +298,7 @@ def main():
     parser.add_argument('-n', '--cycles', type=int, default=20)
     parser.add_argument('-b', '--build', type=pathlib.Path)
     parser.add_argument('-d', '--directory', default='/var/tmp', help='where the images are')
+    parser.add_argument('--big', action='store_true', help='a memory.edn so big that its text is kept in a file')
     parser.add_argument('--seed', type=int, default=random.randrange(10**9))
     options = parser.parse_args()
     program = (options.build or find_build()).resolve() / 'fs' / 'ourofs'
@@ -304,7 +306,8 @@ def main():
     failed = 0
     for kind in options.kinds or sorted(MAKE):
         with tempfile.TemporaryDirectory(prefix='ourofs-powercut-', dir=options.directory) as base:
-            failed |= cycles(kind, options.cycles, program, pathlib.Path(base), random.Random(options.seed))
+            failed |= cycles(kind, options.cycles, program, pathlib.Path(base), random.Random(options.seed),
+                             BIG_BYTES if options.big else 0)
     return failed
 
 
