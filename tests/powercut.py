@@ -54,6 +54,9 @@ class Disk:
         """The guardian of a daemon that was killed has its files mapped a moment longer."""
         wait_until(lambda: subprocess.run(['umount', str(self.at)], stderr=subprocess.DEVNULL).returncode == 0,
                    f'the unmount of {self.at}')
+        # A copy of the mount in someone's new namespace would keep what was shut down, and be met again.
+        wait_until(lambda: not subprocess.run(['losetup', '-j', str(self.image)], check=True, capture_output=True).stdout,
+                   'the image to be nobody\'s')
 
     def cut(self):
         fd = os.open(self.at, os.O_RDONLY)
