@@ -10,7 +10,7 @@
 
 enum { CUT_STEPS_MAX = 5, STATES = CUT_STEPS_MAX + 1 };
 
-/* As long as nothing older is pending, the stores hold nothing of what is newer than this. */
+/* So long after a sync the stores hold nothing of what came since. */
 enum { UNFLUSHED_NS = 40 * 1000 * 1000 };
 
 static bool mode_is(struct fuzz *f, const char *mode)
@@ -203,16 +203,6 @@ static bool passed(struct timespec since, long long ns)
 	return (t.tv_sec - since.tv_sec) * 1000000000LL + t.tv_nsec - since.tv_nsec > ns;
 }
 
-static void wait_for_stores(struct fuzz *f)
-{
-	static struct memory_health health;
-
-	do {
-		sched_yield();
-		memory_health(f->memory, &health);
-	} while (health.overlay);
-}
-
 /* One of the states was the last, or, if only the last counts, that one. */
 static void check_states(struct fuzz *f, struct model *states, size_t count, bool last)
 {
@@ -249,9 +239,10 @@ void do_cut(struct fuzz *f)
 	off_t synced = 0;
 	bool known;
 
-	do_fsync(f);
-	wait_for_stores(f);
+	do_sync(f); /* and nothing is due, so that the stores are left alone for a while from here on */
 	start = now();
+	do_put(f);
+	do_fsync(f);
 	known = place_journal_length(&f->place, &synced);
 	model_copy(&states[count++], &f->model);
 	for (size_t i = 0; i < how % CUT_STEPS_MAX && !f->lost; i++) {
