@@ -8,6 +8,7 @@
 
 enum { SLICE_NS = 100000000 }; /* the longest that there is */
 enum { NAP_NS = 1000 };        /* and the timer slack, of 50 us */
+enum { LONG_NAP_NS = 1000000, ATTENTION_NS = 2000000 };
 
 /* Where it is not allowed, things are slower and not wrong. */
 void background_thread(int nice)
@@ -30,18 +31,32 @@ static long long now_ns(void)
 	return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+bool background_is_served(struct attention *attention)
+{
+	long long now = now_ns();
+
+	if (atomic_load_explicit(&attention->served, memory_order_relaxed)) {
+		atomic_store_explicit(&attention->served, false, memory_order_relaxed);
+		atomic_store_explicit(&attention->served_ns, now, memory_order_relaxed);
+		return true;
+	}
+	return now - atomic_load_explicit(&attention->served_ns, memory_order_relaxed) <
+	       ATTENTION_NS;
+}
+
 void background_make_way(struct attention *attention)
 {
 	const struct timespec nap = {.tv_nsec = NAP_NS};
 	long long start, end;
 
-	if (!attention || !atomic_load_explicit(&attention->served, memory_order_relaxed))
+	if (!attention || !background_is_served(attention))
 		return;
 	start = now_ns();
 	if (start < atomic_load_explicit(&attention->until_ns, memory_order_relaxed))
 		return;
-	atomic_store_explicit(&attention->served, false, memory_order_relaxed);
 	nanosleep(&nap, NULL);
 	end = now_ns();
-	atomic_store_explicit(&attention->until_ns, end + (end - start), memory_order_relaxed);
+	if (end - start > LONG_NAP_NS)
+		atomic_store_explicit(&attention->until_ns, end + (end - start),
+			memory_order_relaxed);
 }

@@ -18,17 +18,19 @@ enum { BACKGROUND_NICE = 10 };
 void background_thread(int nice);
 
 /*
- * Between two steps of such work, of some 100 us each: was anyone served since it was last asked, it sleeps for an
- * instant. What wakes and had more than its share before waits for the next tick of the clock otherwise, up to
+ * Between two steps of such work, of some 100 us each: was anyone served in the last 2 ms, it sleeps for an instant. What wakes and had more than its share before waits for the next tick of the clock otherwise, up to
  * 4 ms; and where callers are in another session, so are their turns of the processor, whatever nice says.
  *
- * On a busy machine an instant is long, and others have their turns anyway: at least half of the time is for the work.
+ * On a busy machine an instant is long, and others have their turns anyway: then at least half of the time is for the
+ * work.
  */
 struct attention {
-	atomic_bool served; /* set by who serves */
-	atomic_llong until_ns;
+	atomic_bool served;     /* set by who serves */
+	atomic_llong served_ns; /* when that was seen last */
+	atomic_llong until_ns;  /* no instant before that */
 };
 
+bool background_is_served(struct attention *attention);
 /* From any thread. NULL: nobody is served. */
 void background_make_way(struct attention *attention);
 

@@ -84,7 +84,7 @@ static int make_items(struct chunk *chunk, size_t i)
 static int compare_chunk(struct chunk *chunk)
 {
 	struct memory *m = chunk->m;
-	size_t most = atomic_load(&m->attention.served) ? CHUNK_ENTITIES_SERVED : CHUNK_ENTITIES;
+	size_t most = background_is_served(&m->attention) ? CHUNK_ENTITIES_SERVED : CHUNK_ENTITIES;
 	size_t end = chunk->from + at_most(chunk->names->count - chunk->from, most);
 	int ret = 0;
 
