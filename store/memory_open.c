@@ -2,9 +2,11 @@
 #include "memory_eav.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "env_look.h"
 #include "memory_open.h"
 #include "mode_file.h"
 
@@ -230,11 +232,16 @@ static int open_saved(struct memory *m, struct err *err)
 	bool read_only = m->options.read_only;
 	struct stat st;
 	enum mode mode;
+	int ret;
 
 	if (!read_only && mode_file_read(m->dir.dir_fd, &mode) &&
 		(fstatat(m->dir.dir_fd, "saved/data.mdb", &st, 0) || !st.st_size))
 		return err_set(err, -EUCLEAN, "saved/data.mdb is not there any more");
-	return saved_open(&m->saved, m->dir.dir_fd, m->store_path, read_only, err);
+	ret = saved_open(&m->saved, m->dir.dir_fd, m->store_path, read_only, err);
+	/* nobody has had a memory here: what can't be read was never ours */
+	if (ret == -EUCLEAN && fstatat(m->dir.dir_fd, "journal", &st, AT_SYMLINK_NOFOLLOW))
+		ret = env_refuse("saved/data.mdb", err);
+	return ret;
 }
 
 int memory_open_stores(struct memory *m, struct err *err)
