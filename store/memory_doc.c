@@ -187,23 +187,44 @@ static int load_saved(struct memory *m, struct doc *doc)
 	return 0;
 }
 
-/* begun: what eav_read_begin said. -ENOENT: from memory.edn, then. */
-static int load_eav(struct memory *m, struct doc *doc, int begun)
+static void fail_eav(struct memory *m, int ret)
+{
+	struct err reason = {0};
+
+	err_set(&reason, ret, "data.mdb: cannot read: %s", strerror(-ret));
+	memory_eav_fail(m, &reason);
+}
+
+/*
+ * Also for saved alone: a later read of the EAV store, while this document is held, would come behind. Where it can't be
+ * read it has failed, so that no later one is begun either. 0, -ENOMEM.
+ */
+static int begin_eav(struct memory *m, struct doc *doc)
+{
+	int ret;
+
+	if (atomic_load(&m->eav.state) == EAV_FAILED)
+		return 0;
+	ret = eav_read_begin(m->eav.store, &doc->eav_reader);
+	if (ret && ret != -ENOMEM) {
+		fail_eav(m, ret);
+		return 0;
+	}
+	return ret;
+}
+
+/* -ENOENT: from memory.edn, then. */
+static int load_eav(struct memory *m, struct doc *doc)
 {
 	struct eav_record record;
-	int ret = begun;
+	int ret;
 
 	if (!mode_row((enum mode)atomic_load(&m->mode))->reads_eav ||
 		atomic_load(&m->eav.state) != EAV_READY)
 		return -ENOENT;
-	if (!ret)
-		ret = eav_get(&doc->eav_reader, buf_slice(&doc->name), &record);
-	if (ret && ret != -ENOENT && ret != -ENOMEM) {
-		struct err reason = {0};
-
-		err_set(&reason, ret, "data.mdb: cannot read: %s", strerror(-ret));
-		memory_eav_fail(m, &reason);
-	}
+	ret = eav_get(&doc->eav_reader, buf_slice(&doc->name), &record);
+	if (ret && ret != -ENOENT && ret != -ENOMEM)
+		fail_eav(m, ret);
 	if (ret || record.deleted || record.collection) {
 		atomic_fetch_add_explicit(&m->eav.fallbacks, 1, memory_order_relaxed);
 		return -ENOENT;
@@ -228,14 +249,13 @@ static int load(struct memory *m, struct doc *doc, bool eav)
 {
 	struct pending *pending = table_get(&m->overlay, buf_slice(&doc->name));
 	int ret = ednfile_get(m->file, doc->id.key, doc->id.member, &doc->item);
-	int begun;
 
 	if (ret)
 		return ret;
 	if (!pending || pending->saved.deleted || pending->saved.collection) {
-		/* also for saved alone: a later read of the EAV store, while this document is held, would come behind */
-		begun = eav_read_begin(m->eav.store, &doc->eav_reader);
-		ret = eav ? load_eav(m, doc, begun) : -ENOENT;
+		ret = begin_eav(m, doc);
+		if (!ret)
+			ret = eav ? load_eav(m, doc) : -ENOENT;
 		return ret == -ENOENT ? load_saved(m, doc) : ret;
 	}
 	doc->record = pending->saved;
