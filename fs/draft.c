@@ -31,7 +31,7 @@ void version_unref(struct version *version)
 	free(version);
 }
 
-struct draft *draft_new(pid_t opener)
+struct draft *draft_new(pid_t opener, struct draft_room *room)
 {
 	struct draft *draft = calloc(1, sizeof(*draft));
 
@@ -43,7 +43,36 @@ struct draft *draft_new(pid_t opener)
 	}
 	draft->refs = 1;
 	draft->opener = opener;
+	draft->room = room;
 	return draft;
+}
+
+/* What it has taken or given back since. */
+static void charge(struct draft *draft)
+{
+	draft->room->used += draft->bytes.cap - draft->charged;
+	draft->charged = draft->bytes.cap;
+}
+
+/* May it take so much more? Others may take it at the same time, each once. */
+static bool has_room(const struct draft *draft, size_t more)
+{
+	size_t used = draft->room->used;
+
+	return used <= draft->room->all && more <= draft->room->all - used;
+}
+
+int draft_fill(struct draft *draft, struct buf *bytes)
+{
+	if (!has_room(draft, bytes->cap)) {
+		buf_release(bytes);
+		return -ENOSPC;
+	}
+	buf_release(&draft->bytes);
+	draft->bytes = *bytes;
+	*bytes = BUF_INIT;
+	charge(draft);
+	return 0;
 }
 
 struct draft *draft_ref(struct draft *draft)
@@ -58,6 +87,7 @@ void draft_unref(struct draft *draft)
 		return;
 	pthread_mutex_destroy(&draft->lock);
 	buf_release(&draft->bytes);
+	charge(draft);
 	free(draft);
 }
 
@@ -80,15 +110,19 @@ static void changed(struct draft *draft, pid_t writer)
 }
 
 /* Bytes between the old end and the new one are zeros, as POSIX has it. */
-static int resize(struct draft *draft, size_t size, size_t max)
+static int resize(struct draft *draft, size_t size)
 {
 	size_t old = draft->bytes.len;
 
-	if (size > max)
+	if (size > draft->room->each)
 		return -EFBIG;
 	if (size > old) {
-		char *to = buf_reserve(&draft->bytes, size - old);
+		char *to;
 
+		if (size > draft->bytes.cap && !has_room(draft, size - draft->bytes.cap))
+			return -ENOSPC;
+		to = buf_reserve(&draft->bytes, size - old);
+		charge(draft);
 		if (!to) {
 			draft->bytes.failed = false;
 			return -ENOMEM;
@@ -100,8 +134,9 @@ static int resize(struct draft *draft, size_t size, size_t max)
 }
 
 int draft_write(struct draft *draft, pid_t writer, const void *bytes, size_t len, off_t offset,
-	bool append, size_t max)
+	bool append)
 {
+	size_t max = draft->room->each;
 	size_t start;
 	int ret = 0;
 
@@ -110,7 +145,7 @@ int draft_write(struct draft *draft, pid_t writer, const void *bytes, size_t len
 	if (start > max || len > max - start)
 		ret = -EFBIG;
 	else if (start + len > draft->bytes.len)
-		ret = resize(draft, start + len, max);
+		ret = resize(draft, start + len);
 	if (!ret && len) {
 		memcpy(draft->bytes.ptr + start, bytes, len);
 		changed(draft, writer);
@@ -119,14 +154,14 @@ int draft_write(struct draft *draft, pid_t writer, const void *bytes, size_t len
 	return ret;
 }
 
-int draft_truncate(struct draft *draft, pid_t writer, off_t size, size_t max)
+int draft_truncate(struct draft *draft, pid_t writer, off_t size)
 {
 	int ret;
 
 	if (size < 0)
 		return -EINVAL;
 	pthread_mutex_lock(&draft->lock);
-	ret = resize(draft, (size_t)size, max);
+	ret = resize(draft, (size_t)size);
 	if (!ret)
 		changed(draft, writer);
 	pthread_mutex_unlock(&draft->lock);

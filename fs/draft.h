@@ -22,6 +22,13 @@ struct version *version_new(void); /* one reference, empty; NULL: out of memory 
 struct version *version_ref(struct version *version);
 void version_unref(struct version *version); /* NULL is fine */
 
+/* Drafts are in memory: what they may take, in bytes. */
+struct draft_room {
+	size_t each; /* doc_max */
+	size_t all;  /* together */
+	atomic_size_t used;
+};
+
 /*
  * What a writer has made of a document so far. It belongs to a node and is shared by all handles
  * of it; nobody else sees it until it is committed. Counted; the fields are guarded by lock.
@@ -32,7 +39,9 @@ struct draft {
 	atomic_uint refs;
 	atomic_uint handles; /* open ones that may write */
 	pthread_mutex_t lock;
+	struct draft_room *room;
 	struct buf bytes;
+	size_t charged;                      /* to room */
 	struct memory_attributes attributes; /* set explicitly, applied with the next commit */
 	struct timespec written;             /* time of the last change */
 	mode_t mode;                         /* shown until attributes says otherwise */
@@ -46,14 +55,17 @@ struct draft {
 	bool kept_empty; /* a flush without content put an empty file there */
 };
 
-struct draft *draft_new(pid_t opener);
+/* room outlives it. */
+struct draft *draft_new(pid_t opener, struct draft_room *room);
 struct draft *draft_ref(struct draft *draft);
 void draft_unref(struct draft *draft);
 
-/* These three take the lock. max is doc_max: -EFBIG beyond it. */
+/* With lock held: bytes, whose own they become, are what it begins with. -ENOSPC: then they are released. */
+int draft_fill(struct draft *draft, struct buf *bytes);
+/* These three take the lock. -EFBIG beyond room->each, -ENOSPC beyond room->all. */
 int draft_write(struct draft *draft, pid_t writer, const void *bytes, size_t len, off_t offset,
-	bool append, size_t max);
-int draft_truncate(struct draft *draft, pid_t writer, off_t size, size_t max);
+	bool append);
+int draft_truncate(struct draft *draft, pid_t writer, off_t size);
 /* Appends at most len bytes from offset to out. */
 int draft_read(struct draft *draft, size_t len, off_t offset, struct buf *out);
 

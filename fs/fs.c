@@ -10,6 +10,17 @@
 #include "ops.h"
 #include "told.h"
 
+/* All drafts together may take so much, or as much as so many of the largest documents. */
+enum { DRAFTS_MAX = 256 << 20, DRAFTS_OF_THE_LARGEST = 4 };
+
+static size_t room_for_drafts(size_t doc_max)
+{
+	if (doc_max > SIZE_MAX / DRAFTS_OF_THE_LARGEST)
+		return SIZE_MAX;
+	doc_max *= DRAFTS_OF_THE_LARGEST;
+	return doc_max > DRAFTS_MAX ? doc_max : DRAFTS_MAX;
+}
+
 static int open_trees(struct fs *fs, struct err *err)
 {
 	static const char *const names[TREE_COUNT] = {"scratch", "rejected", "conflicts"};
@@ -42,6 +53,8 @@ int fs_new(struct fs **out, const struct options *options, struct memory *memory
 		return err_set(err, -ENOMEM, "out of memory");
 	fs->options = options;
 	fs->memory = memory;
+	fs->draft_room.each = options->doc_max_bytes;
+	fs->draft_room.all = room_for_drafts(options->doc_max_bytes);
 	clock_gettime(CLOCK_REALTIME, &fs->started);
 	rwlock_init_for_writers(&fs->moves, LOCK_MOVES);
 	mutex_init(&fs->lock, LOCK_FS);

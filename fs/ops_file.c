@@ -157,7 +157,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, o
 	case HANDLE_DOCUMENT:
 		if (handle->draft && handle->writable)
 			ret = draft_write(handle->draft, thread_of(req), bytes, size, offset,
-				handle->append, fs->options->doc_max_bytes);
+				handle->append);
 		ret = ret ? ret : (ssize_t)size;
 		break;
 	case HANDLE_SCRATCH:

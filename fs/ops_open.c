@@ -51,7 +51,7 @@ static int give_draft(struct fs *fs, struct handle *handle, struct node *node, p
 	enum admission admission)
 {
 	if (!node->draft)
-		node->draft = draft_new(thread);
+		node->draft = draft_new(thread, &fs->draft_room);
 	if (!node->draft)
 		return -ENOMEM;
 	handle->draft = draft_ref(node->draft);
@@ -93,8 +93,11 @@ static int load_base(struct fs *fs, struct node *node, struct document *document
 		return ret == -ENOENT ? -ESTALE : ret;
 	}
 	pthread_mutex_lock(&draft->lock);
-	buf_release(&draft->bytes);
-	draft->bytes = bytes;
+	ret = draft_fill(draft, &bytes);
+	if (ret) {
+		pthread_mutex_unlock(&draft->lock);
+		return ret;
+	}
 	draft->mode = st.mode;
 	draft->written = st.mtime;
 	if (!st.version) /* a new file is of now */
@@ -220,7 +223,7 @@ static int open_document(struct fs *fs, fuse_req_t req, struct node *node, struc
 	if (admitted.fresh && !ret)
 		ret = load_base(fs, node, handle->document, handle->draft, fi->flags & O_TRUNC);
 	else if (!ret && (fi->flags & O_TRUNC))
-		ret = draft_truncate(handle->draft, thread_of(req), 0, fs->options->doc_max_bytes);
+		ret = draft_truncate(handle->draft, thread_of(req), 0);
 	/* After O_TRUNC the kernel itself asks for what it kept: until then it is what is committed. */
 	if (!ret && admitted.taken && !(fi->flags & O_TRUNC))
 		(void)fuse_lowlevel_notify_inval_inode(fs->session, ino_of(fs, node), -1, 0);

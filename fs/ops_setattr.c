@@ -63,7 +63,7 @@ static int truncate_committed(struct change *change, off_t size)
 {
 	struct fs *fs = change->fs;
 	struct document *document = hold_document(fs, change->node);
-	struct draft *draft = draft_new(change->thread);
+	struct draft *draft = draft_new(change->thread, &fs->draft_room);
 	struct verdict verdict = {.final = true};
 	struct buf path = BUF_INIT;
 	struct node_look look;
@@ -82,7 +82,7 @@ static int truncate_committed(struct change *change, off_t size)
 		change->attributes.mtime = now();
 	} else if (!ret) {
 		draft->mode = st.mode;
-		ret = draft_truncate(draft, change->thread, size, fs->options->doc_max_bytes);
+		ret = draft_truncate(draft, change->thread, size);
 		if (!ret)
 			ret = document_judge(fs, document, draft, &verdict);
 	}
@@ -228,8 +228,7 @@ static int set_document(struct change *change, const struct stat *attr, int to_s
 	if (ret)
 		return ret;
 	if ((to_set & FUSE_SET_ATTR_SIZE) && draft)
-		ret = draft_truncate(draft, change->thread, attr->st_size,
-			change->fs->options->doc_max_bytes);
+		ret = draft_truncate(draft, change->thread, attr->st_size);
 	else if (to_set & FUSE_SET_ATTR_SIZE)
 		ret = truncate_committed(change, attr->st_size);
 	if (!ret && (change->attributes.has_mode || change->attributes.has_mtime))

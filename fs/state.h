@@ -49,6 +49,7 @@ struct fs {
 	struct metrics *metrics;
 	struct scratch trees[TREE_COUNT];
 	struct prunable prunable;
+	struct draft_room draft_room;
 	struct timespec started; /* wall clock */
 	/*
 	 * Held for reading while something is done to a path: it stays the path of what it was made

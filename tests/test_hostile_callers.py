@@ -148,6 +148,11 @@ def test_planted_at_memory_edns_temporary(mount, what):
 BOMB = 6 << 20  # what one takes is in proportion to its size
 
 
+def height_kb(pid):
+    """The most memory that a process ever had."""
+    return int(re.search(r'VmHWM:\s+(\d+) kB', pathlib.Path(f'/proc/{pid}/status').read_text())[1])
+
+
 def repeated(unit):
     return b'[' + b','.join([unit] * (BOMB // (len(unit) + 1))) + b']'
 
@@ -176,10 +181,30 @@ def test_what_a_bomb_takes(mount, bomb):
         view = view[os.write(fd, view):]
     assert errno_of(os.close, fd) == got
     m.sync()
-    status = (pathlib.Path('/proc') / str(m.proc.pid) / 'status').read_text()
-    assert int(re.search(r'VmHWM:\s+(\d+) kB', status)[1]) < 256 << 10
+    assert height_kb(m.proc.pid) < 256 << 10
     assert (m.mnt / 'config.json').stat().st_size == (13 if got else len(data))
     assert json.loads((m.mnt / 'presence/s1/alice.json').read_text()) == {'n': 1}
+
+
+@pytest.mark.busy
+def test_writers_take_no_more_than_their_room(mount):
+    """What is being written is in memory: many who write a byte far out can't take all of it."""
+    m = mount('{:a 1}')
+    fds = [os.open(m.mnt / f'far-{i}.json', os.O_WRONLY | os.O_CREAT) for i in range(16)]
+    outcomes = []
+    for fd in fds:
+        try:
+            outcomes.append(os.pwrite(fd, b'1', 60 << 20))
+        except OSError as error:
+            outcomes.append(error.errno)
+    assert outcomes[0] == 1 and outcomes[-1] == errno.ENOSPC and set(outcomes) == {1, errno.ENOSPC}
+    assert height_kb(m.proc.pid) < 512 << 10
+    for fd in fds:
+        os.ftruncate(fd, 0)
+        os.close(fd)
+    (m.mnt / 'a.json').write_bytes(b'[' + b'1,' * (10 << 20) + b'1]')  # there is room again
+    m.unmount()
+    assert m.edn_text().startswith('{:a [1 1 ')
 
 
 # ---- too many ----
