@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -81,11 +82,15 @@ static struct ednindex *load(int fd, uint64_t text_size)
 {
 	struct ednindex *index;
 	struct header header;
+	struct stat st;
 	size_t size;
 
 	if (!read_all(fd, &header, sizeof(header), 0) || !is_usable(&header, text_size))
 		return NULL;
 	size = sizeof(*index) + header.count * sizeof(struct row);
+	/* a damaged count is not to be believed before there is memory for it */
+	if (fstat(fd, &st) || (uint64_t)st.st_size != size)
+		return NULL;
 	index = malloc(size);
 	if (!index)
 		return NULL;

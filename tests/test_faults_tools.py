@@ -205,7 +205,8 @@ def test_kills(tool, name):
     failures = []
     for n, call, side in faults.wanted(points, 12):
         done, met = tool.failing(commands(tool)[name][0], count='changes', at=n, side=side)
-        assert met and done.returncode == -signal.SIGKILL, (call, done)
+        # its threads may bring in one change what were two when they were counted
+        assert done.returncode == (-signal.SIGKILL if met else name == 'repair'), (call, done)
         said = judge_killed(tool, name)
         if said:
             failures.append((n, call, side, said))

@@ -251,9 +251,9 @@ static int add_type(void *context, struct slice type, uint64_t count)
 	return 0;
 }
 
-static int types(struct probe *p, struct eav_reader *reader)
+static int types(struct probe *p)
 {
-	return eav_each_type(reader->eav, add_type, p);
+	return eav_each_type(p->eav, add_type, p);
 }
 
 static int note(struct probe *p, struct eav_reader *reader)
@@ -485,7 +485,7 @@ static const struct command {
 	{"storm", do_storm, NULL},
 	{"get", NULL, get},
 	{"each", NULL, each},
-	{"types", NULL, types},
+	{"types", types, NULL},
 	{"noted", NULL, note},
 	{"datoms", NULL, datoms},
 	{"range", NULL, range},
