@@ -45,7 +45,6 @@ static void do_reopen(struct fuzz *f)
 
 static void check_all(struct fuzz *f)
 {
-	static struct memory_health health;
 	struct memory_failure failure;
 	const char *differs = model_differs(&f->model, f->memory);
 
@@ -56,8 +55,7 @@ static void check_all(struct fuzz *f)
 		fprintf(stderr, "%s: %s\n", failure.store, failure.reason);
 		must(false, "no store fails");
 	}
-	memory_health(f->memory, &health);
-	must(health.entities == f->model.document_count, "documents are counted");
+	must(memory_count_documents(f->memory) == f->model.document_count, "documents are counted");
 }
 
 /* The frequent ones more than once. */
