@@ -173,6 +173,17 @@ static int encode_new_collection(struct move *move, const struct tree_node *node
 	return memory_encode_collection(move->m, &move->payload, buf_slice(&move->place.key));
 }
 
+/* Where the same name is another member's, it does not: as a keyword and as a string. */
+static bool wanders_whole(const struct move *move, const struct tree_node *node)
+{
+	const struct schema *schema = move->m->options.schema;
+	const struct schema_row *from = schema_collection(schema, memory_keyword(tree_id(node)));
+	const struct schema_row *to =
+		schema_collection(schema, memory_keyword(buf_slice(&move->place.key)));
+
+	return move->place.collection && from && to && from->member == to->member;
+}
+
 /* Collections wander whole where the new name is a collection's, too. */
 static int encode_collections(struct move *move, bool hints)
 {
@@ -196,7 +207,7 @@ static int encode_collections(struct move *move, bool hints)
 		c.id.key = buf_slice(&move->place.key);
 		c.from.key = tree_id(node);
 		if (hints) {
-			if (move->place.collection)
+			if (wanders_whole(move, node))
 				ret = memory_encode(move->m, &move->payload, &c);
 			continue;
 		}

@@ -16,6 +16,7 @@ import pytest
 from hypothesis.stateful import (RuleBasedStateMachine, initialize, invariant, rule,
                                  run_state_machine_as_test)
 
+import edn_reader
 from conftest import wait_until
 from memory_driver import DIRECTORY, DOCUMENT, EXCHANGE, NOREPLACE, Memory, Refused
 
@@ -630,6 +631,22 @@ def test_a_renamed_collection_keeps_its_place_and_layout(memory):
     m.call('rename_directory', 'presence/s1', 'presence/s2')
     m.call('sync')
     assert m.edn.read_text() == '{:presence/s2 {"a" 1 ; one\n "b" 2} :x 1}'
+
+
+@pytest.mark.parametrize('source, goal, text', [
+    ('learning/index', 'presence/s9', '{:presence/s9 {"ada" [1]} :x 1}'),
+    ('presence/s1', 'learning/index', '{:learning/index {:alice 2} :x 1}'),
+])
+def test_members_of_a_renamed_collection_are_of_its_kind(memory, source, goal, text):
+    """The same names, for which the one has keywords and the other strings: no member is there twice."""
+    m = memory('{:x 1 :learning/index {:ada [1]}}' if source == 'learning/index' else
+               '{:x 1 :presence/s1 {"alice" 2}}')
+    m.call('rename_directory', source, goal)
+    m.call('sync')
+    assert edn_reader.read(m.edn.read_text()) == edn_reader.read(text)
+    m.reopen()
+    assert edn_reader.read(m.edn.read_text()) == edn_reader.read(text)
+    assert len(documents(m)) == 2
 
 
 def test_attributes_do_not_rewrite_the_file(memory):

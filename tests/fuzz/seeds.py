@@ -65,6 +65,9 @@ def journal_seeds():
 FOUND = (
     # a directory of documents becomes a collection, which the EAV store lacked
     b'\xa8\1\x2d\0\0\0\0\0\x40\nproject\xa8\1\x2d\0\0\0\0\0\x40\nprojects\2\n\xf7\x16learnins\2\n\xf7\x16learning\x08\0',
+    # a collection is renamed to one whose members' names are of another kind, and they were there twice
+    b'\xd2\x1f\x01\x00\x04\x00\x00\x00\x00\x00\x00\x00.json\xd2\x1f{"#int":'
+    b'\x00\x04\x00\x00\x00\x00\x00\x00\x00.json\xd2\x1f{"#int":")-922000571242214\x00}85"-922000571242214\x00}8580\x0e"\x14',
 )
 
 
