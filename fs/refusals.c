@@ -78,7 +78,8 @@ static struct refusal **find(struct refusals *refusals, struct slice path)
 	return at;
 }
 
-static void drop(struct refusals *refusals, struct refusal **at)
+/* Its files stay. */
+static void forget(struct refusals *refusals, struct refusal **at)
 {
 	struct refusal *refusal = *at;
 
@@ -86,8 +87,14 @@ static void drop(struct refusals *refusals, struct refusal **at)
 		return;
 	*at = refusal->next;
 	refusals->count--;
-	remove_files(refusals, slice_of(refusal->path, refusal->path_len));
 	free(refusal);
+}
+
+static void drop(struct refusals *refusals, struct refusal **at)
+{
+	if (*at)
+		remove_files(refusals, slice_of((*at)->path, (*at)->path_len));
+	forget(refusals, at);
 }
 
 static struct refusal *remember(struct refusals *refusals, struct slice path, struct timespec time)
@@ -291,10 +298,13 @@ void refusals_add(struct refusals *refusals, struct slice path, struct slice byt
 	pthread_mutex_lock(&refusals->lock);
 	refusals->total++;
 	line = add_line(refusals, path, text);
-	drop(refusals, find(refusals, path));
+	/* one that was refused before is replaced in one step, so that who looks finds either */
+	forget(refusals, find(refusals, path));
 	refusal = remember(refusals, path, now);
-	if (!refusal)
+	if (!refusal) {
+		remove_files(refusals, path);
 		goto out;
+	}
 	refusal->error = line;
 	left = find_left(refusals, path);
 	if (committed || left) {
@@ -302,9 +312,11 @@ void refusals_add(struct refusals *refusals, struct slice path, struct slice byt
 		refusal->committed = committed ? *committed : left->bytes;
 	}
 	ret = scratch_write_whole(refusals->tree, path, bytes, 0600, NULL, false);
-	if (ret)
+	if (ret) {
+		remove_files(refusals, path);
 		(void)add_line(refusals, path,
 			"... and what was refused could not be kept in .rejected");
+	}
 	buf_add_str(&why, text);
 	buf_add_char(&why, '\n');
 	if (!buf_error(&why)) {

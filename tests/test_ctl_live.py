@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """ourofsctl on a mount: what it prints, what it returns, that it waits, and whom it names."""
 import json
+import pathlib
 import re
 import signal
 import subprocess
@@ -154,11 +155,18 @@ def test_bar(mount, binary, many):
     assert max(len(line) for line in re.split(r'[\r\n]', raw)) <= 150
 
 
+def handles(pid, number):
+    caught = re.search(r'SigCgt:\s+([0-9a-f]+)', pathlib.Path(f'/proc/{pid}/status').read_text())[1]
+    return int(caught, 16) >> (number - 1) & 1
+
+
 def test_interrupted_it_goes_on(mount, binary, many):
     m = mount(many)
     watching = subprocess.Popen([str(binary('ourofsctl')), 'migrate', str(m.mnt), 'all', '--wait'],
                                 stdout=subprocess.PIPE, text=True)
+    # from when it has begun it would end by the signal, and soon after that it says so
     wait_until(lambda: json.loads((m.mnt / '.migrate').read_text())['state'] != 'idle', 'it to begin')
+    wait_until(lambda: watching.poll() is not None or handles(watching.pid, signal.SIGINT), 'it to watch')
     watching.send_signal(signal.SIGINT)
     said = watching.communicate()[0]
     assert watching.returncode == -signal.SIGINT and 'goes on' in said or 'done' in said
