@@ -429,6 +429,11 @@ int memory_load_notes(struct memory *m, struct err *err);
  * eav_current: the EAV store, if open, is as it was when memory.edn was last left here.
  */
 int memory_restore(struct memory *m, bool eav_current, struct err *err);
+/*
+ * What saved knows of documents that are neither in the file in memory nor pending: removed by another writer
+ * while nobody looked. Left there, it would count among what a later file lacks, and come back.
+ */
+int memory_forget_gone(struct memory *m, struct err *err);
 /* One document: its JSON, or where bytes.ptr is NULL its EDN. */
 int memory_restore_value(struct memory *m, struct entity_id id, struct slice bytes,
 	struct slice text);

@@ -270,6 +270,9 @@ int memory_open_stores(struct memory *m, struct err *err)
 	foreign = m->foreign;
 	if (!ret)
 		ret = replay(m, err);
+	/* before memory.edn is noted as seen */
+	if (!ret && m->foreign && !read_only)
+		ret = memory_forget_gone(m, err);
 	if (!ret && m->foreign && !read_only)
 		ret = memory_merge(m, NULL, err);
 	if (!ret)

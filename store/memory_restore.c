@@ -220,6 +220,63 @@ int memory_restore(struct memory *m, bool eav_current, struct err *err)
 		   : 0;
 }
 
+/* ---- what another writer removed ---- */
+
+struct gone {
+	struct memory *m;
+	struct table names;
+};
+
+/* What is pending says itself what becomes of it. */
+static int add_gone(void *context, struct slice name, const struct saved_record *record)
+{
+	struct gone *gone = context;
+	struct entity_id id;
+
+	if (record->deleted || record->collection || table_get(&gone->m->overlay, name) ||
+		!entity_id_of_name(name, &id) || !file_lacks(gone->m, id))
+		return 0;
+	return table_put(&gone->names, name, gone, NULL);
+}
+
+static int find_gone(struct gone *gone)
+{
+	struct saved_reader reader;
+	int ret = saved_read_begin(gone->m->saved, &reader);
+
+	if (!ret)
+		ret = saved_each(&reader, 'M', add_gone, gone);
+	if (!ret)
+		ret = saved_each(&reader, 'D', add_gone, gone);
+	saved_read_end(&reader);
+	return ret;
+}
+
+int memory_forget_gone(struct memory *m, struct err *err)
+{
+	struct gone gone = {.m = m};
+	struct arena arena = ARENA_INIT;
+	struct saved_item *items = NULL;
+	size_t at = 0, count = 0;
+	struct slice name;
+	void *value;
+	int ret = find_gone(&gone);
+
+	if (!ret && gone.names.count) {
+		items = arena_alloc(&arena, gone.names.count * sizeof(*items));
+		ret = items ? 0 : -ENOMEM;
+	}
+	while (items && table_next(&gone.names, &at, &name, &value))
+		items[count++] = (struct saved_item){.name = name};
+	if (ret)
+		err_set(err, ret, "cannot forget what is gone: %s", strerror(-ret));
+	else if (count)
+		ret = saved_write(m->saved, items, count, NULL, 0, err);
+	table_release(&gone.names, NULL);
+	arena_release(&arena);
+	return ret;
+}
+
 /* ---- all of it, from the EAV store ---- */
 
 struct load {

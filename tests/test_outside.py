@@ -7,6 +7,7 @@ theirs the one in its new file; absence is a value of each.
 import collections
 import json
 import os
+import subprocess
 
 import pytest
 
@@ -360,3 +361,35 @@ def test_a_key_that_becomes_a_collection_and_back(mount, rival):
     # Its x is gone, and our y stands where its nil would be.
     assert os.listdir(m.mnt / 'presence/r') == ['y.json']
     assert rival.read(m.edn)['kw', 'presence/r'] == edn_reader.read('{"y" 2}')
+
+
+def test_what_was_removed_while_nobody_looked_is_forgotten(mount, rival):
+    """Little by little, so that no file lacks most of what the one before it had."""
+    names = [f'x{i}' for i in range(16)]
+    m = mount('{:row/still 1}', 'mode=edn-only')
+    for name in names:
+        (m.mnt / f'row/{name}.json').write_text('1')
+    gone = []
+    for name in ('still', *names[:12]):
+        m.unmount()
+        rival.open(m.edn)
+        rival.put(':row/new', str(len(gone)))
+        rival.remove(f':row/{name}')
+        rival.save_now()
+        gone.append(name)
+        m.mount()
+        shown = {path.stem for path in (m.mnt / 'row').iterdir()}
+        assert shown == {'new', 'still', *names} - set(gone)
+
+
+def test_both_stores_have_all_that_was_saved(mount, binary):
+    """Nothing is left of what was adopted and then removed while nobody looked."""
+    m = mount('{:presence/s {"still" 1}}')
+    write_in_place(m.edn, '{:presence/s {"still" 1 "x" 2}}')
+    m.sync()
+    m.unmount()
+    write_in_place(m.edn, '{:presence/s {"still" 1}}')
+    m.mount()
+    (m.mnt / '.mode').write_text('force datalevin-only')
+    m.unmount()
+    subprocess.run([binary('ourofsctl'), 'check', m.store], check=True)

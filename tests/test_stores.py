@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Random changes, switches of the mode, other writers, remounts and kills: all is as the model says.
 
-The same sequences each time; OUROFS_STORES_EXAMPLES says how many others are tried instead.
-One that fails is shrunk to a short script.
+OUROFS_STORES_EXAMPLES says how many sequences are tried; OUROFS_STORES_SHRINK: one that fails is shrunk.
 """
 import ctypes
 import importlib
