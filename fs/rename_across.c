@@ -210,7 +210,8 @@ int rename_directory(struct renaming *renaming)
 		ret = scratch_rename(tree, side_path(&renaming->from), side_path(&renaming->to), 0);
 		undo = !ret;
 	}
-	if (!ret && !renaming->to.found && renaming->to.view.in_memory)
+	if (!ret && !renaming->to.found && renaming->to.view.in_memory &&
+		!renaming->from.view.in_memory)
 		ret = memory_remove_directory(fs->memory, side_path(&renaming->to), &reason);
 	settle_begin_coming(fs, side_path(&renaming->to), &coming);
 	settle_begin_leaving(fs, side_path(&renaming->from), &leaving);

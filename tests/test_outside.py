@@ -393,3 +393,23 @@ def test_both_stores_have_all_that_was_saved(mount, binary):
     (m.mnt / '.mode').write_text('force datalevin-only')
     m.unmount()
     subprocess.run([binary('ourofsctl'), 'check', m.store], check=True)
+
+
+def test_a_directory_that_another_took_the_place_of_is_as_it_was(mount):
+    """An empty collection instead of an empty collection: nothing of what he has not is news."""
+    m = mount('{%s :presence/s1 {} :presence/s2 {}}' % FILLER)
+    (m.mnt / 'presence/s1').rename(m.mnt / 'presence/s2')
+    m.sync()
+    assert m.edn_text().endswith(' :presence/s2 {}}')
+    write_in_place(m.edn, '{%s}' % FILLER)
+    m.sync()
+    assert m.edn_text() == '{%s}' % FILLER
+
+
+def test_a_directory_that_is_no_collection_takes_the_place_of_one(mount):
+    m = mount('{:presence/s1 {}}')
+    (m.mnt / 'new').mkdir()
+    (m.mnt / 'new').rename(m.mnt / 'presence/s1')
+    m.sync()
+    assert m.edn_text() == '{}'
+    assert list((m.mnt / 'presence').iterdir()) == [m.mnt / 'presence/s1']
