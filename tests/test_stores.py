@@ -150,10 +150,11 @@ class Stores(RuleBasedStateMachine):
     # ---- the other writer ----
 
     def shown(self, entity):
-        """The value of an entity in the mount, as the model has them."""
+        """The value of an entity in the mount, as the model has them; a directory may be no collection."""
         path = self.m.mnt / path_of(entity)
         if not path_of(entity).endswith('.json'):
-            return THERE if path.is_dir() else None
+            self.m.sync()
+            return THERE if entity in read_values(edn_reader.memory(self.m.edn_text())) else None
         value = shown_value(path)
         numbers = [n for n in range(1, self.n + 1) if value == edn_reader.read(edn_of(n))]
         return numbers[0] if numbers else None
