@@ -100,11 +100,13 @@ class Bench:
                 'overwrite': self.row('overwrite', goals={'passthrough_ll': 1}),
                 'rename': self.row('save by rename', goals={'passthrough_ll': 0.9}),
                 'unlink': self.row('unlink', goals={'passthrough_ll': 1})}
-        writers = peers.some('ourofs', 'passthrough_ll')
+        peers.add_strict()
+        writers = peers.some('ourofs', 'passthrough_ll', 'strict', 'strict on disk')
         for peer in self.in_turns(writers):
             for what, us in self.ask(peers, peer.mnt, 'save', SAVES).items():
                 rows[what].add(peer.name, us)
             peer.settle()
+        peers.drop_strict()
 
     def syncs(self, peers):
         row = self.row('fsync of a written document', goals={'append, fdatasync': 1 / 1.3})

@@ -116,10 +116,8 @@ class Peers:
             self.plain = self.memory / 'plain'
             subprocess.run(['cp', '-a', self.ourofs.mnt, self.plain], check=True)
             self.floor = self.add(Peer('floor', self.base, build / 'tests/null_fs', self.plain))
-            passthrough = build_passthrough(self.base)
-            self.passthrough = passthrough and self.add(
-                Peer('passthrough_ll', self.base, passthrough, '-f', '-o',
-                     f'source={self.plain},cache=always,timeout=600,max_threads=10'))
+            self.binary = build_passthrough(self.base)
+            self.passthrough = self.add_passthrough('passthrough_ll', self.plain)
         except BaseException:
             self.close()
             raise
@@ -132,6 +130,21 @@ class Peers:
     def add(self, peer):
         self.all.append(peer.start())
         return peer
+
+    def add_passthrough(self, name, source, options=''):
+        return self.binary and self.add(
+            Peer(name, self.base, self.binary, '-f', '-o',
+                 f'source={source},cache=always,timeout=600,max_threads=10{options and "," + options}'))
+
+    def add_strict(self):
+        """passthrough_ll with ourofs's mount options, for which the kernel asks more often, over tmpfs and over the disk."""
+        for name, source in (('strict', self.plain), ('strict on disk', self.disk)):
+            self.add_passthrough(name, source, 'xattr,default_permissions')
+
+    def drop_strict(self):
+        for peer in self.some('strict', 'strict on disk'):
+            peer.stop()
+            self.all.remove(peer)
 
     def some(self, *names):
         """Those of these names that there are."""
