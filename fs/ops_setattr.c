@@ -66,23 +66,28 @@ static int truncate_committed(struct change *change, off_t size)
 	struct draft *draft = draft_new(change->thread, &fs->draft_room);
 	struct verdict verdict = {.final = true};
 	struct buf path = BUF_INIT;
+	struct buf bytes = BUF_INIT;
 	struct node_look look;
 	struct memory_stat st;
 	int ret = document && draft ? fs_path(fs, change->node, NULL, &path) : -ENOMEM;
 
 	if (!ret)
-		ret = memory_read(fs->memory, buf_slice(&path), &st, &draft->bytes, NULL);
+		ret = memory_read(fs->memory, buf_slice(&path), &st, &bytes, NULL);
 	node_look(fs, change->node, &look);
 	draft_unref(look.draft);
 	if (ret == -ENOENT && !look.version)
 		ret = size ? -EBADMSG : 0; /* an empty file stays one */
-	if (!ret && (off_t)draft->bytes.len == size) {
+	if (!ret && (off_t)bytes.len == size) {
 		/* Nothing to save, but it counts as a write. */
 		change->attributes.has_mtime = true;
 		change->attributes.mtime = now();
 	} else if (!ret) {
 		draft->mode = st.mode;
-		ret = draft_truncate(draft, change->thread, size);
+		pthread_mutex_lock(&draft->lock);
+		ret = draft_fill(draft, &bytes);
+		pthread_mutex_unlock(&draft->lock);
+		if (!ret)
+			ret = draft_truncate(draft, change->thread, size);
 		if (!ret)
 			ret = document_judge(fs, document, draft, &verdict);
 	}
@@ -91,6 +96,7 @@ static int truncate_committed(struct change *change, off_t size)
 		document = NULL;
 	}
 	draft_unref(draft);
+	buf_release(&bytes);
 	buf_release(&path);
 	pthread_mutex_lock(&fs->lock);
 	document_unref(fs, document);
