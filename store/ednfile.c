@@ -293,6 +293,47 @@ int ednfile_each_member(const struct ednfile *file, struct slice key, ednfile_ea
 	return ret ? ret : each_in(file, child, fn, context);
 }
 
+struct names {
+	const struct ednpool *pool;
+	const char *text;
+	ednfile_each_fn *fn;
+	void *context;
+};
+
+static int tell_name(void *context, const struct edn_map_entry *entry)
+{
+	const struct names *names = context;
+	struct slice written = slice_of(names->text + entry->key.offset, entry->key.len);
+	struct ednkey key;
+	int ret = ednkey_read(&key, names->pool, slice_of(NULL, 0), written);
+
+	if (ret)
+		return ret;
+	ret = names->fn(names->context, key.text, NULL);
+	ednkey_release(&key);
+	return ret;
+}
+
+int ednfile_each_name(const struct ednfile *file, struct slice key, ednfile_each_fn *fn,
+	void *context)
+{
+	struct names names = {&file->pool, NULL, fn, context};
+	const struct ednentry *entry;
+	uint32_t at;
+	int ret = find_in(&file->map, key, &at);
+
+	if (ret)
+		return ret;
+	entry = &file->map.entries[at];
+	names.text = entry->value;
+	/* what the prefix of a #:ns{} is the scan says only at its end */
+	if (entry->type != EDN_MAP || entry->value[0] != '{' ||
+		__atomic_load_n(&entry->child, __ATOMIC_ACQUIRE))
+		return ednfile_each_member(file, key, fn, context);
+	return edn_scan_map(slice_of(entry->value, entry->value_len), file->map.depth + 1,
+		file->pool.max_depth, tell_name, &names, NULL, NULL);
+}
+
 void ednfile_info(const struct ednfile *file, struct ednfile_info *info)
 {
 	lock(file);

@@ -83,6 +83,9 @@ typedef int ednfile_each_fn(void *context, struct slice key, const struct ednfil
 int ednfile_each(const struct ednfile *file, ednfile_each_fn *fn, void *context);
 int ednfile_each_member(const struct ednfile *file, struct slice key, ednfile_each_fn *fn,
 	void *context);
+/* Their names alone: item may be NULL, and members that were not indexed stay so. */
+int ednfile_each_name(const struct ednfile *file, struct slice key, ednfile_each_fn *fn,
+	void *context);
 
 /*
  * Sets a value (text is copied; it must be one readable EDN form). A new key goes to the map's end.

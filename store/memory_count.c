@@ -111,7 +111,8 @@ static int count_all(struct memory *m)
 		if (node->dir)
 			continue;
 		ret = doc_id(m, node, &doc);
-		if (!ret)
+		/* of a member the collection's pattern says it, and the file needs no table of its members */
+		if (!ret && !doc.id.member.ptr)
 			ret = ednfile_get(m->file, doc.id.key, doc.id.member, &doc.item);
 		if (!ret)
 			ret = count_in(&m->types, node, memory_type_of(m, &doc));

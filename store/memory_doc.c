@@ -245,18 +245,15 @@ static int load_eav(struct memory *m, struct doc *doc)
 	return 0;
 }
 
-static int load(struct memory *m, struct doc *doc, bool eav)
+/* What is beside the value. -ENOENT: it is saved's to say, if anyone's. */
+static int load_record(struct memory *m, struct doc *doc, bool eav)
 {
 	struct pending *pending = table_get(&m->overlay, buf_slice(&doc->name));
-	int ret = ednfile_get(m->file, doc->id.key, doc->id.member, &doc->item);
+	int ret;
 
-	if (ret)
-		return ret;
 	if (!pending || pending->saved.deleted || pending->saved.collection) {
 		ret = begin_eav(m, doc);
-		if (!ret)
-			ret = eav ? load_eav(m, doc) : -ENOENT;
-		return ret == -ENOENT ? load_saved(m, doc) : ret;
+		return ret ? ret : eav ? load_eav(m, doc) : -ENOENT;
 	}
 	doc->record = pending->saved;
 	doc->has_record = true;
@@ -264,14 +261,29 @@ static int load(struct memory *m, struct doc *doc, bool eav)
 	return 0;
 }
 
+static int load(struct memory *m, struct doc *doc, bool eav, bool with_item)
+{
+	int record = load_record(m, doc, eav);
+	int ret = record == -ENOENT ? 0 : record;
+
+	if (!ret && (with_item || record || !doc->record.has_bytes))
+		ret = ednfile_get(m->file, doc->id.key, doc->id.member, &doc->item);
+	return ret || !record ? ret : load_saved(m, doc);
+}
+
 int doc_load(struct memory *m, struct doc *doc)
 {
-	return load(m, doc, true);
+	return load(m, doc, true, true);
 }
 
 int doc_load_edn(struct memory *m, struct doc *doc)
 {
-	return load(m, doc, false);
+	return load(m, doc, false, true);
+}
+
+int doc_load_shown(struct memory *m, struct doc *doc)
+{
+	return load(m, doc, true, false);
 }
 
 int doc_identity(struct doc *doc)
@@ -304,14 +316,15 @@ int doc_bytes(struct memory *m, struct doc *doc, struct buf *out)
 
 int doc_size(struct memory *m, struct doc *doc, uint64_t *size)
 {
-	uint64_t slot = __atomic_load_n(doc->item.slot, __ATOMIC_ACQUIRE);
 	struct buf bytes = BUF_INIT;
+	uint64_t slot;
 	int ret;
 
 	if (doc->record.has_bytes) {
 		*size = doc->record.bytes.len;
 		return 0;
 	}
+	slot = __atomic_load_n(doc->item.slot, __ATOMIC_ACQUIRE);
 	if (slot & SLOT_SIZED) {
 		*size = slot & SLOT_SIZE;
 		return 0;

@@ -220,6 +220,11 @@ int doc_find(struct memory *m, struct slice path, struct doc *doc);
 int doc_load(struct memory *m, struct doc *doc);
 /* The same, but never from the EAV store. */
 int doc_load_edn(struct memory *m, struct doc *doc);
+/*
+ * The same for who shows the document: item is left alone where the bytes are known without it. So members that the EAV
+ * store serves need no table in the file.
+ */
+int doc_load_shown(struct memory *m, struct doc *doc);
 void doc_release(struct doc *doc);
 /* What memory_read returns, appended. */
 int doc_bytes(struct memory *m, struct doc *doc, struct buf *out);

@@ -63,7 +63,7 @@ int memory_load_members(void *memory, struct tree_node *dir)
 	ret = buf_error(&members.name);
 	members.below_cut = is_cut(&members.name);
 	if (!ret)
-		ret = ednfile_each_member(m->file, key, load_member, &members);
+		ret = ednfile_each_name(m->file, key, load_member, &members);
 	buf_release(&members.name);
 	return ret;
 }

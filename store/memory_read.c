@@ -26,7 +26,7 @@ static int stat_locked(struct memory *m, struct slice path, struct memory_stat *
 	}
 	ret = doc_id(m, node, &doc);
 	if (!ret)
-		ret = doc_load(m, &doc);
+		ret = doc_load_shown(m, &doc);
 	if (!ret) {
 		doc_stat(&doc, st);
 		ret = doc_size(m, &doc, &st->size);
@@ -79,7 +79,7 @@ int memory_read(struct memory *m, struct slice path, struct memory_stat *st, str
 	pthread_rwlock_rdlock(&m->lock);
 	ret = doc_find(m, path, &doc);
 	if (!ret)
-		ret = doc_load(m, &doc);
+		ret = doc_load_shown(m, &doc);
 	if (!ret)
 		ret = doc_bytes(m, &doc, bytes);
 	if (!ret && st) {
@@ -115,7 +115,7 @@ static int ino_of(struct memory *m, struct tree_node *node, uint64_t *ino)
 		return 0;
 	ret = doc_id(m, node, &doc);
 	if (!ret)
-		ret = doc_load(m, &doc);
+		ret = doc_load_shown(m, &doc);
 	*ino = doc.record.ino;
 	doc_release(&doc);
 	return ret;
