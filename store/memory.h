@@ -212,9 +212,9 @@ void memory_migration(struct memory *memory, struct memory_migration *migration)
 int memory_text(struct memory *memory, struct buf *text);
 
 /*
- * Puts the entities of a file of EDN in place of ours, in one commit. -EBADMSG: the file is broken
- * ("line:column: cause"), or holds what Ouroboros could not read; -EEXIST: a key that Clojure's = takes for another
- * one that is there. Then nothing changed.
+ * Puts the entities of a file of EDN in place of ours, in one commit. -ENOENT: there is no such file; -EBADMSG: it is
+ * broken ("line:column: cause"), or holds what Ouroboros could not read; -EEXIST: a key that Clojure's = takes for
+ * another one that is there. Then nothing changed.
  */
 enum memory_import_kind { MEMORY_IMPORT_ADDS, MEMORY_IMPORT_CHANGES, MEMORY_IMPORT_REMOVES };
 typedef void memory_import_fn(void *context, enum memory_import_kind kind, struct slice key);

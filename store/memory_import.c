@@ -195,6 +195,17 @@ static int put_key(void *context, struct slice key, const struct ednfile_item *i
 
 /* ---- the whole ---- */
 
+/* A memory.edn that is missing is empty; what someone named, and it is not there, is a slip. */
+static int check_exists(struct import *im)
+{
+	struct ednfile_info info;
+
+	ednfile_info(im->theirs, &info);
+	return info.exists
+		       ? 0
+		       : err_set(im->err, -ENOENT, "%s: %s", im->options->path, strerror(ENOENT));
+}
+
 /* What Ouroboros could not read is let in by nobody. */
 static int check_readable(struct import *im)
 {
@@ -250,6 +261,8 @@ int memory_import(struct memory *m, struct memory_import *options, struct err *e
 	if (m->options.read_only && !options->dry_run)
 		return err_set(err, -EROFS, "opened read-only");
 	ret = ednfile_open(&im.theirs, options->path, &file_options, &reason);
+	if (!ret)
+		ret = check_exists(&im);
 	if (!ret) {
 		pthread_rwlock_wrlock(&m->lock);
 		ret = import_locked(&im);

@@ -284,6 +284,14 @@ def test_a_file_that_is_refused(mount, ctl, text, said):
     assert (m.mnt / 'config.json').read_text() == '{\n  "a": 1\n}\n'
 
 
+@pytest.mark.parametrize('flags', [[], ['--replace'], ['--dry-run']])
+def test_a_file_that_is_not_there(mount, ctl, flags):
+    m = mount(TEXT)
+    m.unmount()
+    assert 'nwes.edn: No such file' in ctl('import', *flags, m.store, m.base / 'nwes.edn', status=2)
+    assert value_of(ctl('export', m.store)) == value_of(TEXT)
+
+
 def test_no_key_speaks_to_the_terminal(mount, ctl):
     m = mount('{}')
     m.unmount()
