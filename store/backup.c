@@ -6,6 +6,7 @@
 #include "env_copy.h"
 #include "journal.h"
 #include "memory_internal.h"
+#include "mode_file.h"
 #include "saved.h"
 
 #include <dirent.h>
@@ -257,6 +258,19 @@ static int copy_eav(const struct copying *c, struct err *err)
 	return ret;
 }
 
+/* Before the journal, so that it knows of no switch that the copy does not. */
+static void copy_mode(const struct copying *c)
+{
+	int from = open(c->backup->store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	enum mode mode;
+
+	if (from < 0)
+		return;
+	if (mode_file_read(from, &mode))
+		mode_file_write(c->partial_fd, mode);
+	close(from);
+}
+
 static int copy_trees(const struct copying *c, struct err *err)
 {
 	static const char *const TREES[] = {"scratch", "rejected", "conflicts"};
@@ -318,6 +332,7 @@ static int copy_all(struct copying *c, struct err *err)
 
 	if (!ret)
 		ret = copy_eav(c, err);
+	copy_mode(c);
 	if (!ret)
 		ret = copy_journal(c, watermark, err);
 	if (!ret)

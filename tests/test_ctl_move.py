@@ -198,6 +198,49 @@ def test_where_memory_edn_is_gone(mount, ctl):
     assert 'No such file' in ctl('export', '--edn', m.edn, m.store, status=2)
 
 
+@pytest.mark.parametrize('edn, store', [
+    ('garden.edn', 'garden.eav'), ('garden.json', 'garden.json.eav'), ('memory.edn', 'state')])
+def test_which_memory_edn_a_store_is_of(mount, ctl, edn, store):
+    m = mount.prepare('{:of :garden}')
+    (m.base / 'memory.edn').rename(m.base / edn)
+    m.edn, m.store = m.base / edn, m.base / store
+    m.mount()
+    # another memory's, and a mountpoint's
+    if edn != 'memory.edn':
+        (m.base / 'memory.edn').write_text('{:of :house}')
+        (m.base / 'garden').mkdir()
+    assert value_of(ctl('export', m.store)) == value_of('{:of :garden}')
+    ctl('backup', m.store, m.base / 'copy')
+    assert value_of((m.base / 'copy/memory.edn').read_text()) == value_of('{:of :garden}')
+    m.unmount()
+    (m.base / 'news.edn').write_text('{:new 1}')
+    ctl('import', m.store, m.base / 'news.edn')
+    assert value_of(m.edn_text()) == value_of('{:of :garden :new 1}')
+
+
+def test_a_memory_edn_that_is_elsewhere(mount, ctl):
+    """What it alone has is not taken for gone."""
+    m = mount(TEXT)
+    m.unmount()
+    elsewhere = m.base / 'elsewhere'
+    elsewhere.mkdir()
+    store = m.store.rename(elsewhere / 'memory.eav')
+    (m.base / 'news.edn').write_text(NEWS)
+    for command in (('export', store), ('backup', store, m.base / 'copy'), ('import', store, m.base / 'news.edn')):
+        assert '--edn FILE says where' in ctl(*command, status=2)
+    assert os.listdir(elsewhere) == ['memory.eav'] and not (m.base / 'copy').exists()
+    assert value_of(ctl('export', '--edn', m.edn, store)) == value_of(TEXT)
+
+
+def test_a_memory_that_is_new(mount, ctl):
+    m = mount(None)
+    assert ctl('export', m.store) == '{}\n'
+    m.unmount()
+    (m.base / 'news.edn').write_text(NEWS)
+    ctl('import', m.store, m.base / 'news.edn')
+    assert value_of(m.edn_text()) == value_of(NEWS)
+
+
 # ---- export ----
 
 @pytest.mark.parametrize('mode', MODES)
