@@ -122,7 +122,7 @@ def disk(mount_base):
     """A fresh directory on a real disk, for tests without a mount; or with daemons of their own."""
     path = pathlib.Path(tempfile.mkdtemp(prefix='d-', dir=mount_base))
     yield path
-    for lock in path.glob('*/lock'):
+    for lock in path.rglob('lock'):
         wait_until(lambda lock=lock: not is_locked(lock), 'ourofs to end after its unmount')
     shutil.rmtree(path)
 

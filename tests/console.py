@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 
-from conftest import TESTS, is_locked, is_mounted, wait_until
+from conftest import TESTS, is_mounted
 
 
 def steps_of(text):
@@ -43,7 +43,4 @@ def run(text, disk, binary):
     finally:
         if is_mounted(disk / 'mnt'):
             subprocess.run(['fusermount3', '-u', '-z', str(disk / 'mnt')], check=True)
-        lock = disk / 'memory.eav' / 'lock'
-        if lock.exists():
-            wait_until(lambda: not is_locked(lock), 'ourofs to end after its unmount')
     return said, happened
