@@ -27,8 +27,12 @@ POLL = 50       # operations until it is asked how far the migration is
 PAUSE = 0.0005  # between two of them: people, not a load of their own
 
 
+FOUND = []
+
+
 def rows(name, values, unit):
-    print(f'{name:48} {statistics.median(values):12,.0f} {unit}', flush=True)
+    FOUND.append({'name': name, 'median': round(statistics.median(values), 2), 'unit': unit})
+    print(f'{name:48} {statistics.median(values):12,.{0 if unit else 2}f} {unit}', flush=True)
 
 
 def percentile(samples, which):
@@ -157,6 +161,7 @@ def main():
     parser.add_argument('--build', type=pathlib.Path, default=TOP / 'build')
     parser.add_argument('--keys', type=int, default=160000)
     parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--json', type=pathlib.Path)
     args = parser.parse_args()
     args.build = args.build.resolve()
     edn = args.build / 'bench' / f'memory-{args.keys}.edn'
@@ -176,6 +181,10 @@ def main():
         for which in (50, 99):
             rows(f'{what}, p{which}, before', [percentile(one[what], which) for one in idle], 'us')
             rows(f'{what}, p{which}, meanwhile', [percentile(one[what], which) for one in busy], 'us')
+    rows('read, p99, meanwhile, times that before', [percentile(b['read'], 99) / percentile(i['read'], 99)
+                                                     for i, b in zip(idle, busy)], '')
+    if args.json:
+        args.json.write_text(json.dumps(FOUND, indent=1) + '\n')
 
 
 if __name__ == '__main__':
