@@ -24,42 +24,6 @@ static int identity_in(const struct ednfile *file, struct entity_id id, struct h
 	return ret == -ENOENT ? 0 : ret;
 }
 
-struct judging {
-	struct merge *merge;
-	struct slice key;
-};
-
-/* -EEXIST: this one does. */
-static int find_standing(void *context, struct slice member, const struct ednfile_item *item)
-{
-	struct judging *judging = context;
-	struct buf name = BUF_INIT;
-	struct saved_base base;
-	int ret;
-
-	(void)item;
-	entity_id_name(&name, (struct entity_id){judging->key, member});
-	ret = buf_error(&name);
-	if (!ret)
-		ret = memory_base(judging->merge->m, buf_slice(&name), &base);
-	buf_release(&name);
-	return ret == -ENOENT ? 0 : ret ? ret : -EEXIST;
-}
-
-/* A member that was changed here stands, and with it the key that it is under. */
-static int has_standing_member(struct merge *merge, struct entity_id id)
-{
-	struct judging judging = {merge, id.key};
-	const struct ednfile *ours = merge->m->file;
-	int ret;
-
-	if (id.member.ptr || !ednfile_is_collection(ours, id.key) ||
-		ednfile_is_collection(merge->theirs, id.key))
-		return 0;
-	ret = ednfile_each_member(ours, id.key, find_standing, &judging);
-	return ret == -EEXIST ? 1 : ret;
-}
-
 /*
  * While memory.edn is left alone it stays what it was when both stores were last equal, whoever wrote it:
  * the EAV store's header remembers. The mode is still that when it is being left.
@@ -96,6 +60,40 @@ static int judge_conflict(struct merge *merge, struct entity_id id, struct slice
 		return VERDICT_STALE;
 	untouched = left_alone ? is_as_left(m, name, ours) : hash128_equal(ours, base->value);
 	return untouched ? VERDICT_ADOPT : VERDICT_CONFLICT;
+}
+
+struct judging {
+	struct merge *merge;
+	struct slice key;
+};
+
+static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs,
+	struct saved_base *base);
+
+/* -EEXIST: this one does. */
+static int find_standing(void *context, struct slice member, const struct ednfile_item *item)
+{
+	struct judging *judging = context;
+	struct entity_id id = {judging->key, member};
+	struct saved_base base;
+	int ret = judge(judging->merge, id, IDENTITY_ABSENT, &base);
+
+	(void)item;
+	return ret < 0 ? ret : ret == VERDICT_ADOPT ? 0 : -EEXIST;
+}
+
+/* A member that theirs lacks, and that stands for all that, keeps the key that it is under. */
+static int has_standing_member(struct merge *merge, struct entity_id id)
+{
+	struct judging judging = {merge, id.key};
+	const struct ednfile *ours = merge->m->file;
+	int ret;
+
+	if (id.member.ptr || !ednfile_is_collection(ours, id.key) ||
+		ednfile_is_collection(merge->theirs, id.key))
+		return 0;
+	ret = ednfile_each_member(ours, id.key, find_standing, &judging);
+	return ret == -EEXIST ? 1 : ret;
 }
 
 /* Of a difference; the base of id, if it has one, goes to base. Negative errno or enum verdict. */

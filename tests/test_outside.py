@@ -413,3 +413,15 @@ def test_a_directory_that_is_no_collection_takes_the_place_of_one(mount):
     m.sync()
     assert m.edn_text() == '{}'
     assert list((m.mnt / 'presence').iterdir()) == [m.mnt / 'presence/s1']
+
+
+def test_a_collection_that_he_removed_while_memory_edn_was_left_alone_is_gone(mount, rival):
+    """A member that was changed here before, which he has seen, does not keep it."""
+    m = mount('{%s :presence/s1 {"x" 1}}' % FILLER)
+    (m.mnt / 'presence/s1/x.json').write_text('2')
+    (m.mnt / '.mode').write_text('force datalevin-only')
+    assert m.edn_text().endswith(':presence/s1 {"x" 2}}')
+    write_in_place(m.edn, '{%s}' % FILLER)
+    (m.mnt / '.mode').write_text('datalevin-first')
+    assert m.edn_text() == '{%s}' % FILLER
+    assert not (m.mnt / 'presence/s1').exists()
