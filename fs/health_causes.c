@@ -132,10 +132,9 @@ static void add_directory(struct fs *fs, struct causes *causes)
 
 static void add_file(const struct memory_health *health, struct causes *causes)
 {
-	if (health->set_aside)
-		add(causes, "edn-set-aside", false, health->set_aside_since.tv_sec,
-			"another writer left memory.edn broken, or most of it out: it is kept "
-			"beside as memory.edn.bad-<time>");
+	if (health->set_aside[0])
+		add(causes, "edn-set-aside", false, health->set_aside_since.tv_sec, "%s",
+			health->set_aside);
 	if (health->saved_damaged)
 		add(causes, "saved-damaged", false, 0,
 			"saved/data.mdb is damaged: values are served without the bytes, times and "

@@ -92,12 +92,14 @@ static int write_new(const char *name, const struct buf *copy)
 	return fd < 0 ? -errno : write_all(fd, copy);
 }
 
-int memory_set_aside(struct memory *m, const struct buf *copy, struct err *err)
+int memory_set_aside(struct memory *m, const struct buf *copy, char kept[SET_ASIDE_NAME],
+	struct err *err)
 {
 	struct buf name = BUF_INIT;
 	struct stat st;
 	int ret = lstat(m->edn_path, &st) ? -errno : -EEXIST;
 
+	kept[0] = '\0';
 	for (unsigned i = 0; ret == -EEXIST && i < 1000; i++) {
 		buf_reset(&name);
 		buf_add_format(&name, "%s.bad-%lld", m->edn_path, (long long)time(NULL));
@@ -112,6 +114,8 @@ int memory_set_aside(struct memory *m, const struct buf *copy, struct err *err)
 				      ? -errno
 				      : 0;
 	}
+	if (!ret)
+		snprintf(kept, SET_ASIDE_NAME, "%s", strrchr(name.ptr, '/') + 1);
 	if (ret == -ENOENT)
 		ret = 0;
 	buf_release(&name);

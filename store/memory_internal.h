@@ -2,6 +2,7 @@
 #ifndef OUROFS_MEMORY_INTERNAL_H
 #define OUROFS_MEMORY_INTERNAL_H
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -114,7 +115,8 @@ struct work {
 	uint64_t conflicts;
 	bool merge_wanted; /* whatever memory.edn looks like */
 	struct timespec set_aside_since;
-	bool set_aside; /* the other writer's file was broken, or lacked most */
+	char set_aside
+		[ERR_TEXT]; /* how the other writer's file was broken, or that it lacked most; or "" */
 };
 
 /* The tree's documents by type, once someone has asked: memory_count.c. Guarded by mutex, or the writer's memory.lock. */
@@ -392,8 +394,13 @@ typedef int memory_adopt_fn(void *context, struct err *err);
 int memory_adopt(struct memory *m, memory_adopt_fn *fn, void *context, struct err *err);
 /* Keeps a value that lost as STORE/conflicts/<path>. */
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text);
-/* Moves memory.edn to memory.edn.bad-<time>, or writes a copy there and leaves it where it is. */
-int memory_set_aside(struct memory *m, const struct buf *copy, struct err *err);
+enum { SET_ASIDE_NAME = NAME_MAX + 1 };
+/*
+ * Moves memory.edn to memory.edn.bad-<time>, or writes a copy there and leaves it where it is. kept is that file's name,
+ * or "" where there was none to keep.
+ */
+int memory_set_aside(struct memory *m, const struct buf *copy, char kept[SET_ASIDE_NAME],
+	struct err *err);
 
 /* ---- memory_event.c; more is in memory_event.h ---- */
 

@@ -3,6 +3,7 @@
 #include "memory_event.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 /* ---- what stands, on top of theirs ---- */
@@ -85,7 +86,7 @@ static int settle(struct merge *merge, struct err *err)
 	if (!ret && merge->keep_absent) {
 		ret = ednfile_text(merge->theirs, &merge->found);
 		if (!ret)
-			ret = memory_set_aside(m, &merge->found, err);
+			ret = memory_set_aside(m, &merge->found, merge->kept, err);
 	}
 	if (!ret)
 		ret = apply_ours(merge);
@@ -123,25 +124,33 @@ static int merge_locked(void *context, struct err *err)
 
 static void tell_outside(struct memory *m, const struct merge *merge, double start_ms)
 {
-	char text[120];
+	char text[SET_ASIDE_NAME + 120];
 	struct memory_event event = {.name = "outside-change",
 		.store = "edn",
 		.ret = merge->keep_absent ? -EBADMSG : 0,
 		.count = merge->adoptions,
 		.duration_ms = memory_clock_ms() - start_ms};
 
-	snprintf(text, sizeof(text), "adopted %llu, stale %llu, conflicts %llu%s",
+	snprintf(text, sizeof(text), "adopted %llu, stale %llu, conflicts %llu%s%s",
 		(unsigned long long)merge->adoptions, (unsigned long long)merge->stale,
 		(unsigned long long)merge->conflicts,
-		merge->keep_absent ? ", lacked most: set aside as memory.edn.bad-<time>" : "");
+		!merge->keep_absent ? ""
+		: merge->kept[0]    ? ", lacked most: set aside as "
+				    : ", was removed: written again",
+		merge->kept);
 	event.detail = slice_str(text);
 	memory_tell(m, &event);
 }
 
 /* With pace.mutex held. */
-static void note_set_aside(struct work *work)
+__attribute__((format(printf, 2, 3))) static void note_set_aside(struct work *work,
+	const char *format, ...)
 {
-	work->set_aside = true;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(work->set_aside, sizeof(work->set_aside), format, args);
+	va_end(args);
 	work->set_aside_since = memory_now();
 }
 
@@ -153,8 +162,12 @@ static void count_outside(const struct merge *merge)
 	work->outside_changes++;
 	work->stale_put_back += merge->stale;
 	work->conflicts += merge->conflicts;
-	if (merge->keep_absent)
-		note_set_aside(work);
+	if (merge->keep_absent && merge->kept[0])
+		note_set_aside(work,
+			"another writer left most of memory.edn out: it is kept beside as %s",
+			merge->kept);
+	else if (merge->keep_absent)
+		note_set_aside(work, "another program removed memory.edn: it was written again");
 	pthread_mutex_unlock(&work->pace.mutex);
 }
 
@@ -169,14 +182,23 @@ static void merge_release(struct merge *merge)
 	buf_release(&merge->payload);
 }
 
-/* Broken, and no byte of it has changed for a while: the good state goes there. */
-static int replace_broken(struct memory *m, struct err *err)
+/* Where, but not what: that may be a key, and others read the log. */
+static void tell_broken(struct memory *m, const struct err *reason, const char *kept)
 {
-	const struct memory_event event = {.name = "outside-change",
-		.store = "edn",
-		.ret = -EBADMSG,
-		.detail = SLICE_LITERAL("broken: set aside as memory.edn.bad-<time>")};
-	int ret = memory_set_aside(m, NULL, err);
+	char text[SET_ASIDE_NAME + 80];
+	struct memory_event event = {.name = "outside-change", .store = "edn", .ret = -EBADMSG};
+
+	snprintf(text, sizeof(text), "broken at %u:%u: set aside as %s", reason->line,
+		reason->column, kept);
+	event.detail = slice_str(text);
+	memory_tell(m, &event);
+}
+
+/* Broken, and no byte of it has changed for a while: the good state goes there. */
+static int replace_broken(struct memory *m, const struct err *reason, struct err *err)
+{
+	char kept[SET_ASIDE_NAME], described[ERR_DESCRIBED];
+	int ret = memory_set_aside(m, NULL, kept, err);
 
 	pthread_rwlock_wrlock(&m->lock);
 	m->rewrite_wanted |= !ret;
@@ -186,10 +208,12 @@ static int replace_broken(struct memory *m, struct err *err)
 	pthread_mutex_lock(&m->work.pace.mutex);
 	m->work.outside_changes++;
 	if (!ret)
-		note_set_aside(&m->work);
+		note_set_aside(&m->work,
+			"another writer left memory.edn broken: it is kept beside as %s: %s", kept,
+			err_describe(reason, described, sizeof(described)));
 	pthread_mutex_unlock(&m->work.pace.mutex);
 	if (!ret)
-		memory_tell(m, &event);
+		tell_broken(m, reason, kept);
 	return ret;
 }
 
@@ -229,10 +253,13 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 	struct merge merge = {.m = m, .from_elsewhere = from != NULL};
 	double start_ms = memory_clock_ms();
 	struct hash128 hash = {0};
-	int ret = ednfile_open(&merge.theirs, from ? from : m->edn_path, &options, err);
+	struct err reason = {0};
+	int ret = ednfile_open(&merge.theirs, from ? from : m->edn_path, &options, &reason);
 
 	if (ret == -EBADMSG && !from)
-		return replace_broken(m, err);
+		return replace_broken(m, &reason, err);
+	if (ret && err)
+		*err = reason;
 	if (!ret) {
 		hash = ednfile_loaded_hash(merge.theirs);
 		/*

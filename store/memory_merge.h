@@ -30,6 +30,7 @@ struct merge {
 	struct table standing; /* names of ours that stand -> itself */
 	size_t ours, missing;  /* entities of the last file, and how many of these theirs lacks */
 	bool keep_absent;      /* the writer started empty: what it lacks is no deletion */
+	char kept[SET_ASIDE_NAME]; /* then: where it is; "": it was not there any more */
 	uint64_t adoptions, stale, conflicts;
 	uint64_t next_ino, version;
 	uint64_t sequence, first_ino; /* of ours when it was compared */

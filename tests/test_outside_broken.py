@@ -144,6 +144,39 @@ def test_a_broken_file_is_set_aside(mount, text):
     assert m.edn_text() == '{:a 3 :b 2}'
 
 
+def test_what_was_broken_is_told(mount):
+    """Where, why, and what it is called now; in the log not why, which may name a key."""
+    m = mount('{:a 1 :b 2}', 'edn_delay=10', 'loglevel=warning')
+    m.expect_stderr('broken at 2:1: set aside as')
+    write_in_place(m.edn, '{:a 1\n:a 2}')
+    soon(lambda: read(m.mnt / '.errors'), 'a line in .errors')
+    name = next(m.base.glob('memory.edn.bad-*')).name
+    line = f'memory.edn was changed by another writer: broken at 2:1: set aside as {name}'
+    assert read(m.mnt / '.errors').endswith(f' {line}\n')
+    soon(lambda: f'ourofs: {line}\n' in m.stderr(), 'it in the log')
+    cause, = health(m)['causes']
+    assert cause['cause'] == 'edn-set-aside'
+    assert re.search(rf'broken: it is kept beside as {name}: 2:1: .*:a$', cause['detail'])
+
+
+@pytest.mark.parametrize('removed', [False, True])
+def test_what_lacked_most_is_told(mount, removed):
+    m = mount('{' + ' '.join(f':k{number} 1' for number in range(30)) + '}', 'edn_delay=10')
+    if removed:
+        m.edn.unlink()
+    else:
+        write_in_place(m.edn, '{:k1 1}')
+    soon(lambda: read(m.mnt / '.errors'), 'a line in .errors')
+    names = [path.name for path in m.base.glob('memory.edn.bad-*')]
+    cause, = health(m)['causes']
+    if removed:
+        assert read(m.mnt / '.errors').endswith(' was removed: written again\n') and not names
+        assert cause['detail'] == 'another program removed memory.edn: it was written again'
+    else:
+        assert read(m.mnt / '.errors').endswith(f' lacked most: set aside as {names[0]}\n')
+        assert cause['detail'] == f'another writer left most of memory.edn out: it is kept beside as {names[0]}'
+
+
 def test_waiting_for_a_writer_is_no_work(mount):
     """Rewriting takes a tenth of the time; what it waited for a broken file to change does not count."""
     m = mount('{:a 1 :b 2}', 'edn_delay=10')
