@@ -248,8 +248,8 @@ struct memory_health {
 	uint64_t outside_changes; /* times memory.edn was found changed by someone else */
 	uint64_t stale_put_back;  /* values of his that were older copies, ours put back */
 	uint64_t conflicts;       /* values that both had changed, his kept under /.conflicts */
-	char set_aside
-		[ERR_TEXT]; /* "", or how his file was broken, or that it lacked most, and where it is */
+	/* "", or how his file was broken, or that it lacked most, and where it is */
+	char set_aside[ERR_TEXT];
 	struct timespec set_aside_since; /* the last time */
 	bool saved_damaged;              /* it was found so while it was in use */
 	bool saved_doubtful; /* saved/data.mdb was made anew, and may lack what was saved last */

@@ -115,8 +115,7 @@ struct work {
 	uint64_t conflicts;
 	bool merge_wanted; /* whatever memory.edn looks like */
 	struct timespec set_aside_since;
-	char set_aside
-		[ERR_TEXT]; /* how the other writer's file was broken, or that it lacked most; or "" */
+	char set_aside[ERR_TEXT]; /* as in struct memory_health */
 };
 
 /* The tree's documents by type, once someone has asked: memory_count.c. Guarded by mutex, or the writer's memory.lock. */
