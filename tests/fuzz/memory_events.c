@@ -237,7 +237,7 @@ void do_cut(struct fuzz *f)
 	struct place left;
 	struct timespec start;
 	off_t synced = 0;
-	bool known;
+	bool known, whole;
 
 	do_sync(f); /* and nothing is due, so that the stores are left alone for a while from here on */
 	start = now();
@@ -252,9 +252,9 @@ void do_cut(struct fuzz *f)
 			do_put(f);
 		model_copy(&states[count++], &f->model);
 	}
-	place_copy(&f->place, &left);
-	/* from then on the copy may be of more than one moment */
-	if (!f->lost && !passed(start, UNFLUSHED_NS)) {
+	whole = place_copy(&f->place, &left);
+	/* our own rename of memory.edn may be looked at late, which writes it once more */
+	if (!f->lost && whole && !passed(start, UNFLUSHED_NS)) {
 		known = known && how & 128 && cut(&left, synced, part);
 		close_memory(f);
 		place_remove(&f->place);

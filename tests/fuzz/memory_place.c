@@ -32,16 +32,45 @@ void place_remove(struct place *place)
 	place->directory[0] = '\0';
 }
 
-void place_copy(const struct place *from, struct place *to)
+/* Each file that is written behind what is saved. */
+enum { FILES = 3 };
+
+static void look(const struct place *place, struct stat stats[FILES])
 {
+	static const char *const names[FILES] = {
+		"memory.edn", "store/data.mdb", "store/saved/data.mdb"};
+	char path[80];
+
+	for (int i = 0; i < FILES; i++) {
+		snprintf(path, sizeof(path), "%s/%s", place->directory, names[i]);
+		if (stat(path, &stats[i]))
+			stats[i] = (struct stat){0};
+	}
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+bool place_copy(const struct place *from, struct place *to)
+{
+	struct stat before[FILES], after[FILES];
 	size_t skipped = 0;
 	struct err err = {0};
+	bool same = true;
 
 	place_make(to);
 	must(rmdir(to->directory) == 0, "a free name");
+	look(from, before);
 	if (copy_tree(from->directory, to->directory, &skipped, &err))
 		fprintf(stderr, "%s\n", err.text);
 	must(err.code == 0 && skipped == 0, "a copy");
+	look(from, after);
+	for (int i = 0; i < FILES; i++)
+		same &= same_file(&before[i], &after[i]);
+	return same;
 }
 
 /* ---- the journal ---- */

@@ -19,8 +19,8 @@ struct place {
 void place_make(struct place *place);
 /* With all that is in it. */
 void place_remove(struct place *place);
-/* A copy in a new directory, as a kill at this instant would leave it. */
-void place_copy(const struct place *from, struct place *to);
+/* A copy in a new directory, as a kill at this instant would leave it. False: it may be of more than one instant. */
+bool place_copy(const struct place *from, struct place *to);
 
 /* The journal's length. False: it is of more than one segment, or there is none. */
 bool place_journal_length(const struct place *place, off_t *length);
