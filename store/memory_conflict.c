@@ -114,7 +114,7 @@ int memory_set_aside(struct memory *m, const struct buf *copy, char kept[SET_ASI
 				      ? -errno
 				      : 0;
 	}
-	if (!ret)
+	if (!ret && name.ptr)
 		snprintf(kept, SET_ASIDE_NAME, "%s", strrchr(name.ptr, '/') + 1);
 	if (ret == -ENOENT)
 		ret = 0;
