@@ -72,6 +72,7 @@ static int open_memory(struct program *program)
 		.read_only = options->read_only,
 		.mode = options->mode,
 		.force = options->force,
+		.patient = true,
 		.statm_fd = program->statm_fd,
 	};
 	struct err err = {0};
@@ -199,6 +200,7 @@ static int serve(struct program *program)
 	block_signals(SIG_UNBLOCK);
 	ret = run_loop(program); /* positive: the signal that ended it */
 	block_signals(SIG_BLOCK);
+	memory_ends(program->memory);
 	log_info("%s is unmounted from %s", program->options.edn_path, program->options.mountpoint);
 	fuse_session_exit(program->session); /* again: answers that come too late are no errors */
 	if (ret < 0)

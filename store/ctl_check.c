@@ -87,7 +87,7 @@ static int open_store(struct store_dir *dir, const char *path, bool repair, stru
 	if (fstatat(fd, "journal", &st, AT_SYMLINK_NOFOLLOW))
 		ret = err_set(err, -errno, "%s: no journal in it: %s", path, strerror(errno));
 	close(fd);
-	return ret ? ret : store_dir_open(dir, path, !repair, err);
+	return ret ? ret : store_dir_open(dir, path, !repair, false, err);
 }
 
 static int check_dir(const char *path, bool repair, struct report *report, size_t *problems,

@@ -155,6 +155,11 @@ void memory_serves(struct memory *m)
 	background_served(&m->attention);
 }
 
+void memory_ends(struct memory *m)
+{
+	store_dir_ends(&m->dir);
+}
+
 int memory_close(struct memory *m, struct err *err)
 {
 	int ret;

@@ -33,6 +33,7 @@ struct memory_options {
 	const char *
 		mode; /* to switch to, as memory_switch's word; NULL: as it was, datalevin-first at first */
 	bool force; /* as "force " in that word */
+	bool patient; /* who has the store may have been unmounted this instant: waits for two seconds */
 	/* /proc/self/statm, of one who can't open it any more by then; the memory's from then on. 0: the memory opens it */
 	int statm_fd;
 };
@@ -42,6 +43,8 @@ struct memory_options {
  * ("line:column: cause"; nothing was touched).
  */
 int memory_open(struct memory **memory, const struct memory_options *options, struct err *err);
+/* Nobody will be served any more, and memory_close comes: whoever wants the store next waits for that. */
+void memory_ends(struct memory *memory);
 /* Brings memory.edn up to date, then frees all. The error, if any, is the last rewrite's. */
 int memory_close(struct memory *memory, struct err *err);
 

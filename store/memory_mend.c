@@ -33,7 +33,7 @@ int memory_mend_saved(const char *store_path, struct remade *remade, struct err 
 	struct store_dir dir = STORE_DIR_NONE;
 	struct check check = {
 		.path = store_path, .repair = true, .saved_alone = true, .say = take_line};
-	int ret = store_dir_open(&dir, store_path, false, err);
+	int ret = store_dir_open(&dir, store_path, false, false, err);
 
 	*remade = (struct remade){.since_s = (long long)time(NULL)};
 	check.context = remade;

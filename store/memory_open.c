@@ -251,7 +251,7 @@ int memory_open_stores(struct memory *m, struct err *err)
 	bool foreign;
 	int ret;
 
-	ret = store_dir_open(&m->dir, m->store_path, read_only, err);
+	ret = store_dir_open(&m->dir, m->store_path, read_only, m->options.patient, err);
 	if (!ret)
 		store_dir_keep_to_owner(&m->dir);
 	if (!ret && m->dir.dir_fd >= 0)

@@ -9,9 +9,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "regular.h"
+
+/* What the lock file holds behind the pid of one who serves no more. */
+#define ENDS " ends"
+enum { OWNER_BYTES = 32, NAP_MS = 10, PATIENT_NAPS = 2000 / NAP_MS, ENDING_NAPS = 60000 / NAP_MS };
 
 static int fail(struct err *err, const char *path, const char *what)
 {
@@ -90,7 +95,7 @@ static int open_dir(struct store_dir *dir, const char *path, bool read_only, str
 
 static int refuse(int lock_fd, const char *path, struct err *err)
 {
-	char text[32];
+	char text[OWNER_BYTES];
 	ssize_t len = pread(lock_fd, text, sizeof(text) - 1, 0);
 	long pid;
 
@@ -101,22 +106,41 @@ static int refuse(int lock_fd, const char *path, struct err *err)
 	return err_set(err, -EBUSY, "%s: store is in use by ourofs", path);
 }
 
-static int write_pid(int lock_fd, const char *path, struct err *err)
+static int write_owner(int lock_fd, const char *ends)
 {
-	char text[32];
-	int len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-	ssize_t written = ftruncate(lock_fd, 0) ? -1 : pwrite(lock_fd, text, (size_t)len, 0);
+	char text[OWNER_BYTES];
+	int len = snprintf(text, sizeof(text), "%ld%s\n", (long)getpid(), ends);
+	ssize_t written = pwrite(lock_fd, text, (size_t)len, 0);
 
-	if (written == len)
-		return 0;
-	if (written >= 0)
+	if (written >= 0 && written != len)
 		errno = ENOSPC;
-	return fail(err, path, "cannot write the lock");
+	return written != len || ftruncate(lock_fd, len) ? -errno : 0;
 }
 
-static int lock(struct store_dir *dir, const char *path, bool read_only, struct err *err)
+/* naps: how often it was waited for already. */
+static bool is_worth_waiting(int lock_fd, bool patient, unsigned naps)
+{
+	char text[OWNER_BYTES];
+	ssize_t len = pread(lock_fd, text, sizeof(text) - 1, 0);
+
+	text[len > 0 ? len : 0] = '\0';
+	if (strstr(text, ENDS))
+		return naps < ENDING_NAPS;
+	return patient && naps < PATIENT_NAPS;
+}
+
+static void take_nap(void)
+{
+	const struct timespec nap = {.tv_nsec = NAP_MS * 1000000L};
+
+	nanosleep(&nap, NULL);
+}
+
+static int lock(struct store_dir *dir, const char *path, bool read_only, bool patient,
+	struct err *err)
 {
 	int flags = read_only ? O_RDONLY : O_RDWR | O_CREAT;
+	unsigned naps = 0;
 
 	dir->lock_fd = regular_open(dir->dir_fd, "lock", flags);
 	if (dir->lock_fd < 0) {
@@ -127,12 +151,23 @@ static int lock(struct store_dir *dir, const char *path, bool read_only, struct 
 		return fail(err, path, "cannot open the lock");
 	}
 	while (flock(dir->lock_fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB)) {
-		if (errno == EWOULDBLOCK)
-			return refuse(dir->lock_fd, path, err);
-		if (errno != EINTR)
+		if (errno == EINTR)
+			continue;
+		if (errno != EWOULDBLOCK)
 			return fail(err, path, "cannot lock the store");
+		if (!is_worth_waiting(dir->lock_fd, patient, naps++))
+			return refuse(dir->lock_fd, path, err);
+		take_nap();
 	}
-	return read_only ? 0 : write_pid(dir->lock_fd, path, err);
+	dir->writes = !read_only;
+	return dir->writes && write_owner(dir->lock_fd, "")
+		       ? fail(err, path, "cannot write the lock")
+		       : 0;
+}
+
+void store_dir_ends(struct store_dir *dir)
+{
+	dir->ends = dir->writes && !write_owner(dir->lock_fd, ENDS);
 }
 
 static bool is_ours(int dir_fd)
@@ -151,7 +186,8 @@ static bool is_ours(int dir_fd)
 	return empty || !faccessat(dir_fd, "lock", F_OK, AT_SYMLINK_NOFOLLOW);
 }
 
-int store_dir_open(struct store_dir *dir, const char *path, bool read_only, struct err *err)
+int store_dir_open(struct store_dir *dir, const char *path, bool read_only, bool patient,
+	struct err *err)
 {
 	int ret;
 
@@ -159,7 +195,7 @@ int store_dir_open(struct store_dir *dir, const char *path, bool read_only, stru
 	ret = open_dir(dir, path, read_only, err);
 	dir->was_ours = !ret && !read_only && is_ours(dir->dir_fd);
 	if (!ret && dir->dir_fd >= 0)
-		ret = lock(dir, path, read_only, err);
+		ret = lock(dir, path, read_only, patient, err);
 	if (ret)
 		store_dir_close(dir);
 	return ret;
@@ -178,6 +214,9 @@ void store_dir_close(struct store_dir *dir)
 {
 	if (!dir)
 		return;
+	/* a read-only mount, which can't write its own pid there, must not be taken for us */
+	if (dir->ends)
+		(void)write_owner(dir->lock_fd, "");
 	if (dir->lock_fd >= 0)
 		close(dir->lock_fd);
 	if (dir->dir_fd >= 0)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The command line of ourofs, and the life of its daemon from the fork to the last write."""
+import fcntl
 import os
 import pathlib
 import re
@@ -11,7 +12,7 @@ import sys
 import tempfile
 
 import pytest
-from conftest import BOUND_S, is_mounted, take_away, wait_until
+from conftest import BOUND_S, is_locked, is_mounted, take_away, wait_until
 
 TEXT = '{:config {:a 1}}'
 SAVED = b'{"a": 2}\n'
@@ -206,6 +207,50 @@ def test_a_memory_has_one_daemon(ourofs, place):
     for name in ('memory.edn', 'link.edn'):
         refused(ourofs(name, 'other'), str(daemon_of(place / 'memory.eav')))
     assert not is_mounted(place / 'other')
+    unmount(place)
+
+
+def waits_for(process, lock):
+    """It has the file open, which another holds."""
+    def is_open():
+        try:
+            return any(os.path.samefile(file, lock) for file in pathlib.Path(f'/proc/{process.pid}/fd').iterdir())
+        except FileNotFoundError:  # one that was closed again
+            return False
+    wait_until(is_open, 'it to come upon the lock')
+
+
+@pytest.mark.parametrize('front', [(), ('-o', 'ro')])
+def test_one_that_ends_is_waited_for(binary, ourofs, place, front):
+    lock = place / 'memory.eav' / 'lock'
+    assert ourofs('memory.edn', 'mnt').returncode == 0
+    unmount(place)
+    with lock.open('r+') as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write(f'{os.getpid()} ends\n')
+        held.flush()
+        with subprocess.Popen([str(binary('ourofs')), '-f', *front, 'memory.edn', 'mnt'], cwd=place) as waiting:
+            waits_for(waiting, lock)
+            assert waiting.poll() is None and not is_mounted(place / 'mnt')
+            fcntl.flock(held, fcntl.LOCK_UN)
+            wait_until(lambda: is_mounted(place / 'mnt'), 'the mount')
+            if not front:
+                assert daemon_of(place / 'memory.eav') == waiting.pid
+            take_away(place / 'mnt')
+            assert waiting.wait() == 0
+
+
+def test_one_that_ends_says_so(ourofs, place):
+    """It takes its time here: another writer may be half way."""
+    lock = place / 'memory.eav' / 'lock'
+    assert ourofs('memory.edn', 'mnt', '-o', 'edn_delay=3600000').returncode == 0
+    (place / 'mnt' / 'config.json').write_bytes(SAVED)
+    (place / 'memory.edn').write_text('{:config')
+    pid = daemon_of(place / 'memory.eav')
+    take_away(place / 'mnt')
+    wait_until(lambda: lock.read_text() == f'{pid} ends\n' or not is_locked(lock), 'its end to be told')
+    assert ourofs('memory.edn', 'mnt').returncode == 0
+    assert daemon_of(place / 'memory.eav') != pid and (place / 'mnt' / 'config.json').read_bytes() == SAVED
     unmount(place)
 
 
