@@ -64,8 +64,9 @@ int ctl_mount_find(struct ctl_mount *mount, const char *path, struct err *err)
 	if (ret)
 		err_set(err, ret, "/proc/self/mounts: %s", strerror(-ret));
 	else if (strcmp(type, "fuse.ourofs") != 0)
-		ret = err_set(err, -ENODEV, "%s: no ourofs is mounted there (it is on %s, a %s)",
-			path, mount->root, type);
+		ret = err_set(err, -ENODEV,
+			"%s: no ourofs is mounted there (%s, which it is on, is %s)", path,
+			mount->root, type);
 	else if (access(mount->root, F_OK) && errno == ENOTCONN)
 		ret = stale(mount->root, err);
 	free(whole);

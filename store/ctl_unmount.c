@@ -29,11 +29,18 @@ static bool leads_into(const char *link, const char *root, char *to, size_t size
 	return strncmp(to, root, root_len) == 0 && (to[root_len] == '/' || to[root_len] == '\0');
 }
 
-static void print_user(const char *pid, const char *how, char *to)
+struct users {
+	const char *root;
+	size_t count; /* of those that were printed */
+};
+
+static void print_user(struct users *users, const char *pid, const char *how, char *to)
 {
 	char path[64], name[64] = "?";
 	FILE *file;
 
+	if (!users->count++)
+		ctl_complain("%s is in use:", users->root);
 	snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
 	file = fopen(path, "re");
 	if (file && fgets(name, sizeof(name), file))
@@ -45,23 +52,23 @@ static void print_user(const char *pid, const char *how, char *to)
 }
 
 /* One line a process will do. */
-static void look_at_process(const char *pid, const char *root)
+static void look_at_process(struct users *users, const char *pid)
 {
 	char path[320], to[4096];
 	struct dirent *entry;
 	DIR *files;
 
 	snprintf(path, sizeof(path), "/proc/%.20s/cwd", pid);
-	if (leads_into(path, root, to, sizeof(to))) {
-		print_user(pid, "works in", to);
+	if (leads_into(path, users->root, to, sizeof(to))) {
+		print_user(users, pid, "works in", to);
 		return;
 	}
 	snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
 	files = opendir(path);
 	while (files && (entry = readdir(files))) {
 		snprintf(path, sizeof(path), "/proc/%.20s/fd/%.255s", pid, entry->d_name);
-		if (leads_into(path, root, to, sizeof(to))) {
-			print_user(pid, "has open", to);
+		if (leads_into(path, users->root, to, sizeof(to))) {
+			print_user(users, pid, "has open", to);
 			break;
 		}
 	}
@@ -71,19 +78,26 @@ static void look_at_process(const char *pid, const char *root)
 
 static void print_users(const char *root)
 {
+	struct users users = {.root = root};
 	DIR *processes = opendir("/proc");
 	struct dirent *entry;
 
 	while (processes && (entry = readdir(processes)))
-		if (isdigit((unsigned char)entry->d_name[0]))
-			look_at_process(entry->d_name, root);
+		if (isdigit((unsigned char)entry->d_name[0]) &&
+			strtol(entry->d_name, NULL, 10) != getpid())
+			look_at_process(&users, entry->d_name);
 	if (processes)
 		closedir(processes);
+	if (!users.count)
+		ctl_complain(
+			"%s could not be unmounted: it is not yours, or whoever uses it can't be "
+			"seen by you",
+			root);
 }
 
 /* ---- unmounting ---- */
 
-/* fusermount3 may do it for whoever mounted. Its status, or a negative errno. */
+/* fusermount3 may do it for whoever mounted, and says why not. Its status, or a negative errno. */
 static int run_fusermount(const char *root, bool lazy)
 {
 	const char *argv[] = {"fusermount3", "-u", "-q", lazy ? "-z" : "--", root, NULL};
@@ -131,13 +145,13 @@ static enum ctl_status unmount(const struct ctl_mount *mount, bool lazy, int dae
 			err.text, mount->root);
 		return CTL_FAILED;
 	}
-	ret = run_fusermount(mount->root, lazy);
+	/* whoever stands in the mount himself need not stay there for us */
+	ret = chdir("/") ? -errno : run_fusermount(mount->root, lazy);
 	if (ret < 0) {
 		ctl_complain("can't run fusermount3: %s", strerror(-ret));
 		return CTL_FAILED;
 	}
 	if (ret) {
-		ctl_complain("%s is in use, or not yours to unmount:", mount->root);
 		print_users(mount->root);
 		return CTL_FAILED;
 	}

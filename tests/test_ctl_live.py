@@ -116,6 +116,7 @@ def test_unmount_says_who_uses_it(mount, ctl):
         assert 'is in use' in said and is_mounted(m.mnt)
         assert f'sleep (process {reader.pid}) has open {m.mnt}/config.json' in said
         assert f'sleep (process {worker.pid}) works in {m.mnt}/presence' in said
+        assert 'ourofsctl (process' not in said
         ctl('unmount', '--lazy', m.mnt)
         assert not is_mounted(m.mnt) and m.proc.poll() is None
     finally:
@@ -123,6 +124,25 @@ def test_unmount_says_who_uses_it(mount, ctl):
             process.kill()
             process.wait()
     assert m.wait_exit() == 0
+
+
+def test_unmount_from_within(mount, binary):
+    m = mount(TEXT)
+    subprocess.run([str(binary('ourofsctl')), 'unmount', '.'], cwd=m.mnt / 'presence', check=True)
+    assert m.proc.poll() == 0 and not is_mounted(m.mnt)
+
+
+def test_unmount_without_fusermount3(mount, ctl, monkeypatch, tmp_path):
+    """What it has to say stands in front; nobody is in use of anything."""
+    m = mount(TEXT)
+    failing = tmp_path / 'fusermount3'
+    failing.write_text('#!/bin/sh\necho "there is no table" >&2; exit 1\n')
+    failing.chmod(0o755)
+    with monkeypatch.context() as changed:
+        changed.setenv('PATH', f'{tmp_path}:/usr/bin:/bin')
+        said = ctl('unmount', m.mnt, status=2)
+    assert said.startswith('there is no table\n') and 'could not be unmounted' in said and 'is in use' not in said
+    assert is_mounted(m.mnt)
 
 
 def test_what_is_no_mount(mount, ctl, disk):
