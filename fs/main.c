@@ -19,6 +19,7 @@
 #include "log.h"
 #include "mountpoint.h"
 #include "schema_file.h"
+#include "store_dir.h"
 
 /* ourofs(1): composes options, memory and filesystem, runs them, and unwinds in reverse. */
 
@@ -293,7 +294,7 @@ static int live(struct program *program)
 	return ret ? ret : closed;
 }
 
-static int start(struct program *program)
+static int run(struct program *program)
 {
 	struct err err = {0};
 
@@ -308,6 +309,18 @@ static int start(struct program *program)
 	if (daemon_wait(&program->daemon, program->options.mountpoint, &err))
 		return err.text[0] ? complain(NULL, &err) : -ECHILD;
 	return 0;
+}
+
+/* A confined daemon could not remove its store: this is who waited for it. */
+static int start(struct program *program)
+{
+	const struct options *options = &program->options;
+	bool is_new = !options->read_only && access(options->store_dir, F_OK);
+	int ret = run(program);
+
+	if (ret && is_new && (options->foreground || program->daemon.pid))
+		store_dir_discard(options->store_dir);
+	return ret;
 }
 
 /*

@@ -210,6 +210,23 @@ void store_dir_keep_to_owner(const struct store_dir *dir)
 		(void)fchmod(dir->dir_fd, st.st_mode & 0700);
 }
 
+void store_dir_discard(const char *path)
+{
+	static const char *const FILES[] = {"saved/data.mdb", "saved/data.mdb.closed",
+		"saved/lock.mdb", "data.mdb", "data.mdb.closed", "lock.mdb", "lock"};
+	struct store_dir dir;
+
+	if (access(path, F_OK) || store_dir_open(&dir, path, false, false, NULL))
+		return;
+	if (faccessat(dir.dir_fd, "journal", F_OK, AT_SYMLINK_NOFOLLOW)) {
+		for (size_t i = 0; i < sizeof(FILES) / sizeof(*FILES); i++)
+			unlinkat(dir.dir_fd, FILES[i], 0);
+		unlinkat(dir.dir_fd, "saved", AT_REMOVEDIR);
+		rmdir(path);
+	}
+	store_dir_close(&dir);
+}
+
 void store_dir_close(struct store_dir *dir)
 {
 	if (!dir)

@@ -43,5 +43,7 @@ void store_dir_ends(struct store_dir *dir);
 /* What is below keeps to its owner by its mode: one of ours that was made by hand may have another. */
 void store_dir_keep_to_owner(const struct store_dir *dir);
 void store_dir_close(struct store_dir *dir);
+/* Of a first mount that failed: what it made at path, as far as it was no memory's yet, which has a journal. */
+void store_dir_discard(const char *path);
 
 #endif

@@ -198,6 +198,21 @@ def test_a_broken_memory_is_never_mounted(ourofs, place, front):
     refused(ourofs(*front, 'memory.edn', 'mnt'), f'ourofs: {place}/memory.edn:2:')
     assert not is_mounted(place / 'mnt')
     assert (place / 'memory.edn').read_text() == '{:a 1\n :b #{1 1}}'
+    # what it had begun to make; in the foreground it may not remove the directory itself
+    assert not list(place.glob('memory.eav/*')) and (front or not (place / 'memory.eav').exists())
+
+
+def test_a_store_outlives_a_broken_memory(ourofs, place):
+    assert ourofs('memory.edn', 'mnt').returncode == 0
+    (place / 'mnt' / 'config.json').write_bytes(SAVED)
+    unmount(place)
+    whole = (place / 'memory.edn').read_text()
+    (place / 'memory.edn').write_text('{:a')
+    refused(ourofs('memory.edn', 'mnt'), f'ourofs: {place}/memory.edn:1:')
+    (place / 'memory.edn').write_text(whole)
+    assert ourofs('memory.edn', 'mnt').returncode == 0
+    assert (place / 'mnt' / 'config.json').read_bytes() == SAVED
+    unmount(place)
 
 
 def test_a_memory_has_one_daemon(ourofs, place):
