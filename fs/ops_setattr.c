@@ -118,6 +118,7 @@ static int set_empty(struct fs *fs, struct slice path, const struct memory_attri
 	if (!ret && attributes->has_mtime && futimens(fd, times))
 		ret = -errno;
 	close(fd);
+	scratch_changed(&fs->trees[TREE_SCRATCH]);
 	return ret;
 }
 
@@ -289,6 +290,7 @@ static int set_real(struct change *change, const struct stat *attr, int to_set)
 	if (fd >= 0 && !own)
 		close(fd);
 	buf_release(&path);
+	scratch_changed(tree);
 	return ret;
 }
 

@@ -152,6 +152,7 @@ int scratch_open(struct scratch *scratch, const char *store_dir, const char *nam
 
 	*scratch = (struct scratch){.root = -1, .staging = -1, .max_bytes = max_bytes};
 	rwlock_init(&scratch->pruning, LOCK_PRUNING);
+	mutex_init(&scratch->syncing, LOCK_SYNCING);
 	if (store < 0)
 		return err_set(err, -errno, "%s: %s", store_dir, strerror(errno));
 	scratch->root = open_directory(store, store_dir, name, make, err);
@@ -174,6 +175,7 @@ void scratch_close(struct scratch *scratch)
 	scratch->root = -1;
 	scratch->staging = -1;
 	pthread_rwlock_destroy(&scratch->pruning);
+	pthread_mutex_destroy(&scratch->syncing);
 }
 
 int scratch_openfile(struct scratch *scratch, struct slice path, int flags, mode_t mode)
@@ -187,17 +189,17 @@ int scratch_openfile(struct scratch *scratch, struct slice path, int flags, mode
 	flags |= O_NOFOLLOW;
 	if (!(flags & O_PATH))
 		flags |= O_NONBLOCK; /* a planted pipe is not waited for */
-	if (flags & (O_CREAT | O_TRUNC))
-		scratch->unsynced = true;
 	mode &= SCRATCH_MODE;
 	fd = open_beneath(scratch->root, buffer, flags, mode);
-	if (fd != -ENOENT || !(flags & O_CREAT))
-		return fd;
-	pthread_rwlock_rdlock(&scratch->pruning);
-	fd = make_parents(scratch, path);
-	if (!fd)
-		fd = open_beneath(scratch->root, buffer, flags, mode);
-	pthread_rwlock_unlock(&scratch->pruning);
+	if (fd == -ENOENT && (flags & O_CREAT)) {
+		pthread_rwlock_rdlock(&scratch->pruning);
+		fd = make_parents(scratch, path);
+		if (!fd)
+			fd = open_beneath(scratch->root, buffer, flags, mode);
+		pthread_rwlock_unlock(&scratch->pruning);
+	}
+	if (flags & (O_CREAT | O_TRUNC))
+		scratch_changed(scratch);
 	return fd;
 }
 
@@ -229,7 +231,6 @@ int scratch_mkdir(struct scratch *scratch, struct slice path, mode_t mode)
 	int ret;
 	int dir;
 
-	scratch->unsynced = true;
 	pthread_rwlock_rdlock(&scratch->pruning);
 	ret = dir = scratch_open_parent(scratch, path, buffer, &name);
 	if (dir >= 0) {
@@ -237,6 +238,7 @@ int scratch_mkdir(struct scratch *scratch, struct slice path, mode_t mode)
 		close(dir);
 	}
 	pthread_rwlock_unlock(&scratch->pruning);
+	scratch_changed(scratch);
 	return ret;
 }
 
@@ -257,12 +259,12 @@ int scratch_unlink(struct scratch *scratch, struct slice path, bool still_open)
 
 	if (dir < 0)
 		return dir;
-	scratch->unsynced = true;
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || unlinkat(dir, name, 0))
 		ret = -errno;
 	else if (!still_open)
 		scratch->used_bytes -= (long long)st.st_blocks * 512;
 	close(dir);
+	scratch_changed(scratch);
 	return ret;
 }
 
@@ -283,11 +285,11 @@ int scratch_rmdir(struct scratch *scratch, struct slice path)
 
 	if (dir < 0)
 		return dir;
-	scratch->unsynced = true;
 	pthread_rwlock_wrlock(&scratch->pruning);
 	ret = unlinkat(dir, name, AT_REMOVEDIR) ? -errno : 0;
 	pthread_rwlock_unlock(&scratch->pruning);
 	close(dir);
+	scratch_changed(scratch);
 	return ret;
 }
 
@@ -321,11 +323,11 @@ int scratch_rename(struct scratch *scratch, struct slice from, struct slice to, 
 
 	if (dir < 0)
 		return dir;
-	scratch->unsynced = true;
 	pthread_rwlock_rdlock(&scratch->pruning);
 	ret = rename_below(scratch, dir, name, to, flags);
 	pthread_rwlock_unlock(&scratch->pruning);
 	close(dir);
+	scratch_changed(scratch);
 	return ret;
 }
 

@@ -34,7 +34,10 @@ struct scratch {
 	size_t max_bytes; /* 0: no limit */
 	/* Shared from where missing parents are made to where something is in them; alone for rmdir. */
 	pthread_rwlock_t pruning;
-	atomic_bool unsynced; /* something was changed since the last scratch_sync */
+	/* Each is counted when it is done, and before whoever asked for it is answered. */
+	atomic_ulong changes;
+	pthread_mutex_t syncing;
+	unsigned long synced; /* of the changes, those that are on disk; guarded by syncing */
 	atomic_llong
 		used_bytes; /* blocks of all files; an open unlinked file counts until it is closed */
 };
@@ -90,7 +93,11 @@ int scratch_empty(struct scratch *scratch, int fd);
 void scratch_set_number(int fd, uint64_t number);
 uint64_t scratch_get_number(struct scratch *scratch, struct slice path);
 
-/* All that was changed is on disk, safe from power loss. */
+/* For changes through a descriptor that are none of those above (modes, times). */
+void scratch_changed(struct scratch *scratch);
+/*
+ * All that was changed is on disk, safe from power loss; also where another's call, which is waited for, brings it there.
+ */
 int scratch_sync(struct scratch *scratch, struct err *err);
 /* Of one directory; 0 where none is there. */
 int scratch_sync_directory(struct scratch *scratch, struct slice path);

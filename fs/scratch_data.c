@@ -63,7 +63,6 @@ static int publish(struct scratch *scratch, const char *staged, struct slice pat
 	int ret = 0;
 	int dir;
 
-	scratch->unsynced = true;
 	pthread_rwlock_rdlock(&scratch->pruning);
 	dir = scratch_open_parent(scratch, path, buffer, &name);
 	if (dir < 0) {
@@ -78,6 +77,7 @@ static int publish(struct scratch *scratch, const char *staged, struct slice pat
 		scratch->used_bytes -= (long long)replaced.st_blocks * 512;
 	close(dir);
 	pthread_rwlock_unlock(&scratch->pruning);
+	scratch_changed(scratch);
 	return ret;
 }
 
@@ -133,7 +133,6 @@ ssize_t scratch_pwrite(struct scratch *scratch, int fd, const void *bytes, size_
 	long long before = blocks_of(fd);
 	ssize_t put;
 
-	scratch->unsynced = true;
 	if (!has_room(scratch, (long long)len)) {
 		struct stat st;
 
@@ -147,6 +146,7 @@ ssize_t scratch_pwrite(struct scratch *scratch, int fd, const void *bytes, size_
 	if (put < 0)
 		return -errno;
 	scratch->used_bytes += blocks_of(fd) - before;
+	scratch_changed(scratch);
 	return put;
 }
 
@@ -154,12 +154,12 @@ int scratch_fallocate(struct scratch *scratch, int fd, int mode, off_t offset, o
 {
 	long long before = blocks_of(fd);
 
-	scratch->unsynced = true;
 	if (!(mode & FALLOC_FL_PUNCH_HOLE) && !has_room(scratch, len))
 		return -ENOSPC;
 	if (fallocate(fd, mode, offset, len))
 		return -errno;
 	scratch->used_bytes += blocks_of(fd) - before;
+	scratch_changed(scratch);
 	return 0;
 }
 
@@ -167,10 +167,10 @@ int scratch_ftruncate(struct scratch *scratch, int fd, off_t size)
 {
 	long long before = blocks_of(fd);
 
-	scratch->unsynced = true;
 	if (ftruncate(fd, size))
 		return -errno;
 	scratch->used_bytes += blocks_of(fd) - before;
+	scratch_changed(scratch);
 	return 0;
 }
 

@@ -6,17 +6,24 @@
 #include <string.h>
 #include <unistd.h>
 
+void scratch_changed(struct scratch *scratch)
+{
+	scratch->changes++;
+}
+
 int scratch_sync(struct scratch *scratch, struct err *err)
 {
-	int ret;
+	unsigned long changes;
+	int ret = 0;
 
-	if (!atomic_exchange(&scratch->unsynced, false))
-		return 0;
-	ret = syncfs(scratch->root) ? -errno : 0;
+	pthread_mutex_lock(&scratch->syncing);
+	changes = scratch->changes;
+	if (scratch->synced != changes)
+		ret = syncfs(scratch->root) ? -errno : 0;
 	if (!ret)
-		return 0;
-	scratch->unsynced = true;
-	return err_set(err, ret, "scratch files: %s", strerror(-ret));
+		scratch->synced = changes;
+	pthread_mutex_unlock(&scratch->syncing);
+	return ret ? err_set(err, ret, "scratch files: %s", strerror(-ret)) : 0;
 }
 
 int scratch_sync_directory(struct scratch *scratch, struct slice path)

@@ -113,6 +113,7 @@ static void make_real(struct fs *fs, struct slice path, const struct settling_di
 	if (!innermost)
 		(void)futimens(fd, times);
 	close(fd);
+	scratch_changed(&fs->trees[TREE_SCRATCH]);
 }
 
 /*

@@ -47,6 +47,7 @@
 	LOCK(TELLING, "memory.telling.lock") /* under which fs/ is told */   \
 	LOCK(REFUSALS, "refusals.lock")                                      \
 	LOCK(PRUNING, "scratch.pruning")                                     \
+	LOCK(SYNCING, "scratch.syncing")                                     \
 	LOCK(NOTIFIER, "notifier.lock")                                      \
 	LOCK(LOCKS, "locks.mutex")                                           \
 	LOCK(EVENTS, "events.lock")                                          \

@@ -736,16 +736,62 @@ def test_sqlite(mount):
     assert sh(m, f"python3 -c '{count}'").out == '80 ok\n'
 
 
+@pytest.fixture
+def laggard(mount, binary):
+    """A mount, and the file while which is there things are late (tests/c/laggard.c)."""
+    m = mount.prepare('{}')
+    late = m.base / 'late'
+    m.env = dict(os.environ, LD_PRELOAD=str(binary('laggard.so')), OUROFS_LAGGARD=str(late))
+    return m.mount(), late
+
+
+class Late:
+    """A shell's command, of which a call of the daemon does not begin."""
+
+    def __init__(self, m, late, call, command):
+        self.file = late.with_name(f'{late.name}.{call}')
+        self.file.touch()
+        self.process = subprocess.Popen(['sh', '-c', command], cwd=m.mnt)
+        wait_until(late.with_name(f'{late.name}.waits').exists, f'{call} to be waited in')
+
+    def go_on(self):
+        self.file.unlink()
+        assert self.process.wait() == 0
+
+
+@pytest.mark.preload
+def test_a_sync_while_another_is_at_it(laggard):
+    """What both are to bring to the disk is there when either returns."""
+    m, late = laggard
+    (m.mnt / 'made').mkdir()
+    first = Late(m, late, 'syncfs', 'echo > .sync')
+    with subprocess.Popen(['sh', '-c', 'echo > .sync'], cwd=m.mnt) as second:
+        try:
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.wait(0.5)
+        finally:
+            first.go_on()
+        assert second.wait() == 0
+
+
+@pytest.mark.preload
+def test_a_sync_before_a_change_that_had_begun(laggard):
+    """It is the next one's."""
+    m, late = laggard
+    (m.mnt / 'd').mkdir()
+    mkdir = Late(m, late, 'mkdirat', 'mkdir d/late')
+    m.sync()
+    mkdir.go_on()
+    late.with_name('late.waits').unlink()
+    Late(m, late, 'syncfs', 'echo > .sync').go_on()
+
+
 @pytest.mark.preload
 @pytest.mark.parametrize('moved_on', [False, True])
 @pytest.mark.parametrize('another', [False, True])
-def test_attributes_right_behind_a_rename(mount, binary, moved_on, another):
+def test_attributes_while_the_kernel_is_not_told_of_a_rename(laggard, moved_on, another):
     """Until it is told, the kernel has the document's inode at the scratch file's name."""
-    m = mount('{}')
-    late = m.base / 'late'
-    m.unmount()
-    m.env = dict(os.environ, LD_PRELOAD=str(binary('laggard.so')), OUROFS_LAGGARD=str(late))
-    m.mount()
+    m, late = laggard
     document, scratch = m.mnt / 'a.json', m.mnt / 'a'
     document.write_text('1')
     document.stat()  # from here on the kernel asks for the name no more
