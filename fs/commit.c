@@ -214,7 +214,7 @@ static void settled(struct fs *fs, struct document *document, struct slice path,
 	if (directory)
 		(void)fuse_lowlevel_notify_inval_inode(fs->session, directory, -1, 0);
 	if (on_disk) {
-		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path, false);
+		settle_drop_empty(fs, path);
 		prune_later(fs, path);
 	}
 }

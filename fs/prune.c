@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 
+#include "settle.h"
 #include "state.h"
 #include "view.h"
 
@@ -106,7 +107,8 @@ static int look_below(void *context, struct slice name, unsigned char type, uint
 	buf_add_slice(&path, name);
 	if (!buf_error(&path) && !memory_stat(fs->memory, buf_slice(&path), &st)) {
 		sweep(fs, buf_slice(&path));
-		(void)scratch_rmdir(&fs->trees[TREE_SCRATCH], buf_slice(&path));
+		if (!settle_secure(fs, buf_slice(&path)))
+			(void)scratch_rmdir(&fs->trees[TREE_SCRATCH], buf_slice(&path));
 	}
 	buf_release(&path);
 	return 0;

@@ -17,8 +17,11 @@ static int remove_source(struct renaming *renaming, struct err *reason)
 {
 	struct fs *fs = renaming->fs;
 	struct side *from = &renaming->from;
-	int ret = scratch_unlink(from->tree, from->rel, fs_outlives(fs, from->parent, from->name));
+	int ret = settle_secure(fs, from->rel);
 
+	if (!ret)
+		ret = scratch_unlink(from->tree, from->rel,
+			fs_outlives(fs, from->parent, from->name));
 	if (ret)
 		return err_set(reason, ret, "saved, but the old name can't be removed: %s",
 			strerror(-ret));
@@ -56,7 +59,7 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 	}
 	renaming->stale = true;
 	refusals_saved(fs->refusals, side_path(&renaming->to), buf_slice(bytes));
-	(void)scratch_unlink(&fs->trees[TREE_SCRATCH], side_path(&renaming->to), false);
+	settle_drop_empty(fs, side_path(&renaming->to));
 	ret = remove_source(renaming, reason);
 	settle_came(fs, &settling);
 	settle_release(fs, &settling);

@@ -237,7 +237,7 @@ int rename_document(struct renaming *renaming)
 	settle_release(fs, &coming);
 	end_both(renaming, !ret);
 	if (!ret) {
-		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], side_path(&renaming->to), false);
+		settle_drop_empty(fs, side_path(&renaming->to));
 		if (!memory_read(fs->memory, side_path(&renaming->to), NULL, &before, NULL))
 			refusals_saved(fs->refusals, side_path(&renaming->to), buf_slice(&before));
 	}

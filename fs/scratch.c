@@ -161,6 +161,7 @@ int scratch_open(struct scratch *scratch, const char *store_dir, const char *nam
 	close(store);
 	if (scratch->root < 0 || scratch->staging < 0)
 		return scratch->root < 0 ? scratch->root : scratch->staging;
+	scratch_promise(scratch); /* by those that served it before */
 	if (!max_bytes)
 		return 0;
 	return count_used(scratch, fcntl(scratch->root, F_DUPFD_CLOEXEC, 0), 0);

@@ -37,7 +37,8 @@ struct scratch {
 	/* Each is counted when it is done, and before whoever asked for it is answered. */
 	atomic_ulong changes;
 	pthread_mutex_t syncing;
-	unsigned long synced; /* of the changes, those that are on disk; guarded by syncing */
+	unsigned long synced;     /* of the changes, those that are on disk; guarded by syncing */
+	atomic_llong promised_ns; /* wall clock: what was there then, someone may rely on */
 	atomic_llong
 		used_bytes; /* blocks of all files; an open unlinked file counts until it is closed */
 };
@@ -101,6 +102,10 @@ void scratch_changed(struct scratch *scratch);
 int scratch_sync(struct scratch *scratch, struct err *err);
 /* Of one directory; 0 where none is there. */
 int scratch_sync_directory(struct scratch *scratch, struct slice path);
+/* A sync of names begins. */
+void scratch_promise(struct scratch *scratch);
+/* May it be that a sync has promised the name? True rather than not. */
+bool scratch_may_be_promised(struct scratch *scratch, struct slice path);
 
 /* A directory's names, without "." and ".."; type is DT_DIR or DT_REG. A negative return stops. */
 typedef int scratch_list_fn(void *context, struct slice name, unsigned char type, uint64_t ino);

@@ -4,11 +4,41 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 void scratch_changed(struct scratch *scratch)
 {
 	scratch->changes++;
+}
+
+static long long ns_of(long long seconds, long long ns)
+{
+	return seconds * 1000000000 + ns;
+}
+
+void scratch_promise(struct scratch *scratch)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	scratch->promised_ns = ns_of(now.tv_sec, now.tv_nsec);
+}
+
+/* It is as old as its file, or younger. */
+bool scratch_may_be_promised(struct scratch *scratch, struct slice path)
+{
+	int fd = scratch_openfile(scratch, path, O_PATH, 0);
+	struct statx st;
+	bool made_since;
+
+	if (fd < 0)
+		return true;
+	made_since = !statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &st) &&
+		     (st.stx_mask & STATX_BTIME) &&
+		     ns_of(st.stx_btime.tv_sec, st.stx_btime.tv_nsec) > scratch->promised_ns;
+	close(fd);
+	return !made_since;
 }
 
 int scratch_sync(struct scratch *scratch, struct err *err)
@@ -18,6 +48,7 @@ int scratch_sync(struct scratch *scratch, struct err *err)
 
 	pthread_mutex_lock(&scratch->syncing);
 	changes = scratch->changes;
+	scratch_promise(scratch);
 	if (scratch->synced != changes)
 		ret = syncfs(scratch->root) ? -errno : 0;
 	if (!ret)
@@ -38,6 +69,7 @@ int scratch_sync_directory(struct scratch *scratch, struct slice path)
 		0);
 	if (fd < 0)
 		return fd == -ENOENT || fd == -ENOTDIR ? 0 : fd;
+	scratch_promise(scratch);
 	ret = fsync(fd) ? -errno : 0;
 	close(fd);
 	return ret;

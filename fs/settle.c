@@ -158,6 +158,21 @@ void settle_begin_leaving(struct fs *fs, struct slice path, struct settling *set
 		make_ready(fs, settling);
 }
 
+int settle_secure(struct fs *fs, struct slice path)
+{
+	if (!scratch_may_be_promised(&fs->trees[TREE_SCRATCH], path))
+		return 0;
+	return memory_fsync(fs->memory, NULL);
+}
+
+void settle_drop_empty(struct fs *fs, struct slice path)
+{
+	struct stat st;
+
+	if (!scratch_stat(&fs->trees[TREE_SCRATCH], path, &st) && !settle_secure(fs, path))
+		(void)scratch_unlink(&fs->trees[TREE_SCRATCH], path, false);
+}
+
 void settle_came(struct fs *fs, struct settling *settling)
 {
 	const struct settling_directory *one;
@@ -170,7 +185,8 @@ void settle_came(struct fs *fs, struct settling *settling)
 			.mtime = one->mtime,
 		};
 
-		(void)scratch_rmdir(&fs->trees[TREE_SCRATCH], path_of(settling, one));
+		if (!settle_secure(fs, path_of(settling, one)))
+			(void)scratch_rmdir(&fs->trees[TREE_SCRATCH], path_of(settling, one));
 		(void)memory_set_attributes(fs->memory, path_of(settling, one), &attributes);
 		forget_attributes(fs, path_of(settling, one));
 	}

@@ -34,6 +34,14 @@ void settle_left(struct fs *fs, struct settling *settling);
 void settle_release(struct fs *fs, struct settling *settling);
 
 /*
+ * Before the real name at path goes whose place the memory has taken: its record is on disk where a sync may have
+ * promised the name. A power cut would take both otherwise. 0, or the name is to stay.
+ */
+int settle_secure(struct fs *fs, struct slice path);
+/* The same, and the empty file that was there goes. */
+void settle_drop_empty(struct fs *fs, struct slice path);
+
+/*
  * An empty new file is a name in its directory, too, though the memory does not know it: with it the
  * directory's time changes, and not again when it gets content. before: what the time was; NULL: now.
  */

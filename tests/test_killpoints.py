@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -358,6 +359,46 @@ def test_scratch_is_synced(daemon, first):
     assert not any(call.startswith('syncfs') for call in calls_of('sync'))
     calls_of('rename', 'config.json~', 'garden/config~')
     assert 'fsync garden' in calls_of('fsync', 'garden')
+
+
+def wait_for_tick(path):
+    """Until a new file is younger than what there is: their clock stands still for some milliseconds each time."""
+    now = time.time_ns()
+
+    def is_younger():
+        path.unlink(missing_ok=True)
+        path.touch()
+        return path.stat().st_mtime_ns > now
+    wait_until(is_younger, 'the clock')
+
+
+@pytest.mark.parametrize('promised', [True, False])
+def test_what_the_memory_takes_over_is_synced(daemon, first, promised):
+    """Before the real name goes that a sync had promised: a power cut would take both otherwise."""
+    daemon.restore('first')
+    daemon.m.options = ('edn_delay=3600000',)
+    daemon.arm()
+    daemon.m.mount()
+    wait_for_tick(daemon.m.base / 'tick')
+    daemon.begin()
+
+    def perform(*operation):
+        tree_model.perform(daemon.m.mnt, operation)
+
+    for operation in [('mkdir', 'garden'), ('save', 'plan', b'1'), ('touch', 'empty.json'), ('touch', 'full.json'),
+                      ('save', 'other', b'2'), ('sync',) if promised else ('mkdir', 'unsynced')]:
+        perform(*operation)
+    for operation, gone in [(('save', 'garden/bed.json', b'3'), 'garden'),
+                            (('rename', 'plan', 'plan.json'), 'plan'),
+                            (('save', 'empty.json', b'4'), 'empty.json'),
+                            (('rename', 'other', 'full.json'), 'full.json')]:
+        before = len(daemon.calls())
+        perform(*operation)
+        calls = daemon.calls()[before:]
+        committed = [call.startswith('pwritev') and call.endswith('.log') for call in calls].index(True)
+        left = calls.index(f'unlinkat {gone}')
+        synced = any(call.startswith('fdatasync') and call.endswith('.log') for call in calls[committed:left])
+        assert synced == promised, calls
 
 
 SAME_IN_CLOJURE = '''
