@@ -69,25 +69,10 @@ def fault(mount, build_dir, binary):
 
 # ---- files ----
 
-def play_all(fault, mode, tree, points, count):
-    """points: (words for a person, words for callpoint.h)."""
-    failures = []
-    for name, words in points:
-        said = fault.play(script(mode), tree, count=count, **words)
-        if said:
-            failures.append((name, fault.call(words['at']), said))
-            faults.log(mode, *failures[-1])
-    faults.log(mode, count, os.environ.get('OUROFS_FAULTS'), f'{len(points)} points, {len(failures)} failures')
-    assert not failures, '\n'.join([f'{len(failures)} of {len(points)} points'] + [str(one) for one in failures])
-
-
 @pytest.mark.parametrize('mode', OTHER)
 def test_files(fault, mode):
     fault, tree = fault(mode)
-    calls = fault.calls(script(mode), tree, count='calls')
-    points = [((n, call, error), {'at': n, **faults.words_of(error)}) for n, call in enumerate(calls, 1)
-              for error in faults.errors_of(call) if os.environ.get('OUROFS_FAULTS', 'all') in ('all', error)]
-    play_all(fault, mode, tree, faults.wanted(points, 15), 'calls')
+    fault.play_all(mode, script(mode), tree, 'calls', 15)
 
 
 # ---- memory ----
@@ -96,9 +81,7 @@ def test_files(fault, mode):
 def test_memory(fault, mode):
     """Each place that asks for it gets none, the first time."""
     fault, tree = fault(mode)
-    places = fault.calls(script(mode), tree, count='memory')
-    points = [(place, {'at': place.split(' ')[1], 'side': 'fails', 'error': errno.ENOMEM}) for place in places]
-    play_all(fault, mode, tree, faults.wanted(points, 10), 'memory')
+    fault.play_all(mode, script(mode), tree, 'memory', 10)
 
 
 # ---- calls that once were a fault of ours ----

@@ -63,8 +63,7 @@ class Layer:
 
     def places(self, said):
         """Those that are asked by each run: (words for people, words for callpoint.h)."""
-        return [(place, {'at': place.split(' ')[1], 'side': 'fails', 'error': errno.ENOMEM})
-                for place in self.run(said)[1]]
+        return faults.points_of_memory(self.run(said)[1])
 
 
 @pytest.fixture

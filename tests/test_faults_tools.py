@@ -171,17 +171,13 @@ def calls(tool, name, count):
 @pytest.mark.parametrize('name', NAMES)
 def test_files(tool, name):
     begin(tool, name)
-    points = [((n, call, error), {'at': n, **faults.words_of(error)})
-              for n, call in enumerate(calls(tool, name, 'calls'), 1) for error in faults.errors_of(call)]
-    play_all(tool, name, 'calls', faults.wanted(points, 12))
+    play_all(tool, name, 'calls', faults.wanted(faults.points_of_files(calls(tool, name, 'calls')), 12))
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_memory(tool, name):
     begin(tool, name)
-    points = [(place, {'at': place.split(' ')[1], 'side': 'fails', 'error': errno.ENOMEM})
-              for place in calls(tool, name, 'memory')]
-    play_all(tool, name, 'memory', faults.wanted(points, 12))
+    play_all(tool, name, 'memory', faults.wanted(faults.points_of_memory(calls(tool, name, 'memory')), 12))
 
 
 def judge_killed(tool, name):

@@ -285,6 +285,15 @@ def exchange(one, other):
         raise OSError(ctypes.get_errno(), f'exchanging {one} and {other}')
 
 
+def look_at(path):
+    """A file, or what is in a directory."""
+    if os.path.isdir(path):
+        os.listdir(path)
+    else:
+        with open(path, 'rb') as file:
+            file.read()
+
+
 def perform(mnt, operation):
     """Raises OSError where the mount refuses or is gone."""
     name, *rest = operation
@@ -304,4 +313,4 @@ def perform(mnt, operation):
     elif name in ('mode', 'migrate'):
         write(os.path.join(mnt, '.' + name), rest[0].encode())
     else:
-        {'unlink': os.unlink, 'mkdir': os.mkdir, 'rmdir': os.rmdir, 'chmod': os.chmod}[name](*at)
+        {'look_at': look_at, 'unlink': os.unlink, 'mkdir': os.mkdir, 'rmdir': os.rmdir, 'chmod': os.chmod}[name](*at)
