@@ -101,6 +101,8 @@ struct eav_record {
  */
 int eav_open(struct eav **eav, int dir_fd, const char *path, bool read_only, struct err *err);
 void eav_close(struct eav *eav);
+/* env_compact, of its environment. */
+void eav_compact(struct eav *eav);
 /* env_unmap_pages, of its environment. */
 void eav_unmap_pages(struct eav *eav);
 void eav_release_memory(struct eav *eav); /* env_release_memory */

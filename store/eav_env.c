@@ -71,6 +71,11 @@ void eav_unmap_pages(struct eav *eav)
 	env_unmap_pages(&eav->env);
 }
 
+void eav_compact(struct eav *eav)
+{
+	env_compact(&eav->env);
+}
+
 void eav_close(struct eav *eav)
 {
 	if (!eav)

@@ -8,6 +8,7 @@
 
 #include "env_look.h"
 #include "env_notes.h"
+#include "env_private.h"
 
 enum { ERRNO_MAX = 4095 }; /* LMDB's own codes are below -30000 */
 
@@ -292,15 +293,26 @@ static int write_grown(struct env *env, env_write_fn *fn, void *context)
 	return ret;
 }
 
+static bool is_as_left(const struct env *env, const struct stat *st)
+{
+	return (uint64_t)st->st_size == env->file_bytes &&
+	       st->st_mtim.tv_sec == env->changed.tv_sec &&
+	       st->st_mtim.tv_nsec == env->changed.tv_nsec;
+}
+
+bool env_is_own(const struct env *env)
+{
+	struct stat st;
+
+	return env->mdb && !look(env, &st) && is_as_left(env, &st);
+}
+
 /* Who else has written there may have done no harm. */
 static int check_own(struct env *env, struct err *err)
 {
 	struct stat st;
 
-	if (env->lost || !env->mdb || look(env, &st) ||
-		((uint64_t)st.st_size == env->file_bytes &&
-			st.st_mtim.tv_sec == env->changed.tv_sec &&
-			st.st_mtim.tv_nsec == env->changed.tv_nsec))
+	if (env->lost || !env->mdb || look(env, &st) || is_as_left(env, &st))
 		return 0;
 	env_tell_damaged(env);
 	return env_examine(env->dir_fd, env->name, err);

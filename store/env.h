@@ -75,6 +75,11 @@ struct env {
 int env_open(struct env *env, int dir_fd, const char *path, const struct env_options *options,
 	struct err *err);
 void env_close(struct env *env); /* also of a zeroed one */
+/*
+ * Before env_close, when nobody else uses it any more: where most of its pages are free, a copy without them takes the
+ * file's place. It is as good as before whatever goes wrong.
+ */
+void env_compact(struct env *env);
 
 /* *txn is NULL where there is nothing to read. */
 int env_read_begin(struct env *env, MDB_txn **txn);
@@ -98,14 +103,6 @@ void env_release_memory(struct env *env);
  */
 typedef int env_write_fn(void *context, MDB_txn *txn);
 int env_write(struct env *env, env_write_fn *fn, void *context, struct err *err);
-
-/* For env_open.c: the file is as it is by our own doing. With write_lock held, or where nobody else knows it. */
-void env_note_own(struct env *env);
-/*
- * For env.c: closes and opens it again, with write_lock and map_lock held alone. Where that fails it is lost, until it is
- * tried again. look: something went wrong, so that what is there has to be examined first.
- */
-int env_reopen(struct env *env, bool look, struct err *err);
 
 /* Of what was read something can't be as it was written: the file is examined before it is opened again. */
 void env_tell_damaged(struct env *env);

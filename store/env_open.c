@@ -5,6 +5,7 @@
 #include "env_look.h"
 #include "env_notes.h"
 #include "env_pages.h"
+#include "env_private.h"
 #include "regular.h"
 
 #include <errno.h>
@@ -172,6 +173,7 @@ static int begin_writing(struct env *env, int dir_fd, struct err *err)
 
 	if (ret)
 		return env_fail(env, err, -ret, "cannot begin");
+	unlinkat(dir_fd, ENV_COMPACTED, 0);
 	env->dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
 	if (env->dir_fd < 0)
 		return env_fail(env, err, errno, "cannot begin");
@@ -262,7 +264,7 @@ static int open_at(struct env *env, int dir_fd, const char *path, struct err *er
 	return ret || st.st_size ? ret : sync_names(env, dir_fd, err);
 }
 
-static void detach(struct env *env)
+void env_detach(struct env *env)
 {
 	while (env->pooled)
 		mdb_txn_abort(env->pool[--env->pooled]);
@@ -279,7 +281,7 @@ int env_reopen(struct env *env, bool look, struct err *err)
 
 	/* wherever its directory is by now */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", env->dir_fd);
-	detach(env);
+	env_detach(env);
 	env->lost = true;
 	if (fstatat(env->dir_fd, "data.mdb", &st, AT_SYMLINK_NOFOLLOW))
 		return env_fail(env, err, errno, "cannot look at it");
@@ -288,7 +290,7 @@ int env_reopen(struct env *env, bool look, struct err *err)
 	if (!ret)
 		ret = attach(env, path, err);
 	if (ret)
-		detach(env);
+		env_detach(env);
 	else
 		env->lost = env->doubtful = false;
 	return ret;
@@ -316,13 +318,18 @@ int env_open(struct env *env, int dir_fd, const char *path, const struct env_opt
 	return ret;
 }
 
+bool env_is_whole(const struct env *env)
+{
+	return env->mdb && !env->lost && !env->doubtful && !env->damaged;
+}
+
 void env_close(struct env *env)
 {
-	bool whole = env->mdb && !env->lost && !env->doubtful && !env->damaged;
+	bool whole = env_is_whole(env);
 
 	if (!env->name)
 		return;
-	detach(env);
+	env_detach(env);
 	if (whole && env->dir_fd >= 0)
 		env_note_closed(env->dir_fd);
 	if (env->dir_fd >= 0)

@@ -160,6 +160,16 @@ void memory_ends(struct memory *m)
 	store_dir_ends(&m->dir);
 }
 
+static void compact(struct memory *m)
+{
+	if (m->options.read_only || m->broken)
+		return;
+	/* one that has failed is examined before anything is made of it */
+	if (atomic_load(&m->eav.state) == EAV_READY)
+		eav_compact(m->eav.store);
+	saved_compact(m->saved);
+}
+
 int memory_close(struct memory *m, struct err *err)
 {
 	int ret;
@@ -170,6 +180,7 @@ int memory_close(struct memory *m, struct err *err)
 	if (!m->options.read_only && m->edn_active && !m->broken &&
 		m->edn_written == m->edn_sequence)
 		ednfile_keep_index(m->file);
+	compact(m);
 	release(m);
 	return ret;
 }

@@ -65,6 +65,8 @@ struct saved_record {
  */
 int saved_open(struct saved **saved, int dir_fd, const char *path, bool read_only, struct err *err);
 void saved_close(struct saved *saved);
+/* env_compact, of its environment. */
+void saved_compact(struct saved *saved);
 
 /* env_unmap_pages, of its environment. */
 void saved_unmap_pages(struct saved *saved);

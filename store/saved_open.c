@@ -87,6 +87,11 @@ void saved_unmap_pages(struct saved *saved)
 		env_unmap_pages(&saved->env);
 }
 
+void saved_compact(struct saved *saved)
+{
+	env_compact(&saved->env);
+}
+
 void saved_close(struct saved *saved)
 {
 	if (!saved)
