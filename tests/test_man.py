@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The manual pages say what the programs do."""
+import os
 import re
 import shutil
 import subprocess
@@ -27,6 +28,15 @@ def test_mandoc_has_no_complaint(page):
     said = [line for line in (done.stdout + done.stderr).splitlines()
             if 'referenced manual not found' not in line and 'mandoc.db' not in line]
     assert not said
+
+
+@pytest.mark.skipif(not shutil.which('man'), reason='man is not installed')
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_the_page_fits_a_terminal(page):
+    """groff puts what is too wide for the last column of a table below it, word for word."""
+    done = subprocess.run(['man', '--warnings=break', '-l', str(page)], capture_output=True, text=True,
+                          env={**os.environ, 'MANWIDTH': '80', 'LC_ALL': 'C.UTF-8'})
+    assert (done.returncode, done.stderr) == (0, '')
 
 
 EXAMPLES = [(page.name, block)
