@@ -289,7 +289,8 @@ static int remove_directory(struct fs *fs, struct node *parent, const char *name
 		ret = scratch_rmdir(tree, rel);
 	if (!ret && !view.in_memory)
 		settle_set_directory_time(fs, path, NULL);
-	return ops_explain(fs, path, ret, &reason);
+	/* that it is not empty is nothing to look at: who clears up just tries */
+	return ret == -ENOTEMPTY ? ret : ops_explain(fs, path, ret, &reason);
 }
 
 void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)

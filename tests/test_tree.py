@@ -562,6 +562,7 @@ def test_mkdir_and_rmdir(mount, example):
         with pytest.raises(OSError) as error:
             (m.mnt / name).rmdir()
         assert error.value.errno == errno.ENOTEMPTY
+    assert 'not empty' not in (m.mnt / '.errors').read_text()
     with pytest.raises(NotADirectoryError):
         (m.mnt / 'config.json').rmdir()
     with pytest.raises(FileNotFoundError):
