@@ -107,6 +107,10 @@ def mount_base(build_dir):
     base.rmdir()  # each test has emptied its own; what is left is a mount that could not be removed
 
 
+# A daemon lets nobody else look at its memory and its descriptors.
+LOOKS_INSIDE = pytest.mark.skipif(os.geteuid() != 0, reason='looks into a daemon, which only root may')
+
+
 def is_locked(path):
     """A daemon holds its store's lock until it has written everything."""
     with path.open() as lock:

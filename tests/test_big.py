@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from conftest import wait_until
+from conftest import LOOKS_INSIDE, wait_until
 
 MIB = 1 << 20
 LINES = 20_000
@@ -35,6 +35,7 @@ def note(m, i):
     return (m.mnt / f'notes/n{i}.json').read_text()
 
 
+@LOOKS_INSIDE
 @pytest.mark.parametrize('mode', ['edn-only', 'datalevin-first'])
 def test_its_text_is_kept_in_a_file(mount, mode):
     text = big()
@@ -51,6 +52,7 @@ def test_its_text_is_kept_in_a_file(mount, mode):
     assert f'"note/n": {LINES - 1}' in note(m, LINES - 1)
 
 
+@LOOKS_INSIDE
 def test_another_file_takes_its_place(mount):
     m = mount(big())
     wait_until(lambda: mapped_mb(m.proc.pid) > 19, 'the text to be put away')

@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 import pytest
-from conftest import BOUND_S, is_locked, is_mounted, take_away, wait_until
+from conftest import BOUND_S, LOOKS_INSIDE, is_locked, is_mounted, take_away, wait_until
 
 TEXT = '{:config {:a 1}}'
 SAVED = b'{"a": 2}\n'
@@ -235,6 +235,7 @@ def waits_for(process, lock):
     wait_until(is_open, 'it to come upon the lock')
 
 
+@LOOKS_INSIDE
 @pytest.mark.parametrize('front', [(), ('-o', 'ro')])
 def test_one_that_ends_is_waited_for(binary, ourofs, place, front):
     lock = place / 'memory.eav' / 'lock'
@@ -322,13 +323,20 @@ def test_background(ourofs, place):
     done = ourofs('memory.edn', 'mnt')  # returns: the daemon has let go of these pipes
     assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
     pid = daemon_of(place / 'memory.eav')
-    assert os.readlink(f'/proc/{pid}/cwd') == '/'
     assert os.getsid(pid) == pid
-    for fd in range(3):
-        assert os.readlink(f'/proc/{pid}/fd/{fd}') == '/dev/null'
     (place / 'mnt' / 'config.json').write_bytes(SAVED)
     unmount(place)
     assert (place / 'memory.edn').read_text() == '{:config {:a 2}}'
+
+
+@LOOKS_INSIDE
+def test_the_background_keeps_nothing(ourofs, place):
+    assert ourofs('memory.edn', 'mnt').returncode == 0
+    pid = daemon_of(place / 'memory.eav')
+    assert os.readlink(f'/proc/{pid}/cwd') == '/'
+    for fd in range(3):
+        assert os.readlink(f'/proc/{pid}/fd/{fd}') == '/dev/null'
+    unmount(place)
 
 
 def test_a_missing_memory_is_empty(ourofs, place):
