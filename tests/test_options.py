@@ -393,6 +393,7 @@ def test_a_signal_while_requests_wait_for_one_another(mount):
         return sum(path.stat().st_size for path in journal.iterdir())
     before = written()
     m.proc.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, m.proc.pid, os.WSTOPPED)  # until then a thread may answer
     for caller in callers:
         caller.stdin.close()
         wait_until(lambda caller=caller: 'request' in pathlib.Path(f'/proc/{caller.pid}/wchan').read_text(),
