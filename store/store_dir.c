@@ -27,7 +27,9 @@ static int fail(struct err *err, const char *path, const char *what)
 
 int store_dir_make(const char *path, struct err *err)
 {
-	return mkdir(path, 0700) && errno != EEXIST ? fail(err, path, "cannot make the store") : 0;
+	return mkdir(path, 0700) && errno != EEXIST
+		       ? fail(err, path, "cannot make the store (-o store=DIR puts it elsewhere)")
+		       : 0;
 }
 
 /* May what st belongs to stand in the directory above? Its owner may put anything there in any case. */
