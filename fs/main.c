@@ -294,12 +294,21 @@ static int live(struct program *program)
 	return ret ? ret : closed;
 }
 
+/* It is served as an empty memory; but it may be a slip of the keyboard. */
+static void warn_of_nothing(const struct options *options)
+{
+	if (access(options->edn_path, F_OK) && access(options->store_dir, F_OK))
+		log_warning("%s is not there: it is an empty memory, which the first save makes",
+			options->edn_path);
+}
+
 static int run(struct program *program)
 {
 	struct err err = {0};
 
 	if (mountpoint_check(&program->options, &err))
 		return complain(NULL, &err);
+	warn_of_nothing(&program->options);
 	if (program->options.foreground)
 		return live(program);
 	if (daemon_fork(&program->daemon, program->options.mountpoint, &err))

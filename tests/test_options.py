@@ -341,8 +341,12 @@ def test_the_background_keeps_nothing(ourofs, place):
 
 def test_a_missing_memory_is_empty(ourofs, place):
     (place / 'memory.edn').unlink()
-    assert ourofs('memory.edn', 'mnt').returncode == 0
+    done = ourofs('memory.edn', 'mnt')
+    assert done.returncode == 0
+    assert done.stderr == f'ourofs: {place}/memory.edn is not there: it is an empty memory, which the first save makes\n'
     assert os.listdir(place / 'mnt') == []
+    unmount(place)
+    assert ourofs('memory.edn', 'mnt').stderr == ''  # it is known by now
     (place / 'mnt' / 'config.json').write_bytes(SAVED)
     unmount(place)
     assert (place / 'memory.edn').read_text().strip() == '{:config {:a 2}}'
