@@ -107,6 +107,7 @@ class Writer:
         self.scratch = History(ABSENT)
         self.backup = History((ABSENT, ABSENT))  # a document, and the scratch file that it is renamed to
         self.made = 0
+        self.ideas = 0
         for where in (self.directory, f'presence/{self.directory}'):
             os.makedirs(mnt / where)
 
@@ -177,21 +178,43 @@ class Writer:
         self.sync_all()
         self.made += 1
 
+    def fill_or_empty(self):
+        """A directory that is promised, though not what comes to be in it."""
+        if not self.made:
+            return
+        path = self.mnt / self.directory / f'made{self.rng.randrange(self.made)}/in.json'
+        if path.exists():
+            path.unlink()
+        else:
+            tree_model.write(path, b'1')
+
+    def note_idea(self):
+        tree_model.write(self.mnt / self.directory / f'idea{self.ideas}', b'1')
+        self.sync_all()
+        self.ideas += 1
+
+    def keep_idea(self):
+        """Until that is promised either name may have it."""
+        name = self.mnt / self.directory / f'idea{self.rng.randrange(self.ideas + 1)}'
+        if name.exists():
+            os.rename(name, f'{name}.json')
+
     def step(self):
-        self.rng.choice([self.save_document] * 5 + [self.save_plain, self.save_scratch, self.set_aside,
-                                                    self.make_directory])()
+        self.rng.choice([self.save_document] * 5 + [
+            self.save_plain, self.save_scratch, self.set_aside, self.make_directory, self.fill_or_empty, self.note_idea,
+            self.keep_idea])()
 
     def books(self):
         return [*self.documents.items(), (self.plain_path, self.plain),
                 (f'{self.directory}/notes.txt', self.scratch)]
 
     def promises(self):
-        return [book.acknowledged for _, book in self.books()], self.backup.acknowledged, self.made
+        return [book.acknowledged for _, book in self.books()], self.backup.acknowledged, self.made, self.ideas
 
     def take_back(self, promises):
         for (_, book), acknowledged in zip(self.books(), promises[0]):
             book.acknowledged = acknowledged
-        self.backup.acknowledged, self.made = promises[1:]
+        self.backup.acknowledged, self.made, self.ideas = promises[1:]
 
     def compare_backup(self):
         seen = tuple(content_of(self.mnt / self.directory / name) for name in ('b.json', 'b.json~'))
@@ -213,6 +236,9 @@ class Writer:
             assert (self.mnt / self.directory / f'made{number}').is_dir(), f'made{number} is lost'
         while (self.mnt / self.directory / f'made{self.made}').is_dir():
             self.made += 1
+        for number in range(self.ideas):
+            assert any((self.mnt / self.directory / f'idea{number}{end}').exists() for end in ('', '.json')), \
+                f'idea{number} is lost'
 
     def compare_edn(self, keys):
         value = keys.get(('kw', self.plain_path[:-len('.json')]), ABSENT)
