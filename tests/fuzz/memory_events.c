@@ -119,8 +119,11 @@ void do_validate(struct fuzz *f)
 
 /* ---- the other writer ---- */
 
-/* theirs has come to memory.edn, and all else as it was. */
-static void adopt(struct fuzz *f, size_t which, struct hash128 theirs)
+/*
+ * theirs has come to memory.edn, and all else as it was. news: in the whole of it there was something new; nobody can tell
+ * who wrote what we had left from who touched it, and whether he has seen it.
+ */
+static void adopt(struct fuzz *f, size_t which, struct hash128 theirs, bool news)
 {
 	struct slice path = slice_str(model_base_paths[which]);
 	struct model_base *base = &f->model.bases[which];
@@ -145,7 +148,7 @@ static void adopt(struct fuzz *f, size_t which, struct hash128 theirs)
 		must(hash128_equal(model_identity(&seen, path), ours), "nothing else comes of it");
 		must(!untouched || base->touched, "what was not changed here is adopted");
 	}
-	*base = (struct model_base){theirs, false};
+	*base = (struct model_base){theirs, !news};
 	model_release(&seen);
 }
 
@@ -172,6 +175,7 @@ void do_outside(struct fuzz *f)
 	struct edn item = {.type = EDN_INT, .integer = ++f->fresh};
 	struct edn value = {.type = EDN_VECTOR, .count = 1, .items = &item};
 	struct hash128 theirs;
+	bool news;
 
 	which %= MODEL_BASES;
 	/* a collection that comes or goes with its member is an entity of its own */
@@ -179,11 +183,14 @@ void do_outside(struct fuzz *f)
 		(which == 2 && !model_is_collection(&f->model, slice_str("presence/s1"))))
 		return;
 	theirs = write_theirs(f, which, removes ? NULL : &value);
+	news = !hash128_equal(theirs,
+		model_identity(&f->model, slice_str(model_base_paths[which])));
 	do_sync(f);
 	for (size_t i = 0; i < MODEL_BASES; i++)
 		adopt(f, i,
 			i == which ? theirs
-				   : model_identity(&f->model, slice_str(model_base_paths[i])));
+				   : model_identity(&f->model, slice_str(model_base_paths[i])),
+			news);
 }
 
 /* ---- a kill and a power cut ---- */
