@@ -108,7 +108,8 @@ static void end(struct fs *fs)
 		while (node) {
 			struct node *next = node->next;
 
-			if (!is_true(fs, node, &path))
+			/* one that lost its name may be met again, in another bucket */
+			if (node->hashed && !is_true(fs, node, &path))
 				let_go(fs, node);
 			node = next;
 		}

@@ -97,7 +97,7 @@ void handle_free(struct fs *fs, struct handle *handle)
 /* With fs->lock held. */
 static bool is_removed(const struct node *node)
 {
-	const struct document *document = node->document;
+	const struct document *document = node_document(node);
 
 	return node->removed || (document && document->dead && !document->left_to);
 }

@@ -2,6 +2,7 @@
 #include "node.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "draft.h"
@@ -10,191 +11,217 @@
 
 enum { FIRST_BUCKETS = 1024 };
 
-static size_t bucket_of(const struct node_table *table, const struct node *parent,
+static size_t bucket_of_name(const struct node_table *table, const struct node *parent,
 	struct slice name)
 {
 	return hash64(name.ptr, name.len, (uint64_t)(uintptr_t)parent) & (table->bucket_count - 1);
+}
+
+static struct node **bucket_of(const struct node_table *table, const struct node *node)
+{
+	size_t at = node->hashed ? bucket_of_name(table, node->parent, node_name(node))
+				 : hash64(&node, sizeof(node), 0) & (table->bucket_count - 1);
+
+	return &table->buckets[at];
 }
 
 int node_table_init(struct node_table *table, uint64_t root_ino)
 {
 	*table = (struct node_table){0};
 	table->buckets = calloc(FIRST_BUCKETS, sizeof(*table->buckets));
-	table->bucket_count = FIRST_BUCKETS;
-	table->count = 0;
-	table->root = node_new(table, NULL, slice_str(""), NODE_DIRECTORY);
-	if (!table->buckets || !table->root) {
+	table->bucket_count = table->buckets ? FIRST_BUCKETS : 0;
+	table->root = table->buckets ? node_new(table, NULL, slice_str(""), NODE_DIRECTORY) : NULL;
+	if (!table->root) {
 		node_table_release(table);
-		*table = (struct node_table){0};
 		return -ENOMEM;
 	}
 	table->root->ino = root_ino;
 	return 0;
 }
 
-static void node_free(struct node *node)
+/* ---- names: in place, where there is room ---- */
+
+static size_t size_of(const struct node *node)
+{
+	return offsetof(struct node, name) + node->name_room;
+}
+
+static void free_name(struct node *node)
+{
+	if (node->renamed)
+		free((char *)node_name(node).ptr);
+	node->renamed = false;
+}
+
+static int set_name(struct node *node, struct slice name)
+{
+	char *apart = NULL;
+
+	if (name.len > node->name_room) {
+		apart = malloc(name.len);
+		if (!apart)
+			return -ENOMEM;
+		memcpy(apart, name.ptr, name.len);
+	}
+	free_name(node);
+	if (apart)
+		memcpy(node->name, &apart, sizeof(apart));
+	else if (name.len)
+		memcpy(node->name, name.ptr, name.len);
+	node->renamed = apart;
+	node->name_len = (uint16_t)name.len;
+	return 0;
+}
+
+/* ---- the table ---- */
+
+static void node_free(struct node_table *table, struct node *node)
 {
 	version_unref(node->pinned);
-	event_stream_free(node->stream);
 	draft_unref(node->draft);
-	free(node->name);
-	free(node);
+	if (node->kind == NODE_CONTROL)
+		event_stream_free(node->stream);
+	free_name(node);
+	slab_free(&table->pool, node, size_of(node));
 }
 
 void node_table_release(struct node_table *table)
 {
 	size_t i;
 
-	for (i = 0; table->buckets && i < table->bucket_count; i++) {
+	for (i = 0; i < table->bucket_count; i++) {
 		while (table->buckets[i]) {
 			struct node *node = table->buckets[i];
 
 			table->buckets[i] = node->next;
-			node_free(node);
+			node_free(table, node);
 		}
 	}
-	while (table->loose) { /* the root among them */
-		struct node *node = table->loose;
-
-		table->loose = node->next;
-		node_free(node);
-	}
 	free(table->buckets);
+	slab_pool_release(&table->pool);
 	*table = (struct node_table){0};
 }
 
-static void put_loose(struct node_table *table, struct node *node)
+static void put_in(struct node_table *table, struct node *node)
 {
-	node->prev = NULL;
-	node->next = table->loose;
-	if (table->loose)
-		table->loose->prev = node;
-	table->loose = node;
+	struct node **bucket = bucket_of(table, node);
+
+	node->next = *bucket;
+	*bucket = node;
 }
 
-static void take_loose(struct node_table *table, struct node *node)
+static void take_out(struct node_table *table, const struct node *node)
 {
-	if (node->prev)
-		node->prev->next = node->next;
-	else
-		table->loose = node->next;
-	if (node->next)
-		node->next->prev = node->prev;
+	struct node **at = bucket_of(table, node);
+
+	while (*at != node)
+		at = &(*at)->next;
+	*at = node->next;
 }
 
-struct node *node_new(struct node_table *table, struct node *parent, struct slice name,
-	enum node_kind kind)
-{
-	struct node *node = calloc(1, sizeof(*node));
-
-	if (!node)
-		return NULL;
-	node->name = malloc(name.len + 1);
-	if (!node->name) {
-		free(node);
-		return NULL;
-	}
-	memcpy(node->name, name.ptr, name.len);
-	node->name[name.len] = '\0';
-	node->name_len = (uint16_t)name.len;
-	node->kind = kind;
-	node->refs = 1;
-	node->parent = parent;
-	if (parent)
-		node_ref(parent);
-	put_loose(table, node);
-	return node;
-}
-
-struct node *node_find(const struct node_table *table, const struct node *parent, struct slice name)
-{
-	struct node *node = table->buckets[bucket_of(table, parent, name)];
-
-	while (node && !(node->parent == parent && slice_equal(node_name(node), name)))
-		node = node->next;
-	return node;
-}
-
-/* Without memory for more buckets the table gets slower, not wrong. */
-static void grow(struct node_table *table)
+/* Without memory for other buckets the table gets slower, or stays larger, not wrong. */
+static void resize(struct node_table *table, size_t bucket_count)
 {
 	struct node **old = table->buckets;
 	size_t old_count = table->bucket_count;
-	struct node **buckets = calloc(old_count * 2, sizeof(*buckets));
+	struct node **buckets = calloc(bucket_count, sizeof(struct node *));
 	size_t i;
 
 	if (!buckets)
 		return;
 	table->buckets = buckets;
-	table->bucket_count = old_count * 2;
+	table->bucket_count = bucket_count;
 	for (i = 0; i < old_count; i++) {
 		while (old[i]) {
 			struct node *node = old[i];
-			size_t b = bucket_of(table, node->parent, node_name(node));
 
 			old[i] = node->next;
-			node->next = buckets[b];
-			buckets[b] = node;
+			put_in(table, node);
 		}
 	}
 	free(old);
 }
 
+static void fit(struct node_table *table)
+{
+	if (table->count >= table->bucket_count)
+		resize(table, table->bucket_count * 2);
+	else if (table->bucket_count > FIRST_BUCKETS && table->count < table->bucket_count / 8)
+		resize(table, table->bucket_count / 4);
+}
+
+struct node *node_new(struct node_table *table, struct node *parent, struct slice name,
+	enum node_kind kind)
+{
+	uint16_t room = (uint16_t)(name.len < sizeof(char *) ? sizeof(char *) : name.len);
+	struct node *node;
+
+	if (name.len > UINT16_MAX)
+		return NULL;
+	node = slab_alloc(&table->pool, offsetof(struct node, name) + room);
+	if (!node)
+		return NULL;
+	*node = (struct node){.kind = kind, .refs = 1, .parent = parent, .name_room = room};
+	(void)set_name(node, name);
+	if (parent)
+		node_ref(parent);
+	table->count++;
+	fit(table);
+	put_in(table, node);
+	return node;
+}
+
+struct node *node_find(const struct node_table *table, const struct node *parent, struct slice name)
+{
+	struct node *node = table->buckets[bucket_of_name(table, parent, name)];
+
+	while (node &&
+		!(node->hashed && node->parent == parent && slice_equal(node_name(node), name)))
+		node = node->next;
+	return node;
+}
+
+static void set_hashed(struct node_table *table, struct node *node, bool hashed)
+{
+	take_out(table, node);
+	node->hashed = hashed;
+	put_in(table, node);
+}
+
 void node_hash(struct node_table *table, struct node *node)
 {
 	struct node *other = node_find(table, node->parent, node_name(node));
-	size_t bucket;
 
 	if (other == node)
 		return;
 	if (other)
 		node_unhash(table, other);
-	if (table->count >= table->bucket_count)
-		grow(table);
-	take_loose(table, node);
-	bucket = bucket_of(table, node->parent, node_name(node));
-	node->next = table->buckets[bucket];
-	table->buckets[bucket] = node;
-	node->hashed = true;
-	table->count++;
+	set_hashed(table, node, true);
 }
 
 void node_unhash(struct node_table *table, struct node *node)
 {
-	struct node **at;
-
-	if (!node->hashed)
-		return;
-	at = &table->buckets[bucket_of(table, node->parent, node_name(node))];
-	while (*at != node)
-		at = &(*at)->next;
-	*at = node->next;
-	node->hashed = false;
-	table->count--;
-	put_loose(table, node);
+	if (node->hashed)
+		set_hashed(table, node, false);
 }
 
 int node_move(struct node_table *table, struct node *node, struct node *parent, struct slice name)
 {
-	char *copy = malloc(name.len + 1);
 	struct node *old_parent = node->parent;
 	bool hashed = node->hashed;
+	int ret;
 
-	if (!copy)
-		return -ENOMEM;
-	memcpy(copy, name.ptr, name.len);
-	copy[name.len] = '\0';
 	node_unhash(table, node);
-	free(node->name);
-	node->name = copy;
-	node->name_len = (uint16_t)name.len;
-	node_ref(parent);
-	node->parent = parent;
-	if (old_parent)
-		node_unref(table, old_parent);
+	ret = set_name(node, name);
+	if (!ret) {
+		node_ref(parent);
+		node->parent = parent;
+	}
 	if (hashed)
 		node_hash(table, node);
-	return 0;
+	if (!ret && old_parent)
+		node_unref(table, old_parent);
+	return ret;
 }
 
 void node_ref(struct node *node)
@@ -207,13 +234,14 @@ static void free_unused(struct node_table *table, struct node *node)
 	while (node && node != table->root && !node->refs && !node->lookups) {
 		struct node *parent = node->parent;
 
-		node_unhash(table, node);
-		take_loose(table, node);
-		node_free(node);
+		take_out(table, node);
+		table->count--;
+		node_free(table, node);
 		if (parent)
 			parent->refs--;
 		node = parent;
 	}
+	fit(table);
 }
 
 void node_unref(struct node_table *table, struct node *node)
@@ -237,8 +265,10 @@ void node_release(struct node_table *table, struct node *node)
 	if (--node->handles == 0) {
 		version_unref(node->pinned);
 		node->pinned = NULL;
-		event_stream_free(node->stream);
-		node->stream = NULL;
+		if (node->kind == NODE_CONTROL) {
+			event_stream_free(node->stream);
+			node->stream = NULL;
+		}
 	}
 	node_unref(table, node);
 }
@@ -270,7 +300,7 @@ int node_path(const struct node *node, struct slice name, struct buf *path)
 		if (at != path->ptr + path->len)
 			*--at = '/';
 		at -= up->name_len;
-		memcpy(at, up->name, up->name_len);
+		memcpy(at, node_name(up).ptr, up->name_len);
 	}
 	return 0;
 }

@@ -4,8 +4,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "buf.h"
+#include "slab.h"
 
 /*
  * The inode table: what the kernel knows by nodeid.
@@ -38,39 +40,44 @@ struct version;
 struct draft;
 struct document;
 
+/* There are as many as the kernel knows names: each of its bytes is a megabyte of a million. */
 struct node {
 	uint64_t lookups; /* the kernel's */
 	uint32_t refs;    /* our own */
 	uint32_t handles; /* open ones, and readers expected back; a part of refs */
-	uint8_t kind;     /* enum node_kind */
-	uint8_t state;    /* enum node_state */
-	bool hashed;      /* found by name */
-	bool taken;       /* a writer's node that the kernel's cache may still give to others */
-	bool removed; /* unlinked, replaced, rmdir'ed: only who is in it or has it open comes here */
-	bool counted; /* NODE_SCRATCH without a name: its bytes count until it is closed */
-	/* documents: the kernel was told name and attributes, for long, and has lost neither that we know of */
-	bool told;
-	bool cold;       /* its page cache may hold another version's pages: no keep_cache once */
-	uint8_t control; /* NODE_CONTROL: index in the table */
-	uint16_t name_len;
-	char *name;
-	struct node *parent; /* referenced; NULL for the root and for what was removed */
-	struct node *next;   /* in the bucket, or among the loose ones */
-	struct node *prev;   /* loose ones */
 	uint64_t ino;
-	uint64_t version; /* documents: memory_stat.version; 0 for an empty draft */
+	uint64_t version;    /* documents: memory_stat.version; 0 for an empty draft */
+	struct node *parent; /* referenced; NULL for the root and for what was removed */
+	struct node *next;   /* in the bucket */
 	/* documents: the bytes, kept for open handles; control files: what is seen; referenced */
 	struct version *pinned;
-	struct event_stream *stream; /* control files: what is seen of one that grows */
-	struct draft *draft;         /* NODE_WRITER with open handles; referenced */
-	struct document *document;   /* documents with open handles, which reference it */
+	struct draft *draft; /* NODE_WRITER with open handles; referenced */
+	union {
+		struct document *document;   /* documents with open handles, which reference it */
+		struct event_stream *stream; /* control files: what is seen of one that grows */
+	};
+	uint8_t kind;    /* enum node_kind */
+	uint8_t state;   /* enum node_state */
+	uint8_t control; /* NODE_CONTROL: index in the table */
+	bool hashed : 1; /* found by name */
+	bool taken : 1;  /* a writer's node that the kernel's cache may still give to others */
+	bool removed : 1; /* unlinked, replaced, rmdir'ed: only who is in it or has it open comes here */
+	bool counted : 1; /* NODE_SCRATCH without a name: its bytes count until it is closed */
+	/* documents: the kernel was told name and attributes, for long, and has lost neither that we know of */
+	bool told : 1;
+	bool cold : 1;    /* its page cache may hold another version's pages: no keep_cache once */
+	bool renamed : 1; /* to a longer name: in place is a pointer to it */
+	uint16_t name_len;
+	uint16_t name_room; /* in place */
+	char name[];
 };
 
 struct node_table {
-	struct node **buckets;
+	struct node *
+		*buckets; /* all nodes: by name, those that are not found by it by their address */
 	size_t bucket_count; /* a power of two */
 	size_t count;
-	struct node *loose; /* not hashed: at the end the kernel sends no FORGET for them */
+	struct slab_pool pool;
 	struct node *root;
 };
 
@@ -99,7 +106,15 @@ void node_forget(struct node_table *table, struct node *node, uint64_t lookups);
 int node_path(const struct node *node, struct slice name, struct buf *path);
 static inline struct slice node_name(const struct node *node)
 {
-	return slice_of(node->name, node->name_len);
+	const char *name = node->name;
+
+	if (node->renamed)
+		memcpy(&name, node->name, sizeof(name));
+	return slice_of(name, node->name_len);
+}
+static inline struct document *node_document(const struct node *node)
+{
+	return node->kind == NODE_DOCUMENT ? node->document : NULL;
 }
 
 #endif

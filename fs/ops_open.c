@@ -155,7 +155,7 @@ static int admit(struct fs *fs, struct node *node, struct handle *handle, bool w
 
 	document_settled_node(fs, node);
 	/* Who comes through a magic link comes to the very document, whatever has its name now. */
-	document = node->document;
+	document = node_document(node);
 	if (document)
 		document->refs++;
 	else

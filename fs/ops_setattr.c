@@ -162,11 +162,13 @@ static void tell_current(const struct change *change)
 static int set_committed(struct change *change)
 {
 	struct buf path = BUF_INIT;
+	const struct document *document;
 	bool dead;
 	int ret;
 
 	pthread_mutex_lock(&change->fs->lock);
-	dead = change->node->document && change->node->document->dead;
+	document = node_document(change->node);
+	dead = document && document->dead;
 	ret = node_path(change->node, slice_str(""), &path);
 	pthread_mutex_unlock(&change->fs->lock);
 	if (dead) {
