@@ -98,6 +98,7 @@ void node_table_release(struct node_table *table)
 		}
 	}
 	free(table->buckets);
+	buf_release(&table->forgotten);
 	slab_pool_release(&table->pool);
 	*table = (struct node_table){0};
 }
@@ -229,11 +230,20 @@ void node_ref(struct node *node)
 	node->refs++;
 }
 
+static void note_forgotten(struct node_table *table, const struct node *node)
+{
+	if (node->kind != NODE_DIRECTORY || !node->hashed ||
+		node_path(node, slice_str(""), &table->forgotten))
+		return;
+	buf_add_char(&table->forgotten, '\0');
+}
+
 static void free_unused(struct node_table *table, struct node *node)
 {
 	while (node && node != table->root && !node->refs && !node->lookups) {
 		struct node *parent = node->parent;
 
+		note_forgotten(table, node);
 		take_out(table, node);
 		table->count--;
 		node_free(table, node);

@@ -78,6 +78,11 @@ struct node_table {
 	size_t bucket_count; /* a power of two */
 	size_t count;
 	struct slab_pool pool;
+	/*
+	 * Paths of directories that were freed, each with a NUL behind, for who tells the memory of them. (Where there was no
+	 * memory for it, some are missing.)
+	 */
+	struct buf forgotten;
 	struct node *root;
 };
 

@@ -229,16 +229,25 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		fuse_reply_entry(req, &entry);
 }
 
+/* The memory need not know the names in directories that the kernel has forgotten. */
+static void forget_directories(struct fs *fs)
+{
+	struct buf paths;
+
+	pthread_mutex_lock(&fs->lock);
+	paths = fs->nodes.forgotten;
+	fs->nodes.forgotten = BUF_INIT;
+	pthread_mutex_unlock(&fs->lock);
+	if (!buf_error(&paths) && paths.len)
+		memory_forget(fs->memory, buf_slice(&paths));
+	buf_release(&paths);
+}
+
 void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
 {
-	struct fs *fs = fs_of(req);
+	struct fuse_forget_data forget = {.ino = ino, .nlookup = lookups};
 
-	if (ino != FUSE_ROOT_ID) {
-		pthread_mutex_lock(&fs->lock);
-		node_forget(&fs->nodes, node_of(fs, ino), lookups);
-		pthread_mutex_unlock(&fs->lock);
-	}
-	fuse_reply_none(req);
+	ops_forget_multi(req, 1, &forget);
 }
 
 void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
@@ -252,4 +261,5 @@ void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *for
 			node_forget(&fs->nodes, node_of(fs, forgets[i].ino), forgets[i].nlookup);
 	pthread_mutex_unlock(&fs->lock);
 	fuse_reply_none(req);
+	forget_directories(fs);
 }

@@ -238,6 +238,26 @@ int ednfile_get(const struct ednfile *file, struct slice key, struct slice membe
 	return ret ? ret : item_of(file, map, at, item);
 }
 
+static void drop_members(struct ednentry *entry)
+{
+	if (!entry->child || entry->child->edited)
+		return;
+	ednmap_free(entry->child);
+	entry->child = NULL;
+}
+
+void ednfile_drop_members(struct ednfile *file, struct slice key)
+{
+	struct ednentry *entries = file->map.entries;
+	uint32_t at;
+
+	if (!key.ptr)
+		for (at = entries[0].next; at; at = entries[at].next)
+			drop_members(&entries[at]);
+	else if (!find_in(&file->map, key, &at))
+		drop_members(&entries[at]);
+}
+
 bool ednfile_is_collection(const struct ednfile *file, struct slice key)
 {
 	uint32_t at;

@@ -148,6 +148,11 @@ void ednfile_put_away(struct ednfile *file, int dir_fd);
 void ednfile_put_away_end(struct ednfile *file);
 /* What was read there takes memory: gives it back. With the file as a reader. */
 void ednfile_unmap_pages(const struct ednfile *file);
+/*
+ * The index of a key's members, or of those of all keys (ptr NULL), leaves memory until someone asks for one, where
+ * nothing in it was changed.
+ */
+void ednfile_drop_members(struct ednfile *file, struct slice key);
 /* Keeps the index of the text as it would be written now, where that of a big one is not kept already. */
 void ednfile_keep_index(const struct ednfile *file);
 /* The text as it would be written now. */

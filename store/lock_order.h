@@ -29,7 +29,6 @@
 	LOCK(ADOPTION, "memory.adoption_lock") /* under which fs/ is told */ \
 	LOCK(FS, "fs.lock")                                                  \
 	LOCK(MEMORY, "memory.lock")                                          \
-	LOCK(TYPES, "memory.types.mutex")                                    \
 	LOCK(EAV_TYPES, "eav.types_lock")                                    \
 	LOCK(EAV_WRITE, "write_lock of the EAV store") /* env.h */           \
 	LOCK(EAV_MAP, "map_lock of the EAV store")                           \
@@ -38,6 +37,7 @@
 	LOCK(ENV_POOL, "env.pool_lock")                                      \
 	LOCK(TOUCHED, "store_trees.touched_mutex")                           \
 	LOCK(TREE, "tree.loading")                                           \
+	LOCK(TYPES, "memory.types.mutex")                                    \
 	LOCK(EDNFILE, "ednfile.lock")                                        \
 	LOCK(JOURNAL, "journal.mutex")                                       \
 	LOCK(VALIDATOR, "validator.mutex")                                   \

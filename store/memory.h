@@ -114,6 +114,11 @@ int memory_remove_directory(struct memory *memory, struct slice path, struct err
 /* The names in a directory, each once, sorted by bytes. A negative return stops. */
 typedef int memory_list_fn(void *context, struct slice name, enum memory_kind kind, uint64_t ino);
 int memory_list(struct memory *memory, struct slice directory, memory_list_fn *fn, void *context);
+/*
+ * Nobody looks into these directories any more, each path with a NUL behind: what is known of their names leaves
+ * memory, and is read again when someone comes back.
+ */
+void memory_forget(struct memory *memory, struct slice paths);
 /* Is there anything in it but that name? 0: nothing; -ENOTEMPTY, -ENOENT, -ENOTDIR. Costs no list. */
 int memory_holds_only(struct memory *memory, struct slice directory, struct slice name);
 

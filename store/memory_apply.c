@@ -62,18 +62,6 @@ static bool stands_as(struct memory *m, struct entity_id id, struct slice text)
 	return ednfile_get(m->file, id.key, id.member, &item) == 0 && slice_equal(item.text, text);
 }
 
-static bool is_ghost(struct memory *m, struct entity_id id)
-{
-	struct buf name = BUF_INIT;
-	bool ghost;
-
-	entity_id_name(&name, id);
-	/* who can't be told from a ghost is not moved, but put */
-	ghost = buf_error(&name) || table_get(&m->ghosts, buf_slice(&name));
-	buf_release(&name);
-	return ghost;
-}
-
 /*
  * The value wanders from `from`, place and all. False: it is to be put as any other, also where a deleted
  * document still has its place.
@@ -83,7 +71,8 @@ static bool move_text(struct apply *a, const struct change *c)
 	struct memory *m = a->m;
 	struct ednfile_item there;
 
-	if (!stands_as(m, c->from, c->text) || is_ghost(m, c->from) ||
+	/* who can't be told from a ghost is not moved, but put */
+	if (!stands_as(m, c->from, c->text) || memory_is_ghost(m, c->from) ||
 		ednfile_get(m->file, c->id.key, c->id.member, &there) == 0)
 		return false;
 	if (c->id.member.ptr && clear_ghost_key(m, c->id.key))

@@ -66,17 +66,24 @@ static int add_row(struct type_counts *types, const char *type)
 	return 0;
 }
 
-/* There are no more types than a schema may have rows, and two: its number is one of 16 bits. */
-static int count_in(struct type_counts *types, struct tree_node *node, const char *type)
+/* One more than that of its row, or 0: out of memory. There are no more types than a schema may have rows, and two. */
+static uint16_t number_of(struct type_counts *types, const char *type)
 {
 	size_t i = 0;
 
 	while (i < types->count && strcmp(types->rows[i].type, type) != 0)
 		i++;
-	if (i == types->count && add_row(types, type))
+	return i == types->count && add_row(types, type) ? 0 : (uint16_t)(i + 1);
+}
+
+static int count_in(struct type_counts *types, struct tree_node *node, const char *type)
+{
+	uint16_t number = number_of(types, type);
+
+	if (!number)
 		return -ENOMEM;
-	types->rows[i].entities++;
-	node->type = (uint16_t)(i + 1);
+	types->rows[number - 1].entities++;
+	node->type = number;
 	return 0;
 }
 
@@ -96,29 +103,80 @@ void memory_count_in(struct memory *m, struct tree_node *node, struct slice key,
 		m->types.known = !count_in(&m->types, node, type_of(m, key, text));
 }
 
-/* With types.mutex held. */
+/* Of all members: it is the collection's pattern that says it, and no value has to be looked at. */
+static const char *type_of_members(const struct memory *m, const struct tree_node *dir)
+{
+	return type_of(m, tree_id(dir), slice_of("", 0));
+}
+
+void memory_count_loaded(struct memory *m, const struct tree_node *dir)
+{
+	struct tree_node *child;
+	uint16_t number = 0;
+	size_t at = 0;
+
+	pthread_mutex_lock(&m->types.mutex);
+	if (m->types.known) {
+		number = number_of(&m->types, type_of_members(m, dir));
+		m->types.known = number;
+	}
+	pthread_mutex_unlock(&m->types.mutex);
+	while ((child = tree_child_at(dir, &at)))
+		child->type = number;
+}
+
+static int count_document(struct memory *m, struct tree_node *node)
+{
+	struct doc doc = DOC_INIT;
+	int ret = doc_id(m, node, &doc);
+
+	if (!ret && !doc.id.member.ptr)
+		ret = ednfile_get(m->file, doc.id.key, doc.id.member, &doc.item);
+	if (!ret)
+		ret = count_in(&m->types, node, memory_type_of(m, &doc));
+	doc_release(&doc);
+	return ret == -ENOMEM ? ret : 0;
+}
+
+/* Of what is away nobody has counted, or has. */
+static int count_away(struct memory *m, struct tree_node *node)
+{
+	uint32_t count;
+	int ret = 0;
+
+	if (tree_is_uncounted(node)) {
+		ret = memory_count_members(m, node, &count);
+		if (!ret)
+			tree_set_count(m->tree, node, count);
+	}
+	return ret;
+}
+
+static int count_directory(struct memory *m, struct tree_node *node)
+{
+	uint16_t number;
+	int ret = count_away(m, node);
+
+	if (ret || !node->dir->away)
+		return ret;
+	number = number_of(&m->types, type_of_members(m, node));
+	if (!number)
+		return -ENOMEM;
+	m->types.rows[number - 1].entities += node->dir->away_count;
+	return 0;
+}
+
+/* With the tree held, and types.mutex. */
 static int count_all(struct memory *m)
 {
 	struct tree_node *root = tree_root(m->tree);
-	int ret = tree_load_below(m->tree, root);
+	int ret = 0;
 
 	for (size_t i = 0; i < m->types.count; i++)
 		m->types.rows[i].entities = 0;
 	for (struct tree_node *node = tree_next(root, root); node && !ret;
-		node = tree_next(root, node)) {
-		struct doc doc = DOC_INIT;
-
-		if (node->dir)
-			continue;
-		ret = doc_id(m, node, &doc);
-		/* of a member the collection's pattern says it, and the file needs no table of its members */
-		if (!ret && !doc.id.member.ptr)
-			ret = ednfile_get(m->file, doc.id.key, doc.id.member, &doc.item);
-		if (!ret)
-			ret = count_in(&m->types, node, memory_type_of(m, &doc));
-		doc_release(&doc);
-		ret = ret == -ENOMEM ? ret : 0;
-	}
+		node = tree_next(root, node))
+		ret = node->dir ? count_directory(m, node) : count_document(m, node);
 	m->types.known = !ret;
 	return ret;
 }
@@ -130,6 +188,7 @@ size_t memory_count_types(struct memory *m, struct memory_type_count *rows, size
 	int ret;
 
 	pthread_rwlock_rdlock(&m->lock);
+	tree_hold(m->tree);
 	pthread_mutex_lock(&m->types.mutex);
 	walk = !m->types.known;
 	ret = walk ? count_all(m) : 0;
@@ -141,6 +200,7 @@ size_t memory_count_types(struct memory *m, struct memory_type_count *rows, size
 		count++;
 	}
 	pthread_mutex_unlock(&m->types.mutex);
+	tree_let_go(m->tree);
 	pthread_rwlock_unlock(&m->lock);
 	if (walk)
 		memory_resident_trim(m);
@@ -149,12 +209,17 @@ size_t memory_count_types(struct memory *m, struct memory_type_count *rows, size
 
 size_t memory_count_documents(struct memory *m)
 {
+	struct tree_node *node, *root;
 	size_t documents;
 
 	pthread_rwlock_rdlock(&m->lock);
-	/* without memory for those that are away, it is the rest that is told */
-	tree_load_below(m->tree, tree_root(m->tree));
+	tree_hold(m->tree);
+	root = tree_root(m->tree);
+	/* without memory to count one, it is the others that are told */
+	for (node = root; node && tree_has_uncounted(m->tree); node = tree_next(root, node))
+		count_away(m, node);
 	documents = tree_documents(m->tree);
+	tree_let_go(m->tree);
 	pthread_rwlock_unlock(&m->lock);
 	return documents;
 }

@@ -251,6 +251,8 @@ const char *memory_type_of(struct memory *m, const struct doc *doc);
 /* Under the writer's lock: what the document at node is from now on; that it goes. */
 void memory_count_in(struct memory *m, struct tree_node *node, struct slice key, struct slice text);
 void memory_count_out(struct memory *m, struct tree_node *node);
+/* Those of a collection's directory are counted already, and are back. With the tree held. */
+void memory_count_loaded(struct memory *m, const struct tree_node *dir);
 
 /* ---- memory_commit.c, memory_tables.c: where the memory's state changes ---- */
 
@@ -268,6 +270,8 @@ int memory_make_durable(struct memory *m, uint64_t sequence, struct err *err);
 /* Applies what the journal says. */
 int memory_replay(void *memory, const struct journal_record *record, struct err *err);
 int memory_exile(struct memory *m, uint64_t ino);
+/* 1, 0, -ENOMEM. */
+int memory_is_ghost(const struct memory *m, struct entity_id id);
 int memory_flush_ghosts(struct memory *m);
 /* saved.bytes and saved.text are copied. */
 int memory_set_pending(struct memory *m, struct slice name, const struct saved_record *saved,
@@ -450,7 +454,8 @@ int memory_restore_value(struct memory *m, struct entity_id id, struct slice byt
 	struct slice text);
 /* Every document and directory of memory.edn becomes a node, with the attributes that saved knows. */
 int memory_load_tree(struct memory *m, struct err *err);
-/* The members of a collection that was left away: a tree_load_fn. */
+/* The members of a collection that was left away: a tree_load_fn. How many these are. */
 int memory_load_members(void *memory, struct tree_node *dir);
+int memory_count_members(struct memory *m, const struct tree_node *dir, uint32_t *count);
 
 #endif

@@ -27,35 +27,49 @@ static int add_document(struct load *load, struct slice id)
 }
 
 struct members {
-	struct tree *tree;
-	struct tree_node *dir;
+	struct memory *m;
+	struct tree_node *dir; /* NULL: they are counted, nothing else */
+	struct slice key;
 	const struct schema_row *row;
 	struct buf name;
 	bool below_cut; /* no path says the key */
+	uint32_t count;
 };
 
-static int load_member(void *context, struct slice member, const struct ednfile_item *item)
+static int add_member(struct members *members, struct slice member)
 {
-	struct members *members = context;
 	struct slice none = slice_of(NULL, 0);
 	int ret;
 
-	(void)item;
 	buf_reset(&members->name);
 	ret = path_of_member_text(members->row->member, member, &members->name);
 	if (!ret)
 		ret = buf_error(&members->name);
 	return ret ? ret
-		   : tree_add_member(members->tree, members->dir, buf_slice(&members->name),
+		   : tree_add_member(members->m->tree, members->dir, buf_slice(&members->name),
 			     members->below_cut || is_cut(&members->name) ? member : none);
+}
+
+static int load_member(void *context, struct slice member, const struct ednfile_item *item)
+{
+	struct members *members = context;
+	int ret = memory_is_ghost(members->m, (struct entity_id){members->key, member});
+
+	(void)item;
+	if (ret)
+		return ret < 0 ? ret : 0;
+	members->count++;
+	memory_resident_tick_held(members->m);
+	return members->dir ? add_member(members, member) : 0;
 }
 
 int memory_load_members(void *memory, struct tree_node *dir)
 {
 	struct memory *m = memory;
 	struct slice key = tree_id(dir);
-	struct members members = {.tree = m->tree,
+	struct members members = {.m = m,
 		.dir = dir,
+		.key = key,
 		.row = schema_collection(m->options.schema, memory_keyword(key))};
 	int ret;
 
@@ -65,6 +79,17 @@ int memory_load_members(void *memory, struct tree_node *dir)
 	if (!ret)
 		ret = ednfile_each_name(m->file, key, load_member, &members);
 	buf_release(&members.name);
+	if (!ret)
+		memory_count_loaded(m, dir);
+	return ret;
+}
+
+int memory_count_members(struct memory *m, const struct tree_node *dir, uint32_t *count)
+{
+	struct members members = {.m = m, .key = tree_id(dir)};
+	int ret = ednfile_each_name(m->file, members.key, load_member, &members);
+
+	*count = members.count;
 	return ret;
 }
 

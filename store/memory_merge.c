@@ -83,6 +83,9 @@ static int settle(struct merge *merge, struct err *err)
 		if (!ret)
 			ret = merge_compare(merge);
 	}
+	/* what was sent away since is to come from ours, not from theirs */
+	if (!ret)
+		ret = tree_load_below(m->tree, tree_root(m->tree));
 	if (!ret && merge->keep_absent) {
 		ret = ednfile_text(merge->theirs, &merge->found);
 		if (!ret)

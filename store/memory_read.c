@@ -142,6 +142,7 @@ static int collect(struct memory *m, struct slice directory, struct buf *rows)
 		row.kind = nodes[i]->dir ? MEMORY_DIRECTORY : MEMORY_DOCUMENT;
 		row.len = nodes[i]->name_len;
 		ret = ino_of(m, nodes[i], &row.ino);
+		memory_resident_tick_held(m);
 		buf_add(rows, &row, sizeof(row));
 		buf_add(rows, nodes[i]->name, row.len);
 	}

@@ -10,7 +10,9 @@
 #include "memory_internal.h"
 
 /* So much may stay, and so many small reads are between two looks at how much it is. */
-enum { MOST_BYTES = 32 << 20, TICKS = 512 };
+enum { MOST_BYTES = 16 << 20, TICKS = 128 };
+/* Behind so many members that left memory, malloc is asked for what it keeps of them. */
+enum { MANY_GONE = 50000 };
 
 void memory_resident_init(struct resident *resident, int statm_fd)
 {
@@ -37,28 +39,80 @@ static size_t mapped_bytes(const struct resident *resident)
 	return at ? strtoull(at, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : SIZE_MAX;
 }
 
+static void unmap_pages(struct memory *m)
+{
+	if (m->eav.store)
+		eav_unmap_pages(m->eav.store);
+	saved_unmap_pages(m->saved);
+	ednfile_unmap_pages(m->file);
+}
+
 void memory_resident_trim(struct memory *m)
 {
 	if (mapped_bytes(&m->resident) <= MOST_BYTES)
 		return;
 	pthread_rwlock_rdlock(&m->lock);
-	if (m->eav.store)
-		eav_unmap_pages(m->eav.store);
-	saved_unmap_pages(m->saved);
-	ednfile_unmap_pages(m->file);
+	unmap_pages(m);
 	pthread_rwlock_unlock(&m->lock);
+}
+
+static bool is_due(struct memory *m)
+{
+	unsigned looks = atomic_fetch_add_explicit(&m->resident.looks, 1, memory_order_relaxed);
+
+	return looks % TICKS == TICKS - 1;
 }
 
 void memory_resident_tick(struct memory *m)
 {
-	if (atomic_fetch_add_explicit(&m->resident.looks, 1, memory_order_relaxed) % TICKS ==
-		TICKS - 1)
+	if (is_due(m))
 		memory_resident_trim(m);
+}
+
+void memory_resident_tick_held(struct memory *m)
+{
+	if (is_due(m) && mapped_bytes(&m->resident) > MOST_BYTES)
+		unmap_pages(m);
+}
+
+/* How many names left memory. */
+static size_t forget(struct memory *m, struct slice path)
+{
+	const struct tree_node *node = tree_send_away(m->tree, path);
+
+	if (!node)
+		return 0;
+	ednfile_drop_members(m->file, tree_id(node));
+	return node->dir->away_count;
+}
+
+void memory_forget(struct memory *m, struct slice paths)
+{
+	bool many;
+
+	pthread_rwlock_wrlock(&m->lock);
+	while (paths.len) {
+		struct slice path = slice_of(paths.ptr, strnlen(paths.ptr, paths.len));
+
+		m->resident.gone += forget(m, path);
+		if (path.len == paths.len)
+			break;
+		paths = slice_of(path.ptr + path.len + 1, paths.len - path.len - 1);
+	}
+	many = m->resident.gone >= MANY_GONE;
+	if (many)
+		m->resident.gone = 0;
+	pthread_rwlock_unlock(&m->lock);
+	if (many)
+		malloc_trim(0);
+	memory_resident_trim(m);
 }
 
 void memory_resident_rest(struct memory *m)
 {
-	pthread_rwlock_rdlock(&m->lock);
+	pthread_rwlock_wrlock(&m->lock);
+	tree_send_unwanted_away(m->tree);
+	ednfile_drop_members(m->file, slice_of(NULL, 0));
 	if (m->eav.store)
 		eav_release_memory(m->eav.store);
 	pthread_rwlock_unlock(&m->lock);

@@ -3,6 +3,7 @@
 #define OUROFS_MEMORY_RESIDENT_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 /*
  * What the stores' files take of the process's memory: they are mapped, and each page that was read counts until
@@ -13,6 +14,7 @@ struct memory;
 struct resident {
 	int statm_fd; /* /proc/self/statm, or -1 */
 	atomic_uint looks;
+	size_t gone; /* names that left memory since malloc was asked; guarded by memory.lock */
 };
 
 /* statm_fd as in struct memory_options. */
@@ -23,6 +25,8 @@ void memory_resident_release(struct resident *resident);
 void memory_resident_trim(struct memory *m);
 /* For small reads, from any thread: now and then one of them does that. */
 void memory_resident_tick(struct memory *m);
+/* The same under memory.lock, of each step of a long look. */
+void memory_resident_tick_held(struct memory *m);
 /* Behind long work: also what malloc keeps of what was freed. */
 void memory_resident_rest(struct memory *m);
 

@@ -72,6 +72,19 @@ int memory_set_pending(struct memory *m, struct slice name, const struct saved_r
 
 /* ---- ghosts ---- */
 
+int memory_is_ghost(const struct memory *m, struct entity_id id)
+{
+	struct buf name = BUF_INIT;
+	int ret;
+
+	if (!m->ghosts.count)
+		return 0;
+	entity_id_name(&name, id);
+	ret = buf_error(&name) ? -ENOMEM : table_get(&m->ghosts, buf_slice(&name)) != NULL;
+	buf_release(&name);
+	return ret;
+}
+
 int memory_flush_ghosts(struct memory *m)
 {
 	struct slice name;

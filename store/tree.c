@@ -3,44 +3,43 @@
 #include "tree_private.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct tree {
-	struct tree_node *root;
-	size_t documents, directories, away; /* atomics: readers load */
-	struct tree_calls calls;
-	pthread_mutex_t loading; /* held while a collection is loaded; guards what is away */
-};
-
 /* ---- nodes ---- */
 
-static void free_node(struct tree_node *node)
+static size_t node_bytes(size_t name_len)
+{
+	return offsetof(struct tree_node, name) + name_len;
+}
+
+void tree_free_node(struct tree *tree, struct tree_node *node)
 {
 	if (node->dir)
 		free(node->dir->slots);
 	free(node->dir);
 	free(node->id);
-	free(node);
+	slab_free(&tree->nodes, node, node_bytes(node->name_len));
 }
 
-static struct tree_node *new_node(struct slice name, bool directory)
+static struct tree_node *new_node(struct tree *tree, struct slice name, bool directory)
 {
 	struct tree_node *node;
 
 	if (name.len > UINT16_MAX)
 		return NULL;
-	node = calloc(1, sizeof(*node) + name.len);
+	node = slab_alloc(&tree->nodes, node_bytes(name.len));
 	if (!node)
 		return NULL;
+	memset(node, 0, node_bytes(0));
 	node->name_len = (uint16_t)name.len;
 	if (name.len)
 		memcpy(node->name, name.ptr, name.len);
 	if (directory) {
 		node->dir = calloc(1, sizeof(*node->dir));
 		if (!node->dir) {
-			free_node(node);
+			tree_free_node(tree, node);
 			return NULL;
 		}
 	}
@@ -49,19 +48,19 @@ static struct tree_node *new_node(struct slice name, bool directory)
 
 static int set_id(struct tree_node *node, struct slice id)
 {
-	char *copy;
+	struct tree_id *copy;
 
 	if (id.len > UINT32_MAX)
 		return -ENOMEM;
 	if (!id.ptr || (node->id && slice_equal(tree_id(node), id)))
 		return 0;
-	copy = malloc(id.len ? id.len : 1);
+	copy = malloc(sizeof(*copy) + id.len);
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy, id.ptr, id.len);
+	copy->len = (uint32_t)id.len;
+	memcpy(copy->text, id.ptr, id.len);
 	free(node->id);
 	node->id = copy;
-	node->id_len = (uint32_t)id.len;
 	return 0;
 }
 
@@ -87,12 +86,12 @@ static size_t *count_of(struct tree *tree, const struct tree_node *node)
 static struct tree_node *add_child(struct tree *tree, struct tree_node *parent, struct slice name,
 	uint32_t hash, bool directory, const struct tree_times *times)
 {
-	struct tree_node *node = new_node(name, directory);
+	struct tree_node *node = new_node(tree, name, directory);
 
 	if (!node)
 		return NULL;
 	if (tree_dir_reserve(parent->dir)) {
-		free_node(node);
+		tree_free_node(tree, node);
 		return NULL;
 	}
 	node->parent = parent;
@@ -115,53 +114,6 @@ static void unlink_child(struct tree *tree, struct tree_node *node)
 	__atomic_fetch_sub(count_of(tree, node), 1, __ATOMIC_RELAXED);
 }
 
-/* ---- what is away ---- */
-
-void tree_leave_away(struct tree *tree, struct tree_node *dir)
-{
-	if (!tree->calls.load || dir->dir->away)
-		return;
-	dir->dir->away = true;
-	tree->away++;
-}
-
-int tree_load(const struct tree *tree, const struct tree_node *node)
-{
-	pthread_mutex_t *loading = (pthread_mutex_t *)&tree->loading;
-	struct tree_dir *dir = node->dir;
-	int ret = 0;
-
-	if (!dir || !__atomic_load_n(&dir->away, __ATOMIC_ACQUIRE))
-		return 0;
-	pthread_mutex_lock(loading);
-	if (dir->away) {
-		ret = tree->calls.load(tree->calls.context, (struct tree_node *)node);
-		if (!ret) {
-			__atomic_store_n(&dir->away, false, __ATOMIC_RELEASE);
-			__atomic_fetch_sub((size_t *)&tree->away, 1, __ATOMIC_RELEASE);
-		}
-	}
-	pthread_mutex_unlock(loading);
-	return ret;
-}
-
-int tree_load_below(const struct tree *tree, struct tree_node *top)
-{
-	struct tree_node *node = top;
-	int ret = 0;
-
-	while (!ret && node && tree_has_away(tree)) {
-		ret = tree_load(tree, node);
-		node = tree_next(top, node);
-	}
-	return ret;
-}
-
-bool tree_has_away(const struct tree *tree)
-{
-	return __atomic_load_n(&tree->away, __ATOMIC_ACQUIRE);
-}
-
 int tree_add_member(struct tree *tree, struct tree_node *dir, struct slice name, struct slice id)
 {
 	uint32_t hash = tree_hash(dir, name);
@@ -182,7 +134,7 @@ int tree_new(struct tree **tree, const struct tree_calls *calls)
 		return -ENOMEM;
 	t->calls = *calls;
 	mutex_init(&t->loading, LOCK_TREE);
-	t->root = new_node(slice_of("", 0), true);
+	t->root = new_node(t, slice_of("", 0), true);
 	if (!t->root) {
 		tree_free(t);
 		return -ENOMEM;
@@ -192,7 +144,7 @@ int tree_new(struct tree **tree, const struct tree_calls *calls)
 }
 
 /* From the leaves up; what is below has no way back to it. */
-static void free_below(struct tree_node *top)
+static void free_below(struct tree *tree, struct tree_node *top)
 {
 	struct tree_node *node = top;
 
@@ -208,7 +160,7 @@ static void free_below(struct tree_node *top)
 			node = child;
 			continue;
 		}
-		free_node(node);
+		tree_free_node(tree, node);
 		node = parent;
 	}
 }
@@ -217,7 +169,9 @@ void tree_free(struct tree *tree)
 {
 	if (!tree)
 		return;
-	free_below(tree->root);
+	if (tree->root)
+		free_below(tree, tree->root);
+	slab_pool_release(&tree->nodes);
 	pthread_mutex_destroy(&tree->loading);
 	free(tree);
 }
@@ -227,8 +181,7 @@ struct tree_node *tree_root(const struct tree *tree)
 	return tree->root;
 }
 
-/* Cuts the first name off path. */
-static struct slice next_name(struct slice *path)
+struct slice tree_next_name(struct slice *path)
 {
 	const char *slash = path->len ? memchr(path->ptr, '/', path->len) : NULL;
 	size_t len = slash ? (size_t)(slash - path->ptr) : path->len;
@@ -245,7 +198,7 @@ int tree_find(const struct tree *tree, struct slice path, struct tree_node **fou
 
 	*found = NULL;
 	while (node && path.len) {
-		struct slice name = next_name(&path);
+		struct slice name = tree_next_name(&path);
 
 		ret = tree_load(tree, node);
 		if (ret)
@@ -282,7 +235,7 @@ static struct tree_node *make_directories(struct tree *tree, struct slice path,
 	struct tree_node *node = tree->root;
 
 	while (path.len) {
-		struct slice name = next_name(&path);
+		struct slice name = tree_next_name(&path);
 		uint32_t hash = tree_hash(node, name);
 		struct tree_node *child = tree_dir_find(node, name, hash);
 
@@ -350,7 +303,7 @@ void tree_remove(struct tree *tree, struct tree_node *node, const struct tree_ti
 		if (node->dir)
 			tell(tree, node, times);
 		unlink_child(tree, node);
-		free_node(node);
+		tree_free_node(tree, node);
 		if (shows)
 			tell(tree, parent, times);
 		shows = !(times && times->directories_stand);
@@ -360,7 +313,8 @@ void tree_remove(struct tree *tree, struct tree_node *node, const struct tree_ti
 
 size_t tree_documents(const struct tree *tree)
 {
-	return __atomic_load_n(&tree->documents, __ATOMIC_RELAXED);
+	return __atomic_load_n(&tree->documents, __ATOMIC_RELAXED) +
+	       __atomic_load_n(&tree->away_documents, __ATOMIC_RELAXED);
 }
 
 size_t tree_directories(const struct tree *tree)

@@ -18,15 +18,19 @@
  *
  * The members of a collection may be left away until someone looks into its directory: then the first who does, a
  * reader too, loads them, while others wait for him. Whoever adds to or removes from the collection loads it before.
+ * They may be sent away again, as what they are made from knows all that the tree does.
  */
 struct tree;
 
 struct tree_dir {
 	struct tree_node **slots; /* the children, by the hash of their names, which stand behind */
-	uint32_t cap;             /* a power of two, or 0 */
-	uint32_t child_count;     /* without those that are away */
-	bool away;                /* readers may unset it (atomics) */
-	bool keyed;               /* a collection's key stands here: node->id is the key */
+	uint32_t cap;
+	uint32_t child_count; /* without those that are away */
+	uint32_t away_count;
+	bool away;    /* readers may unset it (atomics) */
+	bool counted; /* away_count is known */
+	bool wanted;  /* someone looked into it since it was away; readers may set it (atomics) */
+	bool keyed;   /* a collection's key stands here: node->id is the key */
 	bool has_mode;
 	bool has_mtime;
 	mode_t mode;
@@ -37,11 +41,15 @@ struct tree_node {
 	struct tree_node *parent; /* NULL: the root */
 	struct tree_dir *dir;     /* NULL: a document */
 	uint64_t ino;             /* the caller's, 0 unknown; readers may fill it in (atomics) */
-	char *id;                 /* the caller's: canonical EDN of a key or member, or NULL */
-	uint32_t id_len;
+	struct tree_id *id;       /* the caller's: canonical EDN of a key or member, or NULL */
 	uint16_t name_len;
 	uint16_t type; /* the caller's, 0 unknown */
 	char name[];
+};
+
+struct tree_id {
+	uint32_t len;
+	char text[];
 };
 
 static inline struct slice tree_name(const struct tree_node *node)
@@ -51,7 +59,7 @@ static inline struct slice tree_name(const struct tree_node *node)
 
 static inline struct slice tree_id(const struct tree_node *node)
 {
-	return slice_of(node->id, node->id_len);
+	return node->id ? slice_of(node->id->text, node->id->len) : slice_of(NULL, 0);
 }
 
 /* How the times of directories follow a change of the tree. */
@@ -96,10 +104,28 @@ int tree_add_collection(struct tree *tree, struct slice path, struct slice key,
 	const struct tree_times *times);
 /* Of a new collection's directory: its members are loaded when they are needed. */
 void tree_leave_away(struct tree *tree, struct tree_node *dir);
-/* Those of this directory; and of all below it. 0, or what loading can fail with. */
+/*
+ * Those of this directory; and of all below it, by who does not look into each. 0, or what loading can fail with.
+ */
 int tree_load(const struct tree *tree, const struct tree_node *dir);
 int tree_load_below(const struct tree *tree, struct tree_node *top);
 bool tree_has_away(const struct tree *tree);
+/*
+ * The members of the collection at path leave memory until someone looks again: its directory, or NULL where there is
+ * none, or they are away. And those of all collections that nobody has looked into.
+ */
+struct tree_node *tree_send_away(struct tree *tree, struct slice path);
+void tree_send_unwanted_away(struct tree *tree);
+/* Between these two nobody loads: a reader may walk over the whole. */
+void tree_hold(const struct tree *tree);
+void tree_let_go(const struct tree *tree);
+/* Of what was never loaded nobody has counted the members. With the tree held. */
+bool tree_has_uncounted(const struct tree *tree);
+static inline bool tree_is_uncounted(const struct tree_node *node)
+{
+	return node->dir && node->dir->away && !node->dir->counted;
+}
+void tree_set_count(const struct tree *tree, struct tree_node *dir, uint32_t count);
 /* For loading: a document in dir. What is there already stays. 0 or -ENOMEM. */
 int tree_add_member(struct tree *tree, struct tree_node *dir, struct slice name, struct slice id);
 /*
@@ -117,7 +143,7 @@ bool tree_has_documents(const struct tree_node *dir);
 /* Depth first, directories before what is below them: the node behind node, below top; or NULL. */
 struct tree_node *tree_next(const struct tree_node *top, const struct tree_node *node);
 
-/* Without what is away. */
+/* With what is away, where it was counted. */
 size_t tree_documents(const struct tree *tree);
 size_t tree_directories(const struct tree *tree); /* without the root */
 

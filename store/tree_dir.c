@@ -5,8 +5,6 @@
 #include "hash.h"
 #include "tree_private.h"
 
-enum { FIRST_CAP = 4 };
-
 /* ---- a directory's table of names: open addressing, hashes beside the nodes, which are elsewhere in memory ---- */
 
 uint32_t tree_hash(const struct tree_node *parent, struct slice name)
@@ -21,14 +19,30 @@ static uint32_t *hashes_of(const struct tree_dir *dir)
 	return (uint32_t *)(dir->slots + dir->cap);
 }
 
+/* Where the search for a name begins: any capacity will do, so that a table of a million need not be twice as large. */
+static uint32_t home_of(const struct tree_dir *dir, uint32_t hash)
+{
+	return (uint32_t)((uint64_t)hash * dir->cap >> 32);
+}
+
+static uint32_t behind(const struct tree_dir *dir, uint32_t slot)
+{
+	return slot + 1 == dir->cap ? 0 : slot + 1;
+}
+
+/* How far behind from it is, around the end. */
+static uint32_t distance(const struct tree_dir *dir, uint32_t from, uint32_t slot)
+{
+	return slot >= from ? slot - from : dir->cap - from + slot;
+}
+
 /* The place of the name, or where it would be. */
 static uint32_t find_slot(const struct tree_dir *dir, struct slice name, uint32_t hash)
 {
 	const uint32_t *hashes = hashes_of(dir);
-	uint32_t mask = dir->cap - 1;
-	uint32_t i = hash & mask;
+	uint32_t i = home_of(dir, hash);
 
-	for (; dir->slots[i]; i = (i + 1) & mask)
+	for (; dir->slots[i]; i = behind(dir, i))
 		if (hashes[i] == hash && slice_equal(tree_name(dir->slots[i]), name))
 			break;
 	return i;
@@ -48,46 +62,89 @@ struct tree_node *tree_child(const struct tree_node *dir, struct slice name)
 
 void tree_dir_put(struct tree_dir *dir, struct tree_node *node, uint32_t hash)
 {
-	uint32_t mask = dir->cap - 1;
-	uint32_t i = hash & mask;
+	uint32_t i = home_of(dir, hash);
 
 	while (dir->slots[i])
-		i = (i + 1) & mask;
+		i = behind(dir, i);
 	dir->slots[i] = node;
 	hashes_of(dir)[i] = hash;
 }
 
-int tree_dir_reserve(struct tree_dir *dir)
-{
-	struct tree_dir grown = *dir;
+/* ---- its size ---- */
 
-	if (dir->child_count + 1 <= dir->cap - dir->cap / 4)
-		return 0;
-	if (dir->cap > UINT32_MAX / 2)
+/* Three of four slots are used at most: longer searches cost more than memory. */
+static uint64_t cap_for(uint64_t children)
+{
+	return children + children / 3 + 1;
+}
+
+static int alloc_slots(struct tree_dir *dir, uint64_t cap)
+{
+	if (cap > UINT32_MAX)
 		return -ENOMEM;
-	grown.cap = dir->cap ? dir->cap * 2 : FIRST_CAP;
-	grown.slots = calloc(grown.cap, sizeof(*grown.slots) + sizeof(uint32_t));
-	if (!grown.slots)
+	dir->cap = (uint32_t)cap;
+	dir->slots = cap ? calloc(cap, sizeof(struct tree_node *) + sizeof(uint32_t)) : NULL;
+	return !cap || dir->slots ? 0 : -ENOMEM;
+}
+
+static int resize(struct tree_dir *dir, uint64_t cap)
+{
+	struct tree_dir resized = *dir;
+
+	if (alloc_slots(&resized, cap))
 		return -ENOMEM;
 	for (uint32_t i = 0; i < dir->cap; i++)
 		if (dir->slots[i])
-			tree_dir_put(&grown, dir->slots[i], hashes_of(dir)[i]);
+			tree_dir_put(&resized, dir->slots[i], hashes_of(dir)[i]);
 	free(dir->slots);
-	*dir = grown;
+	dir->slots = resized.slots;
+	dir->cap = resized.cap;
 	return 0;
 }
+
+int tree_dir_reserve(struct tree_dir *dir)
+{
+	uint64_t children = (uint64_t)dir->child_count + 1;
+
+	return cap_for(children) <= dir->cap ? 0
+					     : resize(dir, cap_for(children + children / 2 + 1));
+}
+
+void tree_dir_fit(struct tree_dir *dir)
+{
+	if (cap_for(dir->child_count) < dir->cap)
+		(void)resize(dir, cap_for(dir->child_count));
+}
+
+int tree_dir_keep_directories(struct tree_dir *dir)
+{
+	struct tree_dir kept = *dir;
+	uint32_t directories = 0;
+
+	for (uint32_t i = 0; i < dir->cap; i++)
+		directories += dir->slots[i] && dir->slots[i]->dir;
+	if (alloc_slots(&kept, directories ? cap_for(directories) : 0))
+		return -ENOMEM;
+	for (uint32_t i = 0; i < dir->cap; i++)
+		if (dir->slots[i] && dir->slots[i]->dir)
+			tree_dir_put(&kept, dir->slots[i], hashes_of(dir)[i]);
+	kept.child_count = directories;
+	*dir = kept;
+	return 0;
+}
+
+/* ---- going ---- */
 
 void tree_dir_remove(struct tree_dir *dir, const struct tree_node *node)
 {
 	uint32_t *hashes = hashes_of(dir);
-	uint32_t mask = dir->cap - 1;
 	uint32_t hole = find_slot(dir, tree_name(node), tree_hash(node->parent, tree_name(node)));
 
 	dir->slots[hole] = NULL;
-	for (uint32_t i = (hole + 1) & mask; dir->slots[i]; i = (i + 1) & mask) {
-		uint32_t home = hashes[i] & mask;
+	for (uint32_t i = behind(dir, hole); dir->slots[i]; i = behind(dir, i)) {
+		uint32_t home = home_of(dir, hashes[i]);
 
-		if (((i - home) & mask) < ((i - hole) & mask))
+		if (distance(dir, home, i) < distance(dir, hole, i))
 			continue;
 		dir->slots[hole] = dir->slots[i];
 		hashes[hole] = hashes[i];

@@ -133,3 +133,82 @@ def test_what_large_documents_leave_behind(mount, threads):
         user.join()
     m.sync()
     wait_until(lambda: anonymous_mb(m.proc.pid) < (20 if threads == 1 else 100), 'memory to be given back')
+
+
+COLLECTIONS, MEMBERS = 300, 100
+
+
+def sessions():
+    return '{' + ', '.join(
+        f':presence/s{s} {{' + ', '.join(f'"m{n}" {{:n {n}}}' for n in range(MEMBERS)) + '}' for s in range(COLLECTIONS)) + '}'
+
+
+def walk(m):
+    return sum(len([entry.stat() for entry in os.scandir(session)]) for session in os.scandir(m.mnt / 'presence'))
+
+
+def nodes(m):
+    return int(re.search(r'^ourofs_nodes (\d+)', (m.mnt / '.metrics').read_text(), re.M)[1])
+
+
+def forget(m):
+    """Lets the kernel forget all names, as it does where memory is short."""
+    def few():
+        pathlib.Path('/proc/sys/vm/drop_caches').write_text('2')
+        return nodes(m) < COLLECTIONS
+    wait_until(few, 'the kernel to forget')
+
+
+drops_caches = pytest.mark.skipif(not os.access('/proc/sys/vm/drop_caches', os.W_OK), reason='the kernel is not told to forget')
+
+
+@drops_caches
+@pytest.mark.busy  # and what a sanitizer keeps is its own
+def test_what_nobody_looks_at_leaves_memory(mount):
+    m = mount(sessions())
+    (m.mnt / '.migrate').write_text('all')
+    wait_until(lambda: json.loads((m.mnt / '.migrate').read_text())['state'] == 'done', 'the migration')
+    mount_again(m)
+    before = anonymous_mb(m.proc.pid)
+    assert walk(m) == COLLECTIONS * MEMBERS
+    full = anonymous_mb(m.proc.pid)
+    assert full > before + 3
+    forget(m)
+    wait_until(lambda: anonymous_mb(m.proc.pid) < (before + full) / 2, 'half of the memory to be given back')
+    assert walk(m) == COLLECTIONS * MEMBERS
+    assert anonymous_mb(m.proc.pid) < full + 2
+
+
+@drops_caches
+@pytest.mark.parametrize('mode', ['edn-only', 'datalevin-first', 'datalevin-only'])
+def test_what_comes_back_is_what_went(mount, mode):
+    """Members that were made, changed and deleted before, also while memory.edn lacks all of that."""
+    m = mount(sessions(), 'edn_delay=600000')
+    if mode != 'datalevin-first':
+        (m.mnt / '.mode').write_text('force ' + mode)
+    session = m.mnt / 'presence/s5'
+    assert walk(m) == COLLECTIONS * MEMBERS
+    (session / 'new.json').write_text('{"n": 1}\n')
+    (session / 'm6.json').write_text('{"n": 66}\n')
+    (session / 'm7.json').unlink()
+    (session / 'm8.json').rename(session / 'moved.json')
+    (m.mnt / 'presence/s6/m9.json').rename(session / 'm9.json')
+    inodes = {entry.name: entry.inode() for entry in os.scandir(session)}
+    names = {f'm{n}.json' for n in range(MEMBERS)} - {'m7.json', 'm8.json'} | {'new.json', 'moved.json'}
+    assert set(inodes) == names
+    total = json.loads((m.mnt / '.health').read_text())
+    for _ in range(2):
+        forget(m)
+        assert json.loads((m.mnt / '.health').read_text())['edn'] == total['edn']
+        assert {entry.name: entry.inode() for entry in os.scandir(session)} == inodes
+        assert (session / 'm6.json').read_text() == '{"n": 66}\n'
+        assert not (session / 'm7.json').exists()
+        assert json.loads((session / 'm9.json').read_text()) == {'n': 9}
+    forget(m)
+    (session / 'm7.json').write_text('{"n": 77}\n')
+    forget(m)
+    assert walk(m) == COLLECTIONS * MEMBERS
+    m.sync()
+    mount_again(m)
+    assert walk(m) == COLLECTIONS * MEMBERS
+    assert (session / 'm7.json').read_text() == '{"n": 77}\n'
