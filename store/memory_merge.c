@@ -291,6 +291,7 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 	}
 out:
 	merge_release(&merge);
+	memory_resident_drop(m);
 	if (ret && err && !err->code)
 		err_set(err, ret, "cannot merge: %s", strerror(-ret));
 	return ret;

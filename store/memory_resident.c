@@ -108,11 +108,18 @@ void memory_forget(struct memory *m, struct slice paths)
 	memory_resident_trim(m);
 }
 
-void memory_resident_rest(struct memory *m)
+void memory_resident_drop(struct memory *m)
 {
 	pthread_rwlock_wrlock(&m->lock);
 	tree_send_unwanted_away(m->tree);
 	ednfile_drop_members(m->file, slice_of(NULL, 0));
+	pthread_rwlock_unlock(&m->lock);
+}
+
+void memory_resident_rest(struct memory *m)
+{
+	memory_resident_drop(m);
+	pthread_rwlock_rdlock(&m->lock);
 	if (m->eav.store)
 		eav_release_memory(m->eav.store);
 	pthread_rwlock_unlock(&m->lock);

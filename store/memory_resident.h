@@ -27,7 +27,9 @@ void memory_resident_trim(struct memory *m);
 void memory_resident_tick(struct memory *m);
 /* The same under memory.lock, of each step of a long look. */
 void memory_resident_tick_held(struct memory *m);
-/* Behind long work: also what malloc keeps of what was freed. */
+/* Behind a look at all that there is: what nobody else wants. */
+void memory_resident_drop(struct memory *m);
+/* Behind long work: that, and also what malloc keeps of what was freed. */
 void memory_resident_rest(struct memory *m);
 
 #endif
