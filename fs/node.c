@@ -2,7 +2,6 @@
 #include "node.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 
 #include "draft.h"
@@ -48,15 +47,16 @@ static size_t size_of(const struct node *node)
 
 static void free_name(struct node *node)
 {
-	if (node->renamed)
+	if (node->name_len > node->name_room)
 		free((char *)node_name(node).ptr);
-	node->renamed = false;
 }
 
 static int set_name(struct node *node, struct slice name)
 {
 	char *apart = NULL;
 
+	if (name.len > UINT8_MAX)
+		return -ENAMETOOLONG;
 	if (name.len > node->name_room) {
 		apart = malloc(name.len);
 		if (!apart)
@@ -68,8 +68,7 @@ static int set_name(struct node *node, struct slice name)
 		memcpy(node->name, &apart, sizeof(apart));
 	else if (name.len)
 		memcpy(node->name, name.ptr, name.len);
-	node->renamed = apart;
-	node->name_len = (uint16_t)name.len;
+	node->name_len = (uint8_t)name.len;
 	return 0;
 }
 
@@ -154,10 +153,10 @@ static void fit(struct node_table *table)
 struct node *node_new(struct node_table *table, struct node *parent, struct slice name,
 	enum node_kind kind)
 {
-	uint16_t room = (uint16_t)(name.len < sizeof(char *) ? sizeof(char *) : name.len);
+	uint8_t room = (uint8_t)(name.len < sizeof(char *) ? sizeof(char *) : name.len);
 	struct node *node;
 
-	if (name.len > UINT16_MAX)
+	if (name.len > UINT8_MAX)
 		return NULL;
 	node = slab_alloc(&table->pool, offsetof(struct node, name) + room);
 	if (!node)
@@ -285,7 +284,8 @@ void node_release(struct node_table *table, struct node *node)
 
 void node_forget(struct node_table *table, struct node *node, uint64_t lookups)
 {
-	node->lookups -= lookups < node->lookups ? lookups : node->lookups;
+	if (node->lookups < UINT32_MAX)
+		node->lookups -= lookups < node->lookups ? (uint32_t)lookups : node->lookups;
 	free_unused(table, node);
 }
 

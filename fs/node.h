@@ -3,6 +3,7 @@
 #define OUROFS_NODE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -42,9 +43,6 @@ struct document;
 
 /* There are as many as the kernel knows names: each of its bytes is a megabyte of a million. */
 struct node {
-	uint64_t lookups; /* the kernel's */
-	uint32_t refs;    /* our own */
-	uint32_t handles; /* open ones, and readers expected back; a part of refs */
 	uint64_t ino;
 	uint64_t version;    /* documents: memory_stat.version; 0 for an empty draft */
 	struct node *parent; /* referenced; NULL for the root and for what was removed */
@@ -56,21 +54,25 @@ struct node {
 		struct document *document;   /* documents with open handles, which reference it */
 		struct event_stream *stream; /* control files: what is seen of one that grows */
 	};
-	uint8_t kind;    /* enum node_kind */
-	uint8_t state;   /* enum node_state */
-	uint8_t control; /* NODE_CONTROL: index in the table */
-	bool hashed : 1; /* found by name */
-	bool taken : 1;  /* a writer's node that the kernel's cache may still give to others */
+	uint32_t lookups;    /* the kernel's; with as many as fit it stays for good */
+	uint32_t refs;       /* our own */
+	uint32_t handles;    /* open ones, and readers expected back; a part of refs */
+	uint8_t kind : 3;    /* enum node_kind */
+	uint8_t control : 5; /* NODE_CONTROL: index in the table */
+	uint8_t name_len;
+	uint8_t name_room; /* in place; a longer one, of a rename, is elsewhere, and a pointer to it here */
+	/* apart from kind, which is read without the lock */
+	uint8_t state : 2; /* enum node_state */
+	bool hashed : 1;   /* found by name */
+	bool taken : 1;    /* a writer's node that the kernel's cache may still give to others */
 	bool removed : 1; /* unlinked, replaced, rmdir'ed: only who is in it or has it open comes here */
 	bool counted : 1; /* NODE_SCRATCH without a name: its bytes count until it is closed */
 	/* documents: the kernel was told name and attributes, for long, and has lost neither that we know of */
 	bool told : 1;
-	bool cold : 1;    /* its page cache may hold another version's pages: no keep_cache once */
-	bool renamed : 1; /* to a longer name: in place is a pointer to it */
-	uint16_t name_len;
-	uint16_t name_room; /* in place */
+	bool cold : 1; /* its page cache may hold another version's pages: no keep_cache once */
 	char name[];
 };
+_Static_assert(sizeof(struct node) <= 72, "no padding");
 
 struct node_table {
 	struct node *
@@ -89,7 +91,7 @@ struct node_table {
 int node_table_init(struct node_table *table, uint64_t root_ino);
 void node_table_release(struct node_table *table);
 
-/* A new node with one reference of the caller's, not hashed. NULL: out of memory. */
+/* A new node with one reference of the caller's, not hashed. NULL: out of memory, or a name of more than 255 bytes. */
 struct node *node_new(struct node_table *table, struct node *parent, struct slice name,
 	enum node_kind kind);
 struct node *node_find(const struct node_table *table, const struct node *parent,
@@ -105,6 +107,10 @@ void node_unref(struct node_table *table, struct node *node);
 /* A handle: while there is one, a superseded version's bytes are kept. */
 void node_hold(struct node *node);
 void node_release(struct node_table *table, struct node *node);
+static inline void node_look_up(struct node *node)
+{
+	node->lookups += node->lookups < UINT32_MAX;
+}
 void node_forget(struct node_table *table, struct node *node, uint64_t lookups);
 
 /* The path from the root, without a slash in front; name (may be empty) is a child's. */
@@ -113,7 +119,7 @@ static inline struct slice node_name(const struct node *node)
 {
 	const char *name = node->name;
 
-	if (node->renamed)
+	if (node->name_len > node->name_room)
 		memcpy(&name, node->name, sizeof(name));
 	return slice_of(name, node->name_len);
 }

@@ -138,7 +138,7 @@ static int enter_found(struct fs *fs, struct node *parent, struct slice name, pi
 		return -ENOMEM;
 	if (expectation)
 		expectation_give(fs, expectation, node);
-	node->lookups++;
+	node_look_up(node);
 	node->told = view->kind == VIEW_DOCUMENT && entry->entry_timeout > 0;
 	entry->ino = ino_of(fs, node);
 	entry->attr = view->st;

@@ -396,7 +396,7 @@ static int create_document(struct fs *fs, struct node *parent, const char *name,
 		ret = load_base(fs, node, document, handle->draft, flags & O_TRUNC && !found);
 	pthread_mutex_lock(&fs->lock);
 	if (!ret) {
-		node->lookups++;
+		node_look_up(node);
 		entry->ino = ino_of(fs, node);
 	}
 	if (node)
