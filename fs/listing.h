@@ -6,29 +6,30 @@
 
 /*
  * The names of a directory as they were when its reading began: sorted, each once, so that readdir's
- * offsets (an index here) mean the same however the directory changes meanwhile.
+ * offsets (an index here) mean the same however the directory changes meanwhile. It may be a million of them,
+ * so that each is kept as what it does not share with the one before.
  */
 struct listing_entry {
-	uint32_t name; /* offset in names; NUL-terminated */
-	uint16_t name_len;
-	uint8_t type; /* DT_DIR, DT_REG */
 	uint64_t ino;
+	uint8_t type; /* DT_DIR, DT_REG */
+	uint8_t name_len;
+	char name[256]; /* NUL-terminated */
 };
 
 struct listing {
-	struct buf names;
-	struct listing_entry *entries;
 	size_t count;
-	size_t capacity;
+	struct buf packed;
+	size_t *runs; /* where those begin that share nothing with the one before */
+	/* the one that was asked for last, and what is behind it */
+	struct listing_entry entry;
+	size_t index, behind;
 };
 
 /* Everything in directory: of the memory, of scratch, new files not yet saved. */
 int listing_new(struct listing **listing, struct fs *fs, const struct node *directory);
 void listing_free(struct listing *listing);
 
-static inline const char *listing_name(const struct listing *listing, size_t index)
-{
-	return listing->names.ptr + listing->entries[index].name;
-}
+/* index < count; valid until the next call. The next one costs less than any other. */
+const struct listing_entry *listing_at(struct listing *listing, size_t index);
 
 #endif

@@ -40,9 +40,9 @@ void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 /* Index -2 is ".", -1 "..": so offset 0 begins before both, and an entry's offset is the next's. */
 enum { DOTS = 2 };
 
-static size_t add_plain(fuse_req_t req, char *to, size_t room, const struct listing *listing,
-	size_t at)
+static size_t add_plain(fuse_req_t req, char *to, size_t room, struct listing *listing, size_t at)
 {
+	const struct listing_entry *found;
 	struct stat st = {0};
 
 	if (at < DOTS) {
@@ -50,10 +50,10 @@ static size_t add_plain(fuse_req_t req, char *to, size_t room, const struct list
 		st.st_ino = FUSE_ROOT_ID;
 		return fuse_add_direntry(req, to, room, at ? ".." : ".", &st, (off_t)at + 1);
 	}
-	st.st_mode = DTTOIF(listing->entries[at - DOTS].type);
-	st.st_ino = listing->entries[at - DOTS].ino;
-	return fuse_add_direntry(req, to, room, listing_name(listing, at - DOTS), &st,
-		(off_t)at + 1);
+	found = listing_at(listing, at - DOTS);
+	st.st_mode = DTTOIF(found->type);
+	st.st_ino = found->ino;
+	return fuse_add_direntry(req, to, room, found->name, &st, (off_t)at + 1);
 }
 
 /*
@@ -73,25 +73,26 @@ static bool is_told(struct fs *fs, const struct node *directory, const char *nam
 }
 
 static size_t add_plus(fuse_req_t req, struct node *directory, char *to, size_t room,
-	const struct listing *listing, size_t at)
+	struct listing *listing, size_t at)
 {
 	struct fs *fs = fs_of(req);
 	struct fuse_entry_param entry = {0};
-	const char *name = at < DOTS ? (at ? ".." : ".") : listing_name(listing, at - DOTS);
+	const struct listing_entry *found = at < DOTS ? NULL : listing_at(listing, at - DOTS);
+	const char *name = found ? found->name : at ? ".." : ".";
 	size_t need = fuse_add_direntry_plus(req, NULL, 0, name, &entry, 0);
 
 	/* Only what is handed out may be counted as looked up. */
 	if (need > room)
 		return need;
-	if (at < DOTS) {
+	if (!found) {
 		entry.attr.st_mode = S_IFDIR;
 		entry.attr.st_ino = FUSE_ROOT_ID;
 	} else if (is_told(fs, directory, name) ||
 		   ops_enter(fs, directory, slice_str(name), 0, &entry)) {
 		/* Or gone since: whoever looks it up learns it. */
 		entry = (struct fuse_entry_param){0};
-		entry.attr.st_mode = DTTOIF(listing->entries[at - DOTS].type);
-		entry.attr.st_ino = listing->entries[at - DOTS].ino;
+		entry.attr.st_mode = DTTOIF(found->type);
+		entry.attr.st_ino = found->ino;
 	}
 	return fuse_add_direntry_plus(req, to, room, name, &entry, (off_t)at + 1);
 }

@@ -10,7 +10,7 @@
 #include "memory_internal.h"
 
 /* So much may stay, and so many small reads are between two looks at how much it is. */
-enum { MOST_BYTES = 16 << 20, TICKS = 128 };
+enum { MOST_BYTES = 16 << 20, TICKS = 64 };
 /* Behind so many members that left memory, malloc is asked for what it keeps of them. */
 enum { MANY_GONE = 50000 };
 

@@ -8,6 +8,7 @@ import itertools
 import mmap
 import os
 import pathlib
+import random
 import re
 import select
 import shutil
@@ -777,6 +778,26 @@ def test_reading_a_directory_that_changes(mount, place):
     stream.close()
     assert sorted(again) == sorted([*os.listdir(top), '.', '..'])
     assert not {entry_name(number, suffix) for number in range(0, 5000, 7)} & set(again)
+
+
+def test_each_place_is_found_again(mount):
+    """In any order: of names that share much with their neighbours, or nothing, and of the longest."""
+    stems = ['a' * n for n in (*range(1, 40), 250, 251)] + ['ä', 'b.json.', 'json', '~', *(f'long{"x" * 240}{n}' for n in range(40))]
+    members = [stem for stem in stems if len(stem.encode()) <= 250]
+    m = mount('{:presence/s1 {' + ' '.join(f'"{member}" 1' for member in members) + '}}')
+    top = m.mnt / 'presence/s1'
+    for stem in stems:
+        write(top / stem, b'1')
+    names = [*(member + '.json' for member in members), *stems, '.', '..']
+    stream = Stream(top)
+    places = [(stream.tell(), stream.next()) for _ in names]
+    assert stream.next() is None
+    assert sorted(name for _, name in places) == sorted(names)
+    random.Random(1).shuffle(places)
+    for where, name in places:
+        stream.seek(where)
+        assert stream.next() == name
+    stream.close()
 
 
 def test_removing_while_reading(mount):
