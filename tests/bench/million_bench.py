@@ -1,0 +1,138 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""What a million entities cost: time a name, and memory of the daemon.
+
+    tests/bench/million_bench.py [--build build] [--json FILE]
+
+Two memories of a million members, in 10,000 collections and in one, are brought to the EAV store and mounted
+again. The one is listed (`ls -f`), both are walked with stat, and read
+at random; the kernel is told to forget all names
+(as root), and it is read at random after a remount, in turns with a store of 5,000 files. Memory is told as resident
+set and, of that, what is no file's page: once the text of memory.edn was put away, at its height, and when all is forgotten.
+"""
+import argparse
+import json
+import pathlib
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from peers import Ourofs
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+MANY, ONE, SMALL = (10_000, 100), (1, 1_000_000), (20, 250)
+READS = 5_000
+ROUNDS = 5
+
+
+class Million(Ourofs):
+    def __init__(self, base, build, collections, members):
+        self.shape = collections, members
+        self.bench = build / 'tests/files_bench'
+        name = f'{collections}x{members}'
+        source = base / f'{name}-source.edn'
+        with open(source, 'w') as out:
+            subprocess.run([sys.executable, TOP / 'tests/bench/gen_memory.py', '--collections', str(collections),
+                            '--members', str(members)], check=True, stdout=out)
+        super().__init__(base, build, source, name)
+        self.start()
+        self.migrate()
+
+    def mb(self, field):
+        status = pathlib.Path(f'/proc/{self.daemon.pid}/status').read_text()
+        return int(re.search(rf'{field}:\s+(\d+) kB', status)[1]) / 1024
+
+    def read_us(self, seed):
+        """Of one of READS files chosen at random."""
+        pick = random.Random(seed)
+        paths = [f'presence/session-{pick.randrange(self.shape[0])}/user-{pick.randrange(self.shape[1])}.json'
+                 for _ in range(READS)]
+        told = subprocess.run([self.bench, self.mnt, 'read'], input='\n'.join(paths), check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+        return float(told.split()[1]) / 1000
+
+    def entry_us(self, command):
+        start = time.monotonic()
+        subprocess.run(command, cwd=self.mnt, shell=True, check=True, stdout=subprocess.DEVNULL)
+        return (time.monotonic() - start) * 1e6 / (self.shape[0] * self.shape[1])
+
+
+def wait_for_calm(peer):
+    """Until its memory falls no further."""
+    before = peer.mb('RssAnon')
+    while True:
+        time.sleep(1)
+        now = peer.mb('RssAnon')
+        if now >= before:
+            return
+        before = now
+
+
+class Bench:
+    def __init__(self):
+        self.rows = {}
+
+    def row(self, name, value):
+        self.rows[name] = round(value, 2)
+        print(f'{name:60} {value:.2f}', flush=True)
+
+    def memory(self, peer, when, field='VmRSS'):
+        self.row(f'{peer.name}, {when}, MB', peer.mb(field))
+        if field == 'VmRSS':
+            self.row(f'{peer.name}, ... not of files, MB', peer.mb('RssAnon'))
+
+    def run(self, peer, small):
+        peer.remount()
+        wait_for_calm(peer)
+        self.memory(peer, 'mounted')
+        if peer.shape == ONE:
+            self.row(f'{peer.name}, `ls -f`, us an entry', peer.entry_us('ls -f presence/session-0'))
+        self.row(f'{peer.name}, walk with stat, us an entry', peer.entry_us('find . -size +0'))
+        self.row(f'{peer.name}, read, us', peer.read_us(0))
+        self.memory(peer, 'walked')
+        self.memory(peer, 'at its height since', 'VmHWM')
+        try:
+            pathlib.Path('/proc/sys/vm/drop_caches').write_text('2')
+        except PermissionError:
+            print('not root: the kernel forgets nothing', file=sys.stderr)
+        else:
+            wait_for_calm(peer)
+            self.memory(peer, 'forgotten')
+        cold = {peer: [], small: []}
+        for seed in range(ROUNDS):
+            for one, us in cold.items():
+                one.remount()
+                us.append(one.read_us(seed))
+        self.row(f'{peer.name}, read, cold, us', statistics.median(cold[peer]))
+        self.row(f'{peer.name}, ... as a multiple of {small.name}\'s',
+                 statistics.median(a / b for a, b in zip(*cold.values())))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--build', type=pathlib.Path, default=TOP / 'build')
+    parser.add_argument('--json', type=pathlib.Path)
+    args = parser.parse_args()
+    build = args.build.resolve()
+    bench = Bench()
+    with tempfile.TemporaryDirectory(prefix='million-', dir=build) as base:
+        small = Million(pathlib.Path(base), build, *SMALL)
+        try:
+            for shape in MANY, ONE:
+                peer = Million(pathlib.Path(base), build, *shape)
+                try:
+                    bench.run(peer, small)
+                finally:
+                    peer.stop()
+        finally:
+            small.stop()
+    if args.json:
+        args.json.write_text(json.dumps(bench.rows, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()
