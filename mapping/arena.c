@@ -5,12 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_BLOCK = 4096, LARGEST_BLOCK = 1 << 20, ALIGNMENT = 16 };
+/*
+ * The largest are more than malloc keeps for itself in our programs, so that a document's memory goes back to the
+ * system with it, whatever was allocated behind it meanwhile.
+ */
+enum { FIRST_BLOCK = 4096, LARGEST_BLOCK = 8 << 20, ALIGNMENT = 16 };
 
 struct arena_block {
 	struct arena_block *older;
 	size_t size;
 	_Alignas(ALIGNMENT) char bytes[];
+};
+
+struct arena_guest {
+	struct arena_guest *older;
+	void *allocated;
 };
 
 static void *alloc_in_new_block(struct arena *arena, size_t size)
@@ -57,8 +66,21 @@ void *arena_copy(struct arena *arena, const void *bytes, size_t size)
 	return to;
 }
 
+bool arena_adopt(struct arena *arena, void *allocated)
+{
+	struct arena_guest *guest = arena_alloc(arena, sizeof(*guest));
+
+	if (!guest)
+		return false;
+	*guest = (struct arena_guest){arena->guest, allocated};
+	arena->guest = guest;
+	return true;
+}
+
 void arena_reset(struct arena *arena)
 {
+	for (; arena->guest; arena->guest = arena->guest->older)
+		free(arena->guest->allocated);
 	while (arena->block && arena->block->older) {
 		struct arena_block *older = arena->block->older;
 

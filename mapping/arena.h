@@ -2,6 +2,7 @@
 #ifndef OUROFS_ARENA_H
 #define OUROFS_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -13,12 +14,15 @@
 struct arena {
 	struct arena_block *block; /* newest first */
 	size_t used;               /* of the newest block's bytes */
+	struct arena_guest *guest; /* adopted, newest first */
 };
 
 #define ARENA_INIT ((struct arena){0})
 
 void *arena_alloc(struct arena *arena, size_t size); /* NULL: out of memory */
 void *arena_copy(struct arena *arena, const void *bytes, size_t size);
+/* Takes over what malloc gave, which is freed with the rest: what is large need not be copied. False: out of memory. */
+bool arena_adopt(struct arena *arena, void *allocated);
 void arena_reset(struct arena *arena);
 void arena_release(struct arena *arena);
 

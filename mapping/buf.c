@@ -92,6 +92,29 @@ void buf_add_str(struct buf *buf, const char *text)
 	buf_add(buf, text, strlen(text));
 }
 
+void buf_add_integer(struct buf *buf, int64_t integer)
+{
+	char text[20];
+	char *at = text + sizeof(text);
+	uint64_t left = integer < 0 ? 0 - (uint64_t)integer : (uint64_t)integer;
+
+	do {
+		*--at = (char)('0' + left % 10);
+		left /= 10;
+	} while (left);
+	if (integer < 0)
+		*--at = '-';
+	buf_add(buf, at, (size_t)(text + sizeof(text) - at));
+}
+
+void buf_add_unit(struct buf *buf, unsigned unit, const char *digits)
+{
+	char text[] = {'\\', 'u', digits[unit >> 12 & 15], digits[unit >> 8 & 15],
+		digits[unit >> 4 & 15], digits[unit & 15]};
+
+	buf_add(buf, text, sizeof(text));
+}
+
 void buf_add_format(struct buf *buf, const char *format, ...)
 {
 	va_list args;

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 /*
@@ -82,6 +83,9 @@ char *buf_reserve(struct buf *buf, size_t more);
 void buf_add(struct buf *buf, const void *bytes, size_t len);
 void buf_add_slice(struct buf *buf, struct slice s);
 void buf_add_str(struct buf *buf, const char *text);
+void buf_add_integer(struct buf *buf, int64_t integer);
+/* A UTF-16 unit as the escape \uXXXX, with these sixteen digits. */
+void buf_add_unit(struct buf *buf, unsigned unit, const char *digits);
 void buf_add_format(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static inline void buf_add_char(struct buf *buf, char c)
 {

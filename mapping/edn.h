@@ -88,6 +88,9 @@ static inline struct slice edn_text(const struct edn *v)
  */
 int edn_read(struct arena *arena, struct slice text, unsigned max_depth, struct edn *value,
 	size_t *end, struct err *err);
+/* The same with at most *room items in all of its collections, of which it leaves what it did not need. -EFBIG. */
+int edn_read_limited(struct arena *arena, struct slice text, unsigned max_depth, size_t *room,
+	struct edn *value, size_t *end, struct err *err);
 
 /* Is the whole of text, behind a colon, one keyword token for clojure.edn (not by leniency)? */
 bool edn_is_keyword(struct slice text);

@@ -93,6 +93,7 @@ static int make_tagged(struct edn_reader *r, const struct edn *tag, const struct
 		return err_set(r->src.err, -ENOMEM, "out of memory");
 	items[0] = *tag;
 	items[1] = under->value;
+	r->stack.taken += 2;
 	form->hash = under->hash;
 	if (slice_equal(edn_text(tag), SLICE_LITERAL("inst")))
 		ret = edn_read_instant(&r->src, at, r->arena, &under->value, &items[1]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "edn.h"
+#include "edn_double.h"
 
 #include <float.h>
 #include <math.h>
@@ -15,8 +15,14 @@ struct digits {
 
 static bool reads_back(const struct digits *d, double real)
 {
+	uint64_t number = 0;
 	char text[48];
+	double back;
 
+	for (int i = 0; i < d->count; i++)
+		number = number * 10 + (uint64_t)(d->digit[i] - '0');
+	if (edn_double_of_digits(number, d->exponent - d->count, &back))
+		return back == real;
 	snprintf(text, sizeof(text), "%.*se%d", d->count, d->digit, d->exponent - d->count);
 	return strtod(text, NULL) == real;
 }
@@ -36,18 +42,52 @@ static void next_up(struct digits *d)
 	d->exponent++;
 }
 
+/* A double above zero, also as digits * 10^exponent, rounded to EDN_DOUBLE_DIGITS. */
+struct rounded {
+	double real;
+	uint64_t digits;
+	int exponent;
+};
+
 /* Correctly rounded to so many digits. The point is skipped, whatever the locale calls it. */
-static void round_to(double real, int count, struct digits *d)
+static uint64_t round_by_libc(double real, int count, int *exponent)
 {
+	uint64_t number = 0;
 	char text[48];
 	const char *p;
 
 	snprintf(text, sizeof(text), "%.*e", count - 1, real);
-	d->count = 0;
 	for (p = text; *p != 'e'; p++)
 		if (*p >= '0' && *p <= '9')
-			d->digit[d->count++] = *p;
-	d->exponent = (int)strtol(p + 1, NULL, 10) + 1;
+			number = number * 10 + (uint64_t)(*p - '0');
+	*exponent = (int)strtol(p + 1, NULL, 10) + 1 - count;
+	return number;
+}
+
+/* Rounded to fewer digits: from those that are known, unless a second rounding could differ from a first. */
+static void round_to(const struct rounded *from, int count, struct digits *d)
+{
+	static const uint64_t ALL = 100000000000000000u; /* 10^EDN_DOUBLE_DIGITS */
+	uint64_t unit = 1;
+	uint64_t number;
+	uint64_t rest;
+
+	for (int i = count; i < EDN_DOUBLE_DIGITS; i++)
+		unit *= 10;
+	rest = from->digits % unit;
+	number = from->digits / unit + (rest > unit / 2);
+	d->exponent = from->exponent + EDN_DOUBLE_DIGITS;
+	if (unit > 1 && rest == unit / 2) {
+		number = round_by_libc(from->real, count, &d->exponent);
+		d->exponent += count;
+	}
+	if (number == ALL / unit) { /* there were nines only */
+		number /= 10;
+		d->exponent++;
+	}
+	d->count = count;
+	for (int i = count - 1; i >= 0; i--, number /= 10)
+		d->digit[i] = (char)('0' + number % 10);
 }
 
 /*
@@ -57,18 +97,21 @@ static void round_to(double real, int count, struct digits *d)
  */
 static void find_shortest(double real, struct digits *d)
 {
+	struct rounded from = {.real = real};
 	int count = real < DBL_MIN ? 2 : 15;
 
-	for (; count < 17; count++) {
-		round_to(real, count, d);
+	if (!edn_double_to_digits(real, &from.digits, &from.exponent))
+		from.digits = round_by_libc(real, EDN_DOUBLE_DIGITS, &from.exponent);
+	for (; count < EDN_DOUBLE_DIGITS; count++) {
+		round_to(&from, count, d);
 		if (reads_back(d, real))
 			break;
 		next_up(d);
 		if (reads_back(d, real))
 			break;
 	}
-	if (count == 17)
-		round_to(real, 17, d);
+	if (count == EDN_DOUBLE_DIGITS)
+		round_to(&from, count, d);
 	while (d->count > 1 && d->digit[d->count - 1] == '0')
 		d->count--;
 }

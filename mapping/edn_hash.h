@@ -50,6 +50,22 @@ static inline uint64_t edn_hash_end(uint8_t type, uint64_t sum, uint64_t seed)
 
 uint64_t edn_hash_tagged(const struct edn *v, uint64_t under, uint64_t seed);
 
+/* ---- edn_hash_memo.c ---- */
+
+/*
+ * Hashes of values that are asked for level by level, as where sets are in sets: what is large is remembered, so that
+ * all together costs one walk, not one a level. Zeroed it is ready for use, and has a seed of its own. The values must
+ * not change meanwhile.
+ */
+struct edn_hashes {
+	uint64_t seed;
+	struct edn_hashed *slots;
+	size_t count;
+	size_t cap;
+};
+uint64_t edn_hashes_of(struct edn_hashes *hashes, const struct edn *v);
+void edn_hashes_release(struct edn_hashes *hashes);
+
 /* ---- edn_unique.c ---- */
 
 /* A key of a map, an element of a set, and where it stands in the text. */
@@ -65,9 +81,9 @@ struct edn_unique {
 	size_t cap;
 };
 
-/* The first of count keys (stride apart) that equals one before it: *second; 0, 1 or -ENOMEM. */
+/* The first of count keys that equals one before it: *second; 0, 1 or -ENOMEM. */
 int edn_find_duplicate(struct edn_unique *unique, const struct edn_key *keys, size_t count,
-	size_t stride, const struct edn_key **second);
+	const struct edn_key **second);
 void edn_unique_release(struct edn_unique *unique);
 
 #endif

@@ -2,7 +2,6 @@
 #include "edn_token.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /*
@@ -179,20 +178,56 @@ static void split(int64_t ms, int offset, struct instant *t)
 	t->offset = offset;
 }
 
-/* False: no offset brings the time into what can be read (the last leap second of the year 9999). */
+/* The same, if that is a day which can be read. */
+static bool split_readable(int64_t ms, int offset, struct instant *t)
+{
+	split(ms, offset, t);
+	return is_date(t->year, t->month, t->day);
+}
+
+/*
+ * With the smallest offset that is to a day which can be read: of a day all times can be or none, and it is less than a
+ * day, so there are two to try. False: none does (the last leap second of the year 9999).
+ */
 static bool find_readable(int64_t ms, struct instant *t)
 {
-	int minutes;
+	int before;
+	int after;
 
-	for (minutes = 0; minutes < 24 * 60; minutes++) {
-		split(ms, minutes, t);
-		if (is_date(t->year, t->month, t->day))
-			return true;
-		split(ms, -minutes, t);
-		if (is_date(t->year, t->month, t->day))
-			return true;
+	if (split_readable(ms, 0, t))
+		return true;
+	before = t->hour * 60 + t->minute + 1;
+	after = 24 * 60 + 1 - before;
+	if (after <= before)
+		return split_readable(ms, after, t) ||
+		       (before < 24 * 60 && split_readable(ms, -before, t));
+	return split_readable(ms, -before, t) || (after < 24 * 60 && split_readable(ms, after, t));
+}
+
+static char *put_digits(char *to, int number, int count)
+{
+	for (int i = count - 1; i >= 0; i--, number /= 10)
+		to[i] = (char)('0' + number % 10);
+	return to + count;
+}
+
+/* As pr-str prints it; the year has four digits. */
+static size_t print_instant(char *text, const struct instant *t)
+{
+	static const char BEHIND[] = "--T::.";
+	const int fields[] = {t->year, t->month, t->day, t->hour, t->minute, t->second};
+	int offset = abs(t->offset);
+	char *to = text;
+
+	for (int i = 0; i < 6; i++) {
+		to = put_digits(to, fields[i], i ? 2 : 4);
+		*to++ = BEHIND[i];
 	}
-	return false;
+	to = put_digits(to, t->ms, 3);
+	*to++ = t->offset > 0 ? '+' : '-';
+	to = put_digits(to, offset / 60, 2);
+	*to++ = ':';
+	return (size_t)(put_digits(to, offset % 60, 2) - text);
 }
 
 int edn_read_instant(const struct edn_source *src, const char *at, struct arena *arena,
@@ -200,8 +235,8 @@ int edn_read_instant(const struct edn_source *src, const char *at, struct arena 
 {
 	struct instant given = {.month = 1, .day = 1};
 	struct instant shown;
-	char text[128];
-	int len;
+	char text[32];
+	size_t len;
 
 	if (from->type != EDN_STRING)
 		return edn_fail(src, at, "#inst needs a string");
@@ -210,12 +245,8 @@ int edn_read_instant(const struct edn_source *src, const char *at, struct arena 
 			from->count < 40 ? (int)from->count : 0, from->text);
 	if (!find_readable(epoch_ms(&given), &shown))
 		shown = given;
-	len = snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03d%c%02d:%02d",
-		shown.year, shown.month, shown.day, shown.hour, shown.minute, shown.second,
-		shown.ms, shown.offset > 0 ? '+' : '-', abs(shown.offset) / 60,
-		abs(shown.offset) % 60);
-	*value = (struct edn){.type = EDN_STRING,
-		.count = (uint32_t)len,
-		.text = arena_copy(arena, text, (size_t)len)};
+	len = print_instant(text, &shown);
+	*value = (struct edn){
+		.type = EDN_STRING, .count = (uint32_t)len, .text = arena_copy(arena, text, len)};
 	return value->text ? 0 : err_set(src->err, -ENOMEM, "out of memory");
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "edn_big.h"
+#include "edn_double.h"
 #include "edn_token.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <stdlib.h>
 
 /*
@@ -173,25 +173,11 @@ static const char *skip_float(const char *at, const char *end)
 
 static int read_double(const struct number *n, struct edn *value)
 {
-	size_t len = (size_t)(n->end - n->start);
-	char small[64];
-	char *text = len < sizeof(small) ? small : malloc(len + 1);
-	locale_t locale;
+	double real;
 
-	if (!text)
+	if (edn_double_read(slice_of(n->start, (size_t)(n->end - n->start)), &real))
 		return no_memory(n);
-	locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-	if (!locale) {
-		if (text != small)
-			free(text);
-		return no_memory(n);
-	}
-	memcpy(text, n->start, len);
-	text[len] = '\0';
-	*value = (struct edn){.type = EDN_DOUBLE, .real = strtod_l(text, NULL, locale)};
-	freelocale(locale);
-	if (text != small)
-		free(text);
+	*value = (struct edn){.type = EDN_DOUBLE, .real = real};
 	return 0;
 }
 

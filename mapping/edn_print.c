@@ -25,7 +25,7 @@ static const char *print_three(struct buf *out, const char *at)
 	if ((unsigned char)at[1] >= 0xa0) {
 		size_t len;
 
-		buf_add_format(out, "\\u%04X", utf8_decode(at, &len));
+		buf_add_unit(out, utf8_decode(at, &len), "0123456789ABCDEF");
 	} else {
 		buf_add(out, at, 3);
 	}
@@ -84,7 +84,7 @@ static void print_leaf(struct buf *out, const struct edn *v)
 		buf_add_str(out, v->integer ? "true" : "false");
 		return;
 	case EDN_INT:
-		buf_add_format(out, "%lld", (long long)v->integer);
+		buf_add_integer(out, v->integer);
 		return;
 	case EDN_DOUBLE:
 		edn_print_double(out, v->real);

@@ -10,13 +10,15 @@ void edn_reader_init(struct edn_reader *r, struct slice text, unsigned max_depth
 		.src = {text.ptr, text.ptr + text.len, err},
 		.max_depth = max_depth,
 		.seed = edn_hash_seed(text.ptr),
+		.stack.max = SIZE_MAX,
 	};
 }
 
 void edn_reader_release(struct edn_reader *r)
 {
-	free(r->stack);
-	r->stack = NULL;
+	edn_stack_release(&r->stack);
+	free(r->keys);
+	r->keys = NULL;
 	edn_unique_release(&r->unique);
 }
 
@@ -36,11 +38,11 @@ static int no_memory(const struct edn_reader *r)
 int edn_reader_grow(struct edn_reader *r)
 {
 	size_t cap = r->cap ? r->cap * 2 : 64;
-	struct edn_key *grown = realloc(r->stack, cap * sizeof(*grown));
+	struct edn_key *grown = realloc(r->keys, cap * sizeof(*grown));
 
 	if (!grown)
 		return no_memory(r);
-	r->stack = grown;
+	r->keys = grown;
 	r->cap = cap;
 	return 0;
 }
@@ -95,79 +97,97 @@ static int resolve_key(struct edn_reader *r, struct slice prefix, struct edn_key
 	return 0;
 }
 
+/* A collection whose items are read. */
+struct opened {
+	enum edn_type type;
+	struct slice prefix; /* of a map, or empty */
+	bool hashed;
+	size_t base;      /* where its items begin on the stack */
+	size_t keys;      /* and its keys */
+	uint64_t pending; /* hash of the key that waits for its value */
+	uint64_t sum;     /* of the hashes so far */
+};
+
+static void add_hash(struct opened *c, bool key, uint64_t hash)
+{
+	if (key)
+		c->pending = hash;
+	else if (c->type == EDN_MAP)
+		c->sum = edn_hash_add(c->type, c->sum, edn_hash_entry(c->pending, hash));
+	else
+		c->sum = edn_hash_add(c->type, c->sum, hash);
+}
+
+static int read_item(struct edn_reader *r, const char **at, struct opened *c)
+{
+	bool key = c->type == EDN_MAP && !((r->stack.count - c->base) & 1);
+	bool unique = key || c->type == EDN_SET;
+	struct edn_key item;
+	int ret = edn_reader_form(r, at, c->hashed || unique, &item);
+
+	if (!ret && key && c->prefix.len)
+		ret = resolve_key(r, c->prefix, &item);
+	if (!ret && unique)
+		ret = edn_reader_push(r, &item);
+	if (ret)
+		return ret;
+	if (c->hashed)
+		add_hash(c, key, item.hash);
+	ret = edn_stack_push(&r->stack, &item.value);
+	return ret ? edn_stack_fail(&r->stack, ret, r->src.err) : 0;
+}
+
 /* All items of the collection, onto the stack. */
-static int read_items(struct edn_reader *r, const char **at, enum edn_type type,
-	struct slice prefix, bool hashed)
+static int read_items(struct edn_reader *r, const char **at, struct opened *c)
 {
 	const char *open = *at;
-	size_t base = r->count;
-	struct edn_key item;
 	int ret;
 
 	*at += 1;
 	for (;;) {
-		bool key = type == EDN_MAP && !((r->count - base) & 1);
-
 		ret = edn_skip_to_form(r, at);
 		if (ret)
 			return ret;
-		if (*at < r->src.end && **at == closing(type)) {
+		if (*at < r->src.end && **at == closing(c->type)) {
 			*at += 1;
 			return 0;
 		}
 		if (*at == r->src.end || is_closing(**at))
-			return edn_fail_closing(&r->src, *at, open, type);
-		ret = edn_reader_form(r, at, hashed || key || type == EDN_SET, &item);
-		if (!ret && key && prefix.len)
-			ret = resolve_key(r, prefix, &item);
-		if (!ret)
-			ret = edn_reader_push(r, &item);
+			return edn_fail_closing(&r->src, *at, open, c->type);
+		ret = read_item(r, at, c);
 		if (ret)
 			return ret;
 	}
 }
 
-static int check_unique(struct edn_reader *r, enum edn_type type, size_t base)
+static int check_unique(struct edn_reader *r, const struct opened *c)
 {
-	size_t stride = type == EDN_MAP ? 2 : 1;
 	const struct edn_key *second;
 	int found;
 
-	if (r->count - base <= stride)
+	if (r->count - c->keys < 2)
 		return 0;
-	found = edn_find_duplicate(&r->unique, r->stack + base, (r->count - base) / stride, stride,
-		&second);
+	found = edn_find_duplicate(&r->unique, r->keys + c->keys, r->count - c->keys, &second);
 	if (found < 0)
 		return no_memory(r);
 	if (!found)
 		return 0;
-	return edn_fail_duplicate(&r->src, r->src.start + second->offset, type);
+	return edn_fail_duplicate(&r->src, r->src.start + second->offset, c->type);
 }
 
-/* The stack from base on becomes the value. */
-static int finish(struct edn_reader *r, enum edn_type type, size_t base, bool hashed,
-	struct edn_key *form)
+/* The stack from the base on becomes the value. */
+static int finish(struct edn_reader *r, const struct opened *c, struct edn_key *form)
 {
-	size_t count = r->count - base;
-	struct edn *items = arena_alloc(r->arena, count * sizeof(*items));
-	uint64_t sum = 0;
-	size_t i;
+	size_t count = r->stack.count - c->base;
+	const struct edn *items;
+	int ret = edn_stack_take(&r->stack, c->base, r->arena, &items);
 
-	if (!items)
-		return no_memory(r);
-	for (i = 0; i < count; i++)
-		items[i] = r->stack[base + i].value;
-	for (i = 0; hashed && i < count; i++) {
-		uint64_t item = r->stack[base + i].hash;
-
-		if (type == EDN_MAP)
-			item = edn_hash_entry(item, r->stack[base + ++i].hash);
-		sum = edn_hash_add(type, sum, item);
-	}
-	r->count = base;
-	form->hash = edn_hash_end(type, sum, r->seed);
-	form->value = (struct edn){.type = type,
-		.count = (uint32_t)(type == EDN_MAP ? count / 2 : count),
+	if (ret)
+		return edn_stack_fail(&r->stack, ret, r->src.err);
+	r->count = c->keys;
+	form->hash = edn_hash_end(c->type, c->sum, r->seed);
+	form->value = (struct edn){.type = c->type,
+		.count = (uint32_t)(c->type == EDN_MAP ? count / 2 : count),
 		.items = items};
 	return 0;
 }
@@ -175,19 +195,22 @@ static int finish(struct edn_reader *r, enum edn_type type, size_t base, bool ha
 int edn_read_collection(struct edn_reader *r, const char **at, enum edn_type type,
 	struct slice prefix, bool hashed, struct edn_key *form)
 {
-	size_t base = r->count;
+	struct opened c = {.type = type,
+		.prefix = prefix,
+		.hashed = hashed,
+		.base = r->stack.count,
+		.keys = r->count};
 	int ret = edn_reader_enter(r, *at);
 
 	if (!ret)
-		ret = read_items(r, at, type, prefix, hashed);
+		ret = read_items(r, at, &c);
 	if (ret)
 		return ret;
 	edn_reader_leave(r);
-	if (type == EDN_MAP && ((r->count - base) & 1))
+	if (type == EDN_MAP && ((r->stack.count - c.base) & 1))
 		return edn_fail(&r->src, *at - 1, "the last key of the map has no value");
-	if (type == EDN_MAP || type == EDN_SET)
-		ret = check_unique(r, type, base);
-	return ret ? ret : finish(r, type, base, hashed, form);
+	ret = check_unique(r, &c);
+	return ret ? ret : finish(r, &c, form);
 }
 
 static int read_atom(struct edn_reader *r, const char **at, bool hashed, struct edn_key *form)
@@ -241,8 +264,8 @@ int edn_reader_form(struct edn_reader *r, const char **at, bool hashed, struct e
 	}
 }
 
-int edn_read(struct arena *arena, struct slice text, unsigned max_depth, struct edn *value,
-	size_t *end, struct err *err)
+int edn_read_limited(struct arena *arena, struct slice text, unsigned max_depth, size_t *room,
+	struct edn *value, size_t *end, struct err *err)
 {
 	const char *at = text.ptr;
 	struct edn_reader reader;
@@ -253,12 +276,22 @@ int edn_read(struct arena *arena, struct slice text, unsigned max_depth, struct 
 		return err_set(err, -EOVERFLOW, "a text of 4 GiB or more");
 	edn_reader_init(&reader, text, max_depth, err);
 	reader.arena = arena;
+	reader.stack.max = *room;
 	ret = edn_reader_form(&reader, &at, false, &form);
 	edn_reader_release(&reader);
 	if (ret)
 		return ret;
 	*value = form.value;
+	*room -= reader.stack.taken < *room ? reader.stack.taken : *room;
 	if (end)
 		*end = (size_t)(at - text.ptr);
 	return 0;
+}
+
+int edn_read(struct arena *arena, struct slice text, unsigned max_depth, struct edn *value,
+	size_t *end, struct err *err)
+{
+	size_t room = SIZE_MAX;
+
+	return edn_read_limited(arena, text, max_depth, &room, value, end, err);
 }

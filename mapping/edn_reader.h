@@ -3,6 +3,7 @@
 #define OUROFS_EDN_READER_H
 
 #include "edn_hash.h"
+#include "edn_stack.h"
 #include "edn_token.h"
 
 /*
@@ -16,10 +17,11 @@ struct edn_reader {
 	unsigned depth;
 	unsigned max_depth;
 	uint64_t seed;
-	bool lenient;          /* some token was read by leniency */
-	bool tagged;           /* some tag was neither inst nor uuid */
-	struct edn_key *stack; /* items of the collections that are still open */
-	size_t count;
+	bool lenient;           /* some token was read by leniency */
+	bool tagged;            /* some tag was neither inst nor uuid */
+	struct edn_stack stack; /* the forms of the collections that are still open */
+	struct edn_key *keys;   /* keys and elements of those that hold none twice */
+	size_t count;           /* of the keys */
 	size_t cap;
 	struct edn_unique unique;
 };
@@ -68,14 +70,14 @@ int edn_resolve_key(struct arena *arena, struct slice prefix, struct edn *key);
 int edn_read_collection(struct edn_reader *r, const char **at, enum edn_type type,
 	struct slice prefix, bool hashed, struct edn_key *form);
 
-/* Onto r->stack. */
+/* Onto r->keys. */
 int edn_reader_grow(struct edn_reader *r);
 static inline int edn_reader_push(struct edn_reader *r, const struct edn_key *item)
 {
 	int ret = r->count == r->cap ? edn_reader_grow(r) : 0;
 
 	if (!ret)
-		r->stack[r->count++] = *item;
+		r->keys[r->count++] = *item;
 	return ret;
 }
 

@@ -100,6 +100,7 @@ int edn_scan_map(struct slice text, unsigned base_depth, unsigned max_depth, edn
 	free(s.frames);
 	arena_release(&s.kept);
 	arena_release(&s.scratch);
+	arena_release(&s.passing);
 	edn_reader_release(&s.reader);
 	return ret;
 }

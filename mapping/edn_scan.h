@@ -38,6 +38,7 @@ struct edn_scanner {
 	unsigned hidden;   /* open discards and metadata: what is in them is no part of a value */
 	struct arena kept; /* keys of the scanned map */
 	struct arena scratch; /* of the current entry */
+	struct arena passing; /* of a value that is read and let go at once */
 	struct edn_map_entry entry;
 	edn_entry_fn *fn;
 	void *context;

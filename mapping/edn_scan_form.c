@@ -102,7 +102,7 @@ static int check_unique(struct edn_scanner *s, const struct edn_frame *frame)
 
 	if (r->count - frame->keys < 2)
 		return 0;
-	found = edn_find_duplicate(&r->unique, r->stack + frame->keys, r->count - frame->keys, 1,
+	found = edn_find_duplicate(&r->unique, r->keys + frame->keys, r->count - frame->keys,
 		&second);
 	if (found < 0)
 		return err_set(r->src.err, -ENOMEM, "out of memory");
@@ -199,8 +199,9 @@ static int read_value(struct edn_scanner *s)
 	struct edn_key form;
 	int ret;
 
-	r->arena = &s->scratch;
+	r->arena = &s->passing;
 	ret = edn_reader_form(r, &s->at, false, &form);
+	arena_reset(r->arena);
 	if (ret)
 		return ret;
 	edn_scan_note_reader(s);

@@ -7,7 +7,7 @@
 
 /*
  * The tokens of EDN, for the reader and the scanner alike, so that both give one verdict. Internal to
- * the edn_*.c files.
+ * the edn_*.c files, but for what the payloads of JSON's markers need.
  *
  * Every function takes `at`, the place where a token begins, and moves it behind the token. Errors are
  * -EBADMSG with line and column, filled in by edn_fail and edn_fail_cut.

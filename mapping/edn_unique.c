@@ -25,16 +25,15 @@ static int reserve(struct edn_unique *unique, size_t cap)
 	return 0;
 }
 
-static int pairwise(const struct edn_key *keys, size_t count, size_t stride,
-	const struct edn_key **second)
+static int pairwise(const struct edn_key *keys, size_t count, const struct edn_key **second)
 {
 	size_t i;
 	size_t k;
 
 	for (i = 1; i < count; i++) {
 		for (k = 0; k < i; k++) {
-			if (same(&keys[i * stride], &keys[k * stride])) {
-				*second = &keys[i * stride];
+			if (same(&keys[i], &keys[k])) {
+				*second = &keys[i];
 				return 1;
 			}
 		}
@@ -43,24 +42,24 @@ static int pairwise(const struct edn_key *keys, size_t count, size_t stride,
 }
 
 int edn_find_duplicate(struct edn_unique *unique, const struct edn_key *keys, size_t count,
-	size_t stride, const struct edn_key **second)
+	const struct edn_key **second)
 {
 	size_t cap = 32;
 	size_t i;
 
 	if (count <= PAIRWISE)
-		return pairwise(keys, count, stride, second);
+		return pairwise(keys, count, second);
 	while (cap < count * 2)
 		cap *= 2;
 	if (reserve(unique, cap))
 		return -ENOMEM;
 	memset(unique->slots, 0, cap * sizeof(*unique->slots));
 	for (i = 0; i < count; i++) {
-		const struct edn_key *key = &keys[i * stride];
+		const struct edn_key *key = &keys[i];
 		size_t slot = key->hash & (cap - 1);
 
 		for (; unique->slots[slot]; slot = (slot + 1) & (cap - 1)) {
-			if (same(key, &keys[(unique->slots[slot] - 1) * stride])) {
+			if (same(key, &keys[unique->slots[slot] - 1])) {
 				*second = key;
 				return 1;
 			}

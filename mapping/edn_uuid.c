@@ -2,7 +2,6 @@
 #include "edn_token.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 /* Hexadecimal digits up to the next dash as Long.parseLong takes them: a plus, any script's digits. */
 static bool parse_part(const char **at, const char *end, uint64_t *value)
@@ -58,21 +57,30 @@ static bool parse(struct slice text, uint64_t part[5])
 	return at == end;
 }
 
+static char *put_digits(char *to, uint64_t number, int count)
+{
+	for (int i = count - 1; i >= 0; i--, number >>= 4)
+		to[i] = "0123456789abcdef"[number & 15];
+	return to + count;
+}
+
 int edn_read_uuid(const struct edn_source *src, const char *at, struct arena *arena,
 	const struct edn *from, struct edn *value)
 {
+	static const int WIDTHS[] = {8, 4, 4, 4, 12};
 	uint64_t part[5];
-	char text[37];
+	char text[37]; /* and a dash too many */
+	char *to = text;
 
 	if (from->type != EDN_STRING)
 		return edn_fail(src, at, "#uuid needs a string");
 	if (!parse(edn_text(from), part))
 		return edn_fail(src, at, "not a uuid: %.*s",
 			from->count < 40 ? (int)from->count : 0, from->text);
-	snprintf(text, sizeof(text), "%08x-%04x-%04x-%04x-%012llx",
-		(unsigned)(part[0] & 0xffffffffu), (unsigned)(part[1] & 0xffffu),
-		(unsigned)(part[2] & 0xffffu), (unsigned)(part[3] & 0xffffu),
-		(unsigned long long)(part[4] & 0xffffffffffffu));
+	for (int i = 0; i < 5; i++) {
+		to = put_digits(to, part[i], WIDTHS[i]);
+		*to++ = '-';
+	}
 	*value = (struct edn){.type = EDN_STRING, .count = 36, .text = arena_copy(arena, text, 36)};
 	return value->text ? 0 : err_set(src->err, -ENOMEM, "out of memory");
 }

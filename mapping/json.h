@@ -47,6 +47,9 @@ void json_print_document(struct buf *out, const struct edn *v);
  */
 int json_read(struct arena *arena, struct slice text, unsigned max_depth, struct edn *value,
 	struct err *err);
+/* The same of a document with at most max_values items, keys and members in all that it holds. -EFBIG. */
+int json_read_limited(struct arena *arena, struct slice text, unsigned max_depth, size_t max_values,
+	struct edn *value, struct err *err);
 
 /*
  * The rule of object keys, which is also that of file names (path.h): appends the shortest text

@@ -2,6 +2,8 @@
 #ifndef OUROFS_JSON_INTERNAL_H
 #define OUROFS_JSON_INTERNAL_H
 
+#include "edn_hash.h"
+#include "edn_stack.h"
 #include "json.h"
 #include "utf8.h"
 
@@ -38,8 +40,7 @@ enum json_scan json_number_scan(struct slice text, struct json_number *number);
 /* An EDN_INT or EDN_BIGINT from -?(0|[1-9][0-9]*), borrowed; big: a BIGINT whatever its size. */
 struct edn json_integer_value(struct slice digits, bool big);
 /* A JSON number as a double. -ERANGE where it overflows, -ENOMEM. */
-int json_double_value(struct arena *arena, struct slice number, double *value);
-void json_integer_print(struct buf *out, int64_t integer);
+int json_double_value(struct slice number, double *value);
 /*
  * Prints a double as a JSON number that every tool will write back with a point or an exponent.
  * false: it has no such form (1.0, 1e300, infinities), and nothing was printed.
@@ -56,8 +57,8 @@ bool json_reads_as_keyword(struct slice text); /* ":a", and "':a" too */
 struct edn json_text_value(struct slice text);
 /* What stands before a key's own text: "", ":", "'", "#:"; NULL: the key is '#' and canonical EDN. */
 const char *json_key_prefix(const struct edn *key);
-/* json_key_read with a bound for the nesting of the key. */
-int json_key_read_bounded(struct arena *arena, struct slice text, unsigned max_depth,
+/* json_key_read with bounds for the nesting of the key and, as edn_read_limited has it, for its items. */
+int json_key_read_bounded(struct arena *arena, struct slice text, unsigned max_depth, size_t *room,
 	struct edn *key, struct err *err);
 
 /* ---- markers: json_marker.c ---- */
@@ -101,8 +102,8 @@ enum json_role { JSON_PLAIN, JSON_MAP_PAIRS, JSON_MAP_PAIR, JSON_TAG_PAIR };
 
 /* An object or array whose end was not seen yet. */
 struct json_frame {
-	size_t first;  /* index of its first value; objects: keys and values in turn */
-	size_t offset; /* of its bracket */
+	size_t first;                     /* where its values begin on the stack */
+	size_t offset;                    /* of its bracket */
 	const struct json_marker *marker; /* objects: what the only key so far would be, or NULL */
 	unsigned level;                   /* EDN nesting as deep as it stands, itself included */
 	unsigned height;                  /* EDN nesting of the highest value in it */
@@ -117,10 +118,8 @@ struct json_reader {
 	size_t at;
 	unsigned max_depth;
 	struct err *err;
-	struct edn *values;       /* of all open frames, outermost first */
-	struct edn *first_values; /* where the stack of values begins, not on the heap */
-	size_t count;
-	size_t values_cap;
+	struct edn_stack stack; /* objects: keys and values in turn */
+	struct edn_hashes hashes;
 	struct json_frame *frames;
 	struct json_frame *first_frames;
 	size_t depth;
@@ -134,8 +133,8 @@ int json_fail_memory(struct json_reader *r);
 /* The text ends too early. More of it may help, unless a key stands twice already. */
 int json_fail_cut(struct json_reader *r);
 
-/* The stacks begin in the frame of json_read and move to the heap when they grow. */
 int json_push_value(struct json_reader *r, struct edn value);
+/* The stack of frames begins in json_read's own, and moves to the heap when it grows. */
 int json_push_frame(struct json_reader *r, const struct json_frame *frame);
 static inline struct json_frame *json_top(struct json_reader *r)
 {
@@ -152,13 +151,14 @@ size_t json_member_offset(struct slice text, size_t key); /* of the value that f
 
 /* The second key is here, so the object is no marker: what was read as its payload is set right. */
 int json_object_is_map(struct json_reader *r, struct json_frame *frame);
-/* Makes the value of the innermost frame, an object. Its values stay on the stack. */
+/* Makes the value of the innermost frame, an object, from what it has on the stack. */
 int json_object_close(struct json_reader *r, struct edn *value, unsigned *height);
 /* Refuses the second of two equal keys in an object, which may be unfinished. */
 int json_object_check_keys(struct json_reader *r, const struct json_frame *frame,
 	const struct edn *items, size_t keys);
 
 /* Which of the items is equal to an earlier one? 1 (and *found), 0 or -ENOMEM: json_unique.c */
-int json_find_duplicate(const struct edn *items, size_t count, size_t stride, size_t *found);
+int json_find_duplicate(struct edn_hashes *hashes, const struct edn *items, size_t count,
+	size_t stride, size_t *found);
 
 #endif

@@ -95,12 +95,12 @@ void json_key_print(struct buf *out, const struct edn *key)
 }
 
 /* The text behind the '#' of a key: one form and nothing else. */
-static int read_other_key(struct arena *arena, struct slice text, unsigned max_depth,
+static int read_other_key(struct arena *arena, struct slice text, unsigned max_depth, size_t *room,
 	struct edn *key, struct err *err)
 {
 	struct err cause = {0};
 	size_t end = 0;
-	int ret = edn_read(arena, text, max_depth, key, &end, &cause);
+	int ret = edn_read_limited(arena, text, max_depth, room, key, &end, &cause);
 
 	if (ret == -EBADMSG)
 		return err_set(err, ret, "a key that begins with # must be EDN: %s", cause.text);
@@ -112,13 +112,13 @@ static int read_other_key(struct arena *arena, struct slice text, unsigned max_d
 	return 0;
 }
 
-int json_key_read_bounded(struct arena *arena, struct slice text, unsigned max_depth,
+int json_key_read_bounded(struct arena *arena, struct slice text, unsigned max_depth, size_t *room,
 	struct edn *key, struct err *err)
 {
 	bool keyword;
 
 	if (text.len && text.ptr[0] == '#')
-		return read_other_key(arena, behind(text, 1), max_depth, key, err);
+		return read_other_key(arena, behind(text, 1), max_depth, room, key, err);
 	if (text.len && text.ptr[0] == '\'') {
 		*key = text_value(EDN_STRING, behind(text, 1));
 		return 0;
@@ -155,9 +155,11 @@ static bool is_text(struct slice text)
 
 int json_key_read(struct arena *arena, struct slice text, struct edn *key, struct err *err)
 {
+	size_t room = SIZE_MAX;
+
 	if (text.len > UINT32_MAX)
 		return err_set(err, -EOVERFLOW, "the key is too long");
 	if (!is_text(text))
 		return err_set(err, -EBADMSG, "invalid UTF-8 in a key");
-	return json_key_read_bounded(arena, text, EDN_LOAD_DEPTH, key, err);
+	return json_key_read_bounded(arena, text, EDN_LOAD_DEPTH, &room, key, err);
 }

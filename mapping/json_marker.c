@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "edn_token.h"
 #include "json_internal.h"
 
 #include <errno.h>
@@ -11,7 +12,8 @@ static struct edn text_value(enum edn_type type, struct slice text)
 
 /*
  * Lets the EDN reader judge the three texts in a row. Only one form that begins at the first byte and
- * ends at the last is taken: blanks, comments and discards around it are no part of a payload.
+ * ends at the last is taken: blanks, comments and discards around it are no part of a payload. One level of
+ * nesting is the tag before it: there are no collections in a payload, however long it is.
  */
 static int read_as_edn(struct arena *arena, const char *before, struct slice text,
 	const char *after, struct edn *value, struct err *cause)
@@ -29,7 +31,7 @@ static int read_as_edn(struct arena *arena, const char *before, struct slice tex
 	if (text.len)
 		memcpy(all + head, text.ptr, text.len);
 	memcpy(all + head + text.len, after, tail);
-	ret = edn_read(arena, slice_of(all, len), EDN_LOAD_DEPTH, value, &end, cause);
+	ret = edn_read(arena, slice_of(all, len), *before != '\0', value, &end, cause);
 	if (ret)
 		return ret;
 	if (end != len)
@@ -78,6 +80,7 @@ static int read_float(struct arena *arena, struct slice text, struct edn *value,
 	double real;
 	int ret;
 
+	(void)arena;
 	if (slice_equal(text, SLICE_LITERAL("NaN"))) {
 		real = NAN;
 	} else if (slice_equal(text, SLICE_LITERAL("Inf"))) {
@@ -87,7 +90,7 @@ static int read_float(struct arena *arena, struct slice text, struct edn *value,
 	} else if (json_number_scan(text, &number) != JSON_WHOLE || number.len != text.len) {
 		return bad_payload(err, "#float", text);
 	} else {
-		ret = json_double_value(arena, text, &real);
+		ret = json_double_value(text, &real);
 		if (ret == -ERANGE)
 			return bad_payload(err, "#float overflows: it", text);
 		if (ret)
@@ -177,19 +180,22 @@ int json_known_tag_read(struct arena *arena, struct slice tag, struct slice text
 	struct err *err)
 {
 	struct edn string = text_value(EDN_STRING, text);
-	struct buf quoted = BUF_INIT;
 	struct err cause = {0};
+	struct edn_source src = {text.ptr, text.ptr + text.len, &cause};
+	struct edn *items = arena_alloc(arena, 2 * sizeof(*items));
 	int ret;
 
-	edn_print(&quoted, &string);
-	ret = buf_error(&quoted);
-	if (!ret)
-		ret = read_as_edn(arena, tag.ptr[0] == 'i' ? "#inst " : "#uuid ",
-			buf_slice(&quoted), "", value, &cause);
-	buf_release(&quoted);
+	if (!items)
+		return err_set(err, -ENOMEM, "no memory");
+	items[0] = text_value(EDN_SYMBOL, tag);
+	ret = tag.ptr[0] == 'i' ? edn_read_instant(&src, text.ptr, arena, &string, &items[1])
+				: edn_read_uuid(&src, text.ptr, arena, &string, &items[1]);
 	if (ret == -EBADMSG)
 		return err_set(err, ret, "#%.4s: %s", tag.ptr, cause.text);
-	return ret ? err_set(err, ret, "no memory") : 0;
+	if (ret)
+		return err_set(err, ret, "no memory");
+	*value = (struct edn){.type = EDN_TAGGED, .count = 2, .items = items};
+	return 0;
 }
 
 static const struct json_marker markers[] = {

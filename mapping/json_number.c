@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "edn_double.h"
 #include "json_internal.h"
 
 #include <errno.h>
@@ -82,72 +83,11 @@ struct edn json_integer_value(struct slice digits, bool big)
 	return v;
 }
 
-/*
- * Clinger's fast path: digits below 2^53 and a power of ten up to 10^22 are both doubles, and one
- * multiplication or division of them is rounded correctly.
- */
-static bool easy_double(struct slice number, double *value)
+int json_double_value(struct slice number, double *value)
 {
-	static const double powers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10,
-		1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-	bool negative = number.ptr[0] == '-';
-	uint64_t digits = 0;
-	size_t scale = 0;
-	bool point = false;
+	int ret = edn_double_read(number, value);
 
-	if (number.len > 17)
-		return false;
-	for (size_t i = negative; i < number.len; i++) {
-		char c = number.ptr[i];
-
-		if (c == '.') {
-			point = true;
-		} else if (c >= '0' && c <= '9') {
-			digits = digits * 10 + (uint64_t)(c - '0');
-			scale += point;
-		} else {
-			return false;
-		}
-	}
-	if (digits > (uint64_t)1 << 53)
-		return false;
-	*value = (double)digits / powers[scale];
-	if (negative)
-		*value = -*value;
-	return true;
-}
-
-int json_double_value(struct arena *arena, struct slice number, double *value)
-{
-	char small[64];
-	char *copy = small;
-
-	if (easy_double(number, value))
-		return 0;
-	if (number.len >= sizeof(small))
-		copy = arena_alloc(arena, number.len + 1);
-	if (!copy)
-		return -ENOMEM;
-	memcpy(copy, number.ptr, number.len);
-	copy[number.len] = '\0';
-	*value = strtod(copy,
-		NULL); /* correctly rounded; none of our programs leaves the C locale */
-	return isinf(*value) ? -ERANGE : 0;
-}
-
-void json_integer_print(struct buf *out, int64_t integer)
-{
-	char text[20];
-	char *at = text + sizeof(text);
-	uint64_t left = integer < 0 ? 0 - (uint64_t)integer : (uint64_t)integer;
-
-	do {
-		*--at = (char)('0' + left % 10);
-		left /= 10;
-	} while (left);
-	if (integer < 0)
-		*--at = '-';
-	buf_add(out, at, (size_t)(text + sizeof(text) - at));
+	return ret == 0 && isinf(*value) ? -ERANGE : ret;
 }
 
 /*
@@ -225,7 +165,7 @@ static void print_decimal(struct buf *out, const struct decimal *d)
 			buf_add(out, d->digits + 1, d->count - 1);
 		}
 		buf_add_char(out, 'e');
-		json_integer_print(out, d->point - 1);
+		buf_add_integer(out, d->point - 1);
 	}
 }
 

@@ -56,7 +56,7 @@ int json_object_check_keys(struct json_reader *r, const struct json_frame *frame
 	const struct edn *items, size_t keys)
 {
 	size_t found;
-	int ret = json_find_duplicate(items, keys, 2, &found);
+	int ret = json_find_duplicate(&r->hashes, items, keys, 2, &found);
 
 	if (ret < 0)
 		return json_fail_memory(r);
@@ -89,7 +89,10 @@ static int close_text(struct json_reader *r, const struct json_frame *frame,
 	ret = frame->marker->read(r->arena, edn_text(payload), value, &cause);
 	if (ret == -EBADMSG)
 		return json_fail(r, payload_offset(r, frame), "%s", cause.text);
-	return ret ? json_fail_memory(r) : 0;
+	if (ret)
+		return json_fail_memory(r);
+	r->stack.taken += edn_item_count(value);
+	return 0;
 }
 
 static int close_items(struct json_reader *r, const struct json_frame *frame,
@@ -101,7 +104,7 @@ static int close_items(struct json_reader *r, const struct json_frame *frame,
 	if (payload->type != EDN_VECTOR)
 		return fail_payload(r, frame, "an array");
 	if (frame->marker->type == EDN_SET)
-		ret = json_find_duplicate(payload->items, payload->count, 1, &found);
+		ret = json_find_duplicate(&r->hashes, payload->items, payload->count, 1, &found);
 	if (ret < 0)
 		return json_fail_memory(r);
 	if (ret)
@@ -131,7 +134,7 @@ static int close_pairs(struct json_reader *r, const struct json_frame *frame,
 				"#map needs [key, value] here");
 		memcpy(items + 2 * i, payload->items[i].items, 2 * sizeof(*items));
 	}
-	ret = json_find_duplicate(items, payload->count, 2, &found);
+	ret = json_find_duplicate(&r->hashes, items, payload->count, 2, &found);
 	if (ret < 0)
 		return json_fail_memory(r);
 	if (ret)
@@ -159,6 +162,7 @@ static int make_tagged(struct json_reader *r, size_t offset, struct slice tag,
 	if (!json_tag_read(r->arena, tag, &items[0]))
 		return json_fail(r, offset, "no tag can have this name");
 	items[1] = *tagged;
+	r->stack.taken += 2;
 	*value = (struct edn){.type = EDN_TAGGED, .count = 2, .items = items};
 	return 0;
 }
@@ -180,6 +184,7 @@ static int close_tag(struct json_reader *r, const struct json_frame *frame,
 	if (pair[1].type != EDN_STRING)
 		return json_fail(r, offset, "this tag needs a string");
 	ret = json_known_tag_read(r->arena, edn_text(&pair[0]), edn_text(&pair[1]), value, &cause);
+	r->stack.taken += 2;
 	if (ret == -EBADMSG)
 		return json_fail(r, offset, "%s", cause.text);
 	return ret ? json_fail_memory(r) : 0;
@@ -230,9 +235,9 @@ static unsigned marker_height(const struct json_frame *frame, const struct edn *
 int json_object_close(struct json_reader *r, struct edn *value, unsigned *height)
 {
 	const struct json_frame *frame = &r->frames[r->depth - 1];
-	const struct edn *pairs = r->values + frame->first;
-	size_t count = (r->count - frame->first) / 2;
-	const struct edn *items = NULL;
+	const struct edn *pairs = r->stack.values + frame->first;
+	size_t count = (r->stack.count - frame->first) / 2;
+	const struct edn *items;
 	int ret;
 
 	if (frame->marker) {
@@ -243,10 +248,9 @@ int json_object_close(struct json_reader *r, struct edn *value, unsigned *height
 	ret = json_object_check_keys(r, frame, pairs, count);
 	if (ret)
 		return ret;
-	if (count)
-		items = arena_copy(r->arena, pairs, count * 2 * sizeof(*pairs));
-	if (count && !items)
-		return json_fail_memory(r);
+	ret = edn_stack_take(&r->stack, frame->first, r->arena, &items);
+	if (ret)
+		return edn_stack_fail(&r->stack, ret, r->err);
 	*value = (struct edn){.type = EDN_MAP, .count = (uint32_t)count, .items = items};
 	*height = frame->height + 1;
 	return 0;
@@ -263,7 +267,7 @@ static void interpret(const struct edn *value)
 
 int json_object_is_map(struct json_reader *r, struct json_frame *frame)
 {
-	const struct edn *payload = &r->values[frame->first + 1];
+	const struct edn *payload = &r->stack.values[frame->first + 1];
 	enum json_payload kind = (enum json_payload)frame->marker->payload;
 	bool scalar = kind == JSON_TEXT && frame->marker->type != EDN_TAGGED;
 

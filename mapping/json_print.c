@@ -77,12 +77,12 @@ static void print_int(const struct printer *p, int64_t integer, unsigned depth)
 	bool plain = integer >= -limit && integer <= limit;
 
 	if (plain) {
-		json_integer_print(p->out, integer);
+		buf_add_integer(p->out, integer);
 		return;
 	}
 	open_marker(p, SLICE_LITERAL("int"), depth);
 	buf_add_char(p->out, '"');
-	json_integer_print(p->out, integer);
+	buf_add_integer(p->out, integer);
 	buf_add_char(p->out, '"');
 	close_marker(p, depth);
 }

@@ -12,10 +12,10 @@
 static int open_array(struct json_reader *r)
 {
 	struct json_frame *outer = json_top(r);
-	struct json_frame frame = {.first = r->count, .offset = r->at};
+	struct json_frame frame = {.first = r->stack.count, .offset = r->at};
 	bool shared = false;
 
-	if (outer && outer->object && outer->marker && r->count - outer->first == 1) {
+	if (outer && outer->object && outer->marker && r->stack.count - outer->first == 1) {
 		uint8_t payload = outer->marker->payload;
 
 		shared = payload == JSON_ITEMS || payload == JSON_PAIRS || payload == JSON_TAG;
@@ -38,7 +38,7 @@ static int open_array(struct json_reader *r)
 static int open_object(struct json_reader *r)
 {
 	struct json_frame *outer = json_top(r);
-	struct json_frame frame = {.first = r->count,
+	struct json_frame frame = {.first = r->stack.count,
 		.offset = r->at,
 		.level = outer ? outer->level : 0,
 		.object = true};
@@ -93,18 +93,23 @@ static int push_key(struct json_reader *r, size_t offset, struct slice text)
 	struct edn key = {.type = EDN_SYMBOL};
 	struct err cause = {0};
 	unsigned height = 0;
+	size_t room;
+	size_t left;
 	int ret;
 
-	if (frame->marker && r->count == frame->first) {
+	if (frame->marker && r->stack.count == frame->first) {
 		key.text = text.ptr + 1;
 		key.count = (uint32_t)text.len - 1;
 		return json_push_value(r, key);
 	}
-	ret = json_key_read_bounded(r->arena, text, r->max_depth - frame->level, &key, &cause);
+	room = left = edn_stack_room(&r->stack);
+	ret = json_key_read_bounded(r->arena, text, r->max_depth - frame->level, &left, &key,
+		&cause);
 	if (ret == -EBADMSG)
 		return json_fail(r, offset, "%s", cause.text);
 	if (ret)
-		return json_fail_memory(r);
+		return edn_stack_fail(&r->stack, ret, r->err);
+	r->stack.taken += room - left;
 	height = height_of(&key);
 	if (height > frame->height)
 		frame->height = height;
@@ -123,10 +128,10 @@ static int read_key(struct json_reader *r)
 	if (r->text.ptr[r->at] != '"')
 		return json_fail(r, r->at, "a key in double quotes must stand here");
 	ret = json_read_string(r, &text);
-	if (!ret && r->count == frame->first) {
+	if (!ret && r->stack.count == frame->first) {
 		frame->marker = json_marker_of_key(text);
 		ret = settle_level(r, frame);
-	} else if (!ret && r->count == frame->first + 2 && frame->marker) {
+	} else if (!ret && r->stack.count == frame->first + 2 && frame->marker) {
 		ret = json_object_is_map(r, frame);
 	}
 	if (!ret)
@@ -145,13 +150,13 @@ static int read_key(struct json_reader *r)
 static int close_array(struct json_reader *r, struct edn *value, unsigned *height)
 {
 	const struct json_frame *frame = json_top(r);
-	size_t count = r->count - frame->first;
-	const struct edn *items = NULL;
+	size_t count = r->stack.count - frame->first;
+	const struct edn *items;
 
-	if (count)
-		items = arena_copy(r->arena, r->values + frame->first, count * sizeof(*items));
-	if (count && !items)
-		return json_fail_memory(r);
+	int ret = edn_stack_take(&r->stack, frame->first, r->arena, &items);
+
+	if (ret)
+		return edn_stack_fail(&r->stack, ret, r->err);
 	*value = (struct edn){.type = EDN_VECTOR, .count = (uint32_t)count, .items = items};
 	*height = frame->height + 1;
 	return 0;
@@ -168,7 +173,7 @@ static int close_frame(struct json_reader *r)
 	if (ret)
 		return ret;
 	r->at++;
-	r->count = json_top(r)->first;
+	r->stack.count = json_top(r)->first;
 	r->depth--;
 	if (r->depth && json_top(r)->height < height)
 		json_top(r)->height = height;
@@ -249,8 +254,8 @@ static int read_document(struct json_reader *r)
 	return 0;
 }
 
-int json_read(struct arena *arena, struct slice text, unsigned max_depth, struct edn *value,
-	struct err *err)
+int json_read_limited(struct arena *arena, struct slice text, unsigned max_depth, size_t max_values,
+	struct edn *value, struct err *err)
 {
 	struct edn first_values[64];
 	struct json_frame first_frames[16];
@@ -258,9 +263,7 @@ int json_read(struct arena *arena, struct slice text, unsigned max_depth, struct
 		.text = text,
 		.max_depth = max_depth,
 		.err = err,
-		.first_values = first_values,
-		.values = first_values,
-		.values_cap = 64,
+		.stack = {first_values, first_values, 0, 64, 0, max_values},
 		.first_frames = first_frames,
 		.frames = first_frames,
 		.frames_cap = 16};
@@ -270,10 +273,16 @@ int json_read(struct arena *arena, struct slice text, unsigned max_depth, struct
 		return err_set(err, -EOVERFLOW, "the text is larger than 4 GiB");
 	ret = read_document(&r);
 	if (!ret)
-		*value = r.values[0];
-	if (r.values != first_values)
-		free(r.values);
+		*value = r.stack.values[0];
+	edn_stack_release(&r.stack);
+	edn_hashes_release(&r.hashes);
 	if (r.frames != first_frames)
 		free(r.frames);
 	return ret;
+}
+
+int json_read(struct arena *arena, struct slice text, unsigned max_depth, struct edn *value,
+	struct err *err)
+{
+	return json_read_limited(arena, text, max_depth, SIZE_MAX, value, err);
 }

@@ -37,7 +37,7 @@ int json_read_string(struct json_reader *r, struct slice *text)
 static bool is_payload_text(struct json_reader *r)
 {
 	const struct json_frame *frame = json_top(r);
-	size_t before = frame ? r->count - frame->first : 0;
+	size_t before = frame ? r->stack.count - frame->first : 0;
 
 	if (!frame)
 		return false;
@@ -87,7 +87,7 @@ static int read_number(struct json_reader *r)
 	if (number.integer && !slice_equal(token, SLICE_LITERAL("-0"))) {
 		value = json_integer_value(token, false);
 	} else {
-		ret = json_double_value(r->arena, token, &value.real);
+		ret = json_double_value(token, &value.real);
 		if (ret == -ERANGE)
 			return fail_overflow(r, &number);
 		if (ret)

@@ -35,7 +35,7 @@ int json_fail_memory(struct json_reader *r)
 /* How many keys of an open object were read. Its values end where those of the next frame begin. */
 static size_t keys_of(const struct json_reader *r, size_t frame)
 {
-	size_t end = frame + 1 < r->depth ? r->frames[frame + 1].first : r->count;
+	size_t end = frame + 1 < r->depth ? r->frames[frame + 1].first : r->stack.count;
 
 	return (end - r->frames[frame].first + 1) / 2;
 }
@@ -49,7 +49,8 @@ int json_fail_cut(struct json_reader *r)
 
 		if (!frame->object)
 			continue;
-		ret = json_object_check_keys(r, frame, r->values + frame->first, keys_of(r, i));
+		ret = json_object_check_keys(r, frame, r->stack.values + frame->first,
+			keys_of(r, i));
 		if (ret)
 			return ret;
 	}
@@ -79,16 +80,9 @@ static void *grow(void *old, const void *first, size_t *cap, size_t size)
 
 int json_push_value(struct json_reader *r, struct edn value)
 {
-	if (r->count == r->values_cap) {
-		struct edn *grown =
-			grow(r->values, r->first_values, &r->values_cap, sizeof(*r->values));
+	int ret = edn_stack_push(&r->stack, &value);
 
-		if (!grown)
-			return json_fail_memory(r);
-		r->values = grown;
-	}
-	r->values[r->count++] = value;
-	return 0;
+	return ret ? edn_stack_fail(&r->stack, ret, r->err) : 0;
 }
 
 int json_push_frame(struct json_reader *r, const struct json_frame *frame)

@@ -6,6 +6,7 @@
 
 static const uint64_t ONES = 0x0101010101010101u;
 static const uint64_t TOPS = 0x8080808080808080u;
+static const char HEX[] = "0123456789abcdef";
 
 static uint64_t zero_bytes(uint64_t word)
 {
@@ -218,7 +219,7 @@ static void print_escape(struct buf *out, unsigned char byte)
 	if (byte >= 0x08 && byte <= 0x0d && byte != 0x0b)
 		escape[1] = letters[byte - 0x08];
 	if (byte < 0x20 && escape[1] == (char)byte)
-		buf_add_format(out, "\\u%04x", byte);
+		buf_add_unit(out, byte, HEX);
 	else
 		buf_add(out, escape, sizeof(escape));
 }
@@ -234,7 +235,7 @@ static size_t print_special(struct buf *out, struct slice text, size_t at)
 		return 1;
 	}
 	if (byte == 0xed && text.len - at >= 3 && (unsigned char)text.ptr[at + 1] >= 0xa0) {
-		buf_add_format(out, "\\u%04x", utf8_decode(text.ptr + at, &run));
+		buf_add_unit(out, utf8_decode(text.ptr + at, &run), HEX);
 		return run;
 	}
 	while (at + run < text.len && (unsigned char)text.ptr[at + run] >= 0x80 &&

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "edn_hash.h"
 #include "json_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* Up to so many items each is compared with all before it; beyond, there is a table. */
+/* Up to so many items without any in them each is compared with all before it; else there is a table. */
 enum { FEW = 12 };
 
 static bool is_text_key(const struct edn *v)
@@ -19,6 +18,14 @@ static bool same(const struct edn *a, const struct edn *b)
 	if (is_text_key(a) || is_text_key(b))
 		return a->type == b->type && slice_equal(edn_text(a), edn_text(b));
 	return edn_equal(a, b);
+}
+
+static bool are_leaves(const struct edn *items, size_t count, size_t stride)
+{
+	for (size_t i = 0; i < count; i++)
+		if (items[i * stride].type >= EDN_LIST)
+			return false;
+	return true;
 }
 
 static bool find_among_few(const struct edn *items, size_t count, size_t stride, size_t *found)
@@ -40,11 +47,11 @@ struct slot {
 	uint32_t hash;
 };
 
-static int find_by_table(const struct edn *items, size_t count, size_t stride, size_t *found)
+static int find_by_table(struct edn_hashes *hashes, const struct edn *items, size_t count,
+	size_t stride, size_t *found)
 {
 	unsigned bits = 5;
 	struct slot *slots;
-	uint64_t seed;
 	int ret = 0;
 
 	while ((size_t)1 << bits < count * 2)
@@ -52,9 +59,8 @@ static int find_by_table(const struct edn *items, size_t count, size_t stride, s
 	slots = calloc((size_t)1 << bits, sizeof(*slots));
 	if (!slots)
 		return -ENOMEM;
-	seed = edn_hash_seed(slots);
 	for (size_t i = 0; i < count && !ret; i++) {
-		uint64_t hash = edn_hash_value(&items[i * stride], seed);
+		uint64_t hash = edn_hashes_of(hashes, &items[i * stride]);
 		size_t at = (size_t)(hash >> (64 - bits));
 
 		for (; slots[at].item; at = (at + 1) & (((size_t)1 << bits) - 1)) {
@@ -71,9 +77,12 @@ static int find_by_table(const struct edn *items, size_t count, size_t stride, s
 	return ret;
 }
 
-int json_find_duplicate(const struct edn *items, size_t count, size_t stride, size_t *found)
+int json_find_duplicate(struct edn_hashes *hashes, const struct edn *items, size_t count,
+	size_t stride, size_t *found)
 {
-	if (count <= FEW)
+	if (count < 2)
+		return 0;
+	if (count <= FEW && are_leaves(items, count, stride))
 		return find_among_few(items, count, stride, found);
-	return find_by_table(items, count, stride, found);
+	return find_by_table(hashes, items, count, stride, found);
 }
