@@ -4,7 +4,13 @@
 struct printer {
 	struct buf *out;
 	unsigned indent;
+	size_t *room; /* for blanks of indentation; none left: what follows is not printed. NULL: any number */
 };
+
+static bool is_stopped(const struct printer *p)
+{
+	return p->room && !*p->room;
+}
 
 /* Everything here recurses as deep as the value nests, which its reader has bounded. */
 static void print_value(const struct printer *p, const struct edn *v, unsigned depth);
@@ -14,8 +20,10 @@ static void new_line(const struct printer *p, unsigned depth)
 	size_t blanks = (size_t)depth * p->indent;
 	char *to;
 
-	if (!p->indent)
+	if (!p->indent || is_stopped(p))
 		return;
+	if (p->room)
+		*p->room -= blanks < *p->room ? blanks : *p->room;
 	to = buf_reserve(p->out, 1 + blanks);
 	if (!to)
 		return;
@@ -144,7 +152,7 @@ static void print_text(const struct printer *p, struct slice text)
 static void print_items(const struct printer *p, const struct edn *v, unsigned depth)
 {
 	buf_add_char(p->out, '[');
-	for (uint32_t i = 0; i < v->count; i++) {
+	for (uint32_t i = 0; i < v->count && !is_stopped(p); i++) {
 		begin_item(p, i == 0, depth + 1);
 		print_value(p, &v->items[i], depth + 1);
 	}
@@ -208,7 +216,7 @@ static void print_map(const struct printer *p, const struct edn *map, unsigned d
 		return;
 	}
 	buf_add_char(p->out, '{');
-	for (uint32_t i = 0; i < map->count; i++) {
+	for (uint32_t i = 0; i < map->count && !is_stopped(p); i++) {
 		begin_item(p, i == 0, depth + 1);
 		print_key(p, &map->items[2 * (size_t)i]);
 		print_value(p, &map->items[2 * (size_t)i + 1], depth + 1);
@@ -309,6 +317,14 @@ void json_print(struct buf *out, const struct edn *v, unsigned indent)
 
 void json_print_document(struct buf *out, const struct edn *v)
 {
-	json_print(out, v, 2);
+	size_t start = out->len;
+	size_t room = JSON_INDENTATION_MAX;
+	struct printer p = {.out = out, .indent = 2, .room = &room};
+
+	print_value(&p, v, 0);
+	if (!room) {
+		out->len = start;
+		json_print(out, v, 0);
+	}
 	buf_add_char(out, '\n');
 }
