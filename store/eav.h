@@ -30,9 +30,10 @@
  * An entity is named by entity_id_name (change.h). It has a number while it lives, a tombstone included.
  *
  * Datoms: a document that is a map has one for each of its attributes (its top-level keys, as
- * canonical EDN text: `:user/name`, `"text"`, `[1 2]`). A set, vector or list of 1 to EAV_MANY_MAX scalars is one
+ * canonical EDN text: `:user/name`, `"text"`, `[1 2]`). A set, vector or list of scalars is one
  * datom an element, each value once; the order and the number of equal ones are the document's. Any other
- * collection and tagged value is one datom, as compact JSON.
+ * collection and tagged value is one datom, as compact JSON, and so are all where those elements would be more than
+ * EAV_MANY_MAX together. A map with more attributes than that has no datoms at all.
  *
  * On disk (format 2; format 1 is what STORE/saved/ has): four named databases. Numbers in keys are big
  * endian; those in values are the machine's own, as LMDB's are.

@@ -127,7 +127,7 @@ int eav_batch_add_datoms(struct eav_batch *b, uint64_t entity, const struct edn 
 
 	for (size_t i = 0; i < b->datoms.count && !ret; i++)
 		ret = put_datom(b, entity, i);
-	return ret;
+	return ret ? ret : eav_index_keep(&b->ave, &b->datoms.bytes);
 }
 
 int eav_batch_write_datoms(struct eav_batch *b, uint64_t entity, const struct edn *value)
@@ -148,5 +148,5 @@ int eav_batch_write_datoms(struct eav_batch *b, uint64_t entity, const struct ed
 	for (size_t i = 0; i < b->datoms.count && !ret; i++)
 		if (b->datoms.list[i].write)
 			ret = put_datom(b, entity, i);
-	return ret;
+	return ret ? ret : eav_index_keep(&b->ave, &b->datoms.bytes);
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "eav_private.h"
 
-#include "json.h"
-
 #include <errno.h>
 #include <stdlib.h>
 
@@ -45,6 +43,7 @@ static bool is_scalar(const struct edn *v)
 	return v->type < EDN_LIST || eav_value_of_edn(v, &value);
 }
 
+/* May each of its elements be a datom? */
 static bool is_many(const struct edn *v)
 {
 	if ((v->type != EDN_SET && v->type != EDN_VECTOR && v->type != EDN_LIST) || !v->count ||
@@ -61,24 +60,35 @@ static int add_value(struct eav_datoms *d, struct slice attribute, const struct 
 	size_t start = d->bytes.len;
 	struct eav_value value;
 
-	if (!eav_value_of_edn(v, &value)) {
-		buf_reset(&d->json);
-		json_print(&d->json, v, 0);
-		if (buf_error(&d->json))
-			return -ENOMEM;
-		value = (struct eav_value){.type = EAV_JSON, .text = buf_slice(&d->json)};
-	}
 	buf_add_slice(&d->bytes, attribute);
-	eav_value_encode(&d->bytes, &value);
+	if (eav_value_of_edn(v, &value))
+		eav_value_encode(&d->bytes, &value);
+	else
+		eav_json_encode(&d->bytes, v);
 	return end_datom(d, start);
 }
 
-static int add_attribute(struct eav_datoms *d, const struct edn *key, const struct edn *v)
+/* Of all attributes together, so that it does not depend on their order. */
+static bool has_few_elements(const struct edn *map)
+{
+	size_t elements = 0;
+
+	for (size_t i = 0; i < map->count && elements <= EAV_MANY_MAX; i++) {
+		const struct edn *v = &map->items[2 * i + 1];
+
+		elements += is_many(v) ? v->count : 0;
+	}
+	return elements <= EAV_MANY_MAX;
+}
+
+static int add_attribute(struct eav_datoms *d, const struct edn *key, const struct edn *v,
+	bool many)
 {
 	struct buf text = BUF_INIT;
 	struct buf attribute = BUF_INIT;
-	bool many = is_many(v);
 	int ret;
+
+	many = many && is_many(v);
 
 	edn_print_canonical(&text, key);
 	eav_text_encode(&attribute, buf_slice(&text));
@@ -117,14 +127,16 @@ static void drop_equal(struct eav_datoms *d)
 
 int eav_datoms_of(struct eav_datoms *d, const struct edn *value)
 {
+	bool many;
 	int ret = 0;
 
 	buf_reset(&d->bytes);
 	d->count = 0;
-	if (!value || value->type != EDN_MAP)
+	if (!value || value->type != EDN_MAP || value->count > EAV_MANY_MAX)
 		return 0;
+	many = has_few_elements(value);
 	for (size_t i = 0; i < value->count && !ret; i++)
-		ret = add_attribute(d, &value->items[2 * i], &value->items[2 * i + 1]);
+		ret = add_attribute(d, &value->items[2 * i], &value->items[2 * i + 1], many);
 	if (ret)
 		return ret;
 	if (d->count)
@@ -136,7 +148,6 @@ int eav_datoms_of(struct eav_datoms *d, const struct edn *value)
 void eav_datoms_release(struct eav_datoms *d)
 {
 	buf_release(&d->bytes);
-	buf_release(&d->json);
 	free(d->list);
 	*d = (struct eav_datoms){0};
 }

@@ -6,14 +6,15 @@
 
 #include "background.h"
 
-enum { STEP_ROWS = 64 }; /* some 100 us */
+enum { STEP_ROWS = 64 /* some 100 us */, LARGE_BYTES = 1 << 16 };
 
 /* Offsets into eav_index.bytes: rows are moved while they are sorted. */
 struct eav_index_row {
 	size_t key;
 	uint16_t key_len;
 	bool remove;
-	uint32_t beside_len; /* behind the key */
+	uint32_t beside_len;
+	const char *beside; /* a large value; NULL: it is behind the key */
 };
 
 static int add(struct eav_index *index, struct slice part, uint64_t entity, struct slice beside,
@@ -33,16 +34,30 @@ static int add(struct eav_index *index, struct slice part, uint64_t entity, stru
 	if (beside.len > UINT32_MAX)
 		return -EOVERFLOW;
 	eav_key_ave(&key, part, entity);
-	index->rows[index->count++] = (struct eav_index_row){
-		index->bytes.len, (uint16_t)key.len, remove, (uint32_t)beside.len};
+	index->rows[index->count++] = (struct eav_index_row){index->bytes.len, (uint16_t)key.len,
+		remove, (uint32_t)beside.len, beside.len < LARGE_BYTES ? NULL : beside.ptr};
 	buf_add(&index->bytes, key.bytes, key.len);
-	buf_add_slice(&index->bytes, beside);
+	if (beside.len < LARGE_BYTES)
+		buf_add_slice(&index->bytes, beside);
+	else
+		index->borrows = true;
 	return buf_error(&index->bytes);
 }
 
 int eav_index_put(struct eav_index *index, struct slice part, uint64_t entity, struct slice beside)
 {
 	return add(index, part, entity, beside, false);
+}
+
+int eav_index_keep(struct eav_index *index, struct buf *bytes)
+{
+	if (!index->borrows)
+		return 0;
+	if (!arena_adopt(&index->kept, bytes->ptr))
+		return -ENOMEM;
+	*bytes = BUF_INIT;
+	index->borrows = false;
+	return 0;
 }
 
 int eav_index_remove(struct eav_index *index, struct slice part, uint64_t entity)
@@ -68,7 +83,8 @@ static int by_key(const void *a, const void *b, void *bytes)
 static int write_row(MDB_cursor *cursor, const char *bytes, const struct eav_index_row *row)
 {
 	MDB_val key = eav_val(key_of(bytes, row));
-	MDB_val val = {row->beside_len, (void *)(uintptr_t)(bytes + row->key + row->key_len)};
+	const char *beside = row->beside ? row->beside : bytes + row->key + row->key_len;
+	MDB_val val = {row->beside_len, (void *)(uintptr_t)beside};
 	int ret;
 
 	if (!row->remove)
@@ -108,12 +124,15 @@ int eav_index_write(struct eav_index *index, MDB_txn *txn, MDB_dbi ave, struct a
 void eav_index_reset(struct eav_index *index)
 {
 	buf_reset(&index->bytes);
+	arena_reset(&index->kept);
+	index->borrows = false;
 	index->count = 0;
 }
 
 void eav_index_release(struct eav_index *index)
 {
 	buf_release(&index->bytes);
+	arena_release(&index->kept);
 	free(index->rows);
 	*index = (struct eav_index){0};
 }

@@ -107,6 +107,8 @@ void eav_text_encode(struct buf *out, struct slice text);
 /* What has a type of its own; false: it is JSON's. */
 bool eav_value_of_edn(const struct edn *v, struct eav_value *value);
 void eav_value_encode(struct buf *out, const struct eav_value *value);
+/* The EAV_JSON of v: its text is nowhere else, however long it is. */
+void eav_json_encode(struct buf *out, const struct edn *v);
 /* Undoes both. What text has to be put together is put into scratch. 0 or -EIO. */
 int eav_text_decode(struct slice *in, struct buf *scratch, struct slice *text);
 int eav_value_decode(struct slice in, struct buf *scratch, struct eav_value *value);
@@ -122,7 +124,6 @@ struct eav_new_datom {
 
 struct eav_datoms {
 	struct buf bytes;
-	struct buf json; /* scratch */
 	struct eav_new_datom *list;
 	size_t count, cap;
 };
@@ -139,10 +140,14 @@ void eav_datoms_release(struct eav_datoms *datoms);
  */
 struct eav_index {
 	struct buf bytes;
+	struct arena kept; /* what large values are in */
+	bool borrows;
 	struct eav_index_row *rows;
 	size_t count, cap;
 };
 int eav_index_put(struct eav_index *index, struct slice part, uint64_t entity, struct slice beside);
+/* What eav_index_put was given of large values goes over to the index, which copied the small ones. -ENOMEM. */
+int eav_index_keep(struct eav_index *index, struct buf *bytes);
 int eav_index_remove(struct eav_index *index, struct slice part, uint64_t entity);
 /* The last word on each key. 0, -ENOMEM, or LMDB's code. */
 int eav_index_write(struct eav_index *index, MDB_txn *txn, MDB_dbi ave,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "eav_private.h"
+#include "json.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -178,6 +179,13 @@ void eav_value_encode(struct buf *out, const struct eav_value *value)
 		eav_text_encode(out, value->text);
 		return;
 	}
+}
+
+void eav_json_encode(struct buf *out, const struct edn *v)
+{
+	buf_add_char(out, EAV_JSON);
+	json_print(out, v, 0); /* no NUL is in it */
+	buf_add(out, "\0\0", 2);
 }
 
 static int decode_number(struct slice in, struct eav_value *value)

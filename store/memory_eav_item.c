@@ -76,7 +76,8 @@ int memory_eav_item(struct memory *m, struct arena *arena, struct slice name,
 
 	if (!record || !value)
 		return -ENOMEM;
-	ret = edn_read(arena, text, EDN_LOAD_DEPTH, value, NULL, NULL);
+	ret = text.ptr ? edn_read(arena, text, EDN_LOAD_DEPTH, value, NULL, NULL)
+		       : json_read(arena, saved->bytes, EDN_LOAD_DEPTH, value, NULL);
 	if (ret)
 		return ret;
 	*record = (struct eav_record){
@@ -86,7 +87,7 @@ int memory_eav_item(struct memory *m, struct arena *arena, struct slice name,
 		.ino = saved->ino,
 		.version = saved->version,
 		.transaction = saved->sequence,
-		.text_hash = hash128(text.ptr, text.len),
+		.text_hash = text.ptr ? hash128(text.ptr, text.len) : saved->text_hash,
 		.identity = edn_identity(value),
 		.type = slice_str(type_of(m, arena, name, value)),
 	};

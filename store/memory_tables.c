@@ -44,7 +44,9 @@ int memory_set_pending(struct memory *m, struct slice name, const struct saved_r
 	uint64_t sequence)
 {
 	size_t len = saved->has_bytes ? saved->bytes.len : 0;
-	size_t text_len = saved->text.ptr ? saved->text.len : 0;
+	/* the bytes say the value, too */
+	bool has_text = saved->text.ptr && !saved->has_bytes;
+	size_t text_len = has_text ? saved->text.len : 0;
 	struct pending *p = malloc(sizeof(*p) + len + text_len);
 	void *old;
 
@@ -56,8 +58,7 @@ int memory_set_pending(struct memory *m, struct slice name, const struct saved_r
 	p->saved.bytes = slice_of(p->bytes, len);
 	if (len)
 		memcpy(p->bytes, saved->bytes.ptr, len);
-	if (saved->text.ptr)
-		p->saved.text = slice_of(p->bytes + len, text_len);
+	p->saved.text = has_text ? slice_of(p->bytes + len, text_len) : slice_of(NULL, 0);
 	if (text_len)
 		memcpy(p->bytes + len, saved->text.ptr, text_len);
 	if (table_put(&m->overlay, name, p, &old)) {

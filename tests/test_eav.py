@@ -517,6 +517,45 @@ def test_a_vector_of_very_many_is_one_datom(eav, tmp_path):
             assert found == {(b':v', ('json', plain_json(list(range(count))).encode()))}
 
 
+def test_very_many_elements_of_several_vectors(eav, tmp_path):
+    """In whatever order: as many as one vector may have, and else each is one datom."""
+    e = eav()
+    half = list(range(MANY_MAX // 2))
+    vectors = {'v': half, 'w': half, 'x': [], 'y': 1}
+    for more in ([], [1]):
+        vectors['x'] = more
+        for names in ('vwxy', 'yxwv'):
+            e.put(name_of(b':a'), b'1', '{%s}' % ' '.join(
+                f':{n} {json.dumps(vectors[n]).replace(",", "")}' for n in names))
+            found = eav_store.datoms(tmp_path)[b':a', None]
+            if more:
+                assert found == {(b':y', ('long', 1)), (b':x', ('json', b'[1]')),
+                                 *((b':' + n, ('json', plain_json(half).encode())) for n in (b'v', b'w'))}
+            else:
+                assert found == {(b':y', ('long', 1)), (b':x', ('json', b'[]')),
+                                 *((b':' + n, ('long', i)) for n in (b'v', b'w') for i in half)}
+
+
+def test_a_map_of_very_many_attributes_has_no_datoms(eav, tmp_path):
+    e = eav()
+    for count in (MANY_MAX, MANY_MAX + 1, 1):
+        e.put(name_of(b':a'), b'1', '{%s}' % ' '.join(f':k{i} 1' for i in range(count)))
+        found = eav_store.datoms(tmp_path).get((b':a', None), set())
+        assert len(found) == (count if count <= MANY_MAX else 0)
+
+
+def test_large_values_of_one_batch(eav, tmp_path):
+    """Those that the index does not copy: of several entities, one of them twice, one of them gone again."""
+    e = eav()
+    for name, value in ((b':a', 'a'), (b':b', 'b'), (b':a', 'c'), (b':d', 'd')):
+        e.item(name_of(name), b'1', '{:k "%s" :l [["%s"]]}' % (value * 200_000, value * 100_000))
+    e.call('item', name_of(b':d'))
+    e.call('write')
+    assert eav_store.datoms(tmp_path) == {(name, None): {
+        (b':k', ('string', value * 200_000)), (b':l', ('json', b'[["%s"]]' % (value * 100_000)))}
+        for name, value in ((b':a', b'c'), (b':b', b'b'))}
+
+
 def test_long_attributes_and_values_are_kept_whole(eav, tmp_path):
     e = eav()
     base = 'x' * 3000
