@@ -253,7 +253,7 @@ static void set_defaults(struct options *options)
 		.edn_delay_ms = 100,
 		.max_threads = 10,
 		.max_idle_threads = 10,
-		.doc_max_bytes = (size_t)64 << 20,
+		.doc_max_bytes = (size_t)32 << 20,
 		.scratch_max_bytes = (size_t)256 << 20,
 	};
 }

@@ -37,7 +37,7 @@ struct options {
 	unsigned edn_delay_ms;     /* 100 */
 	unsigned max_threads;      /* that serve requests: 10 */
 	unsigned max_idle_threads; /* of them, kept while there is nothing to do: 10 */
-	size_t doc_max_bytes;      /* 64 MiB */
+	size_t doc_max_bytes;      /* 32 MiB */
 	size_t scratch_max_bytes;  /* 256 MiB */
 	char *fuse_options; /* for libfuse and the kernel, escaped: "noatime,..."; NULL: none */
 };

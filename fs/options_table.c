@@ -259,7 +259,7 @@ const struct option_row option_rows[] = {
 		.set = set_log_level},
 	{0, "edn_delay=", "MS", "wait so long before memory.edn is rewritten (100)", set_number,
 		FIELD(edn_delay_ms), DELAY_MAX_MS},
-	{0, "doc_max=", "SIZE", "largest document (64M)", set_size, FIELD(doc_max_bytes)},
+	{0, "doc_max=", "SIZE", "largest document (32M)", set_size, FIELD(doc_max_bytes)},
 	{0, "scratch_max=", "SIZE", "all scratch files together (256M)", set_size,
 		FIELD(scratch_max_bytes)},
 	{0, "max_threads=", "N", "threads that serve requests (10)", set_count, FIELD(max_threads),

@@ -17,7 +17,7 @@
  * edn_delay_ms (memory_sync waits for that).
  *
  * Errors: -ENOENT, -EINVAL (a name that is no key's own name), -EBADMSG (no JSON, or no document that
- * maps to readable EDN; line and column), -EFBIG (larger than doc_max), -EISDIR (a map where a collection
+ * maps to readable EDN; line and column), -EFBIG (larger than doc_max, or more values than it allows), -EISDIR (a map where a collection
  * belongs; a directory where a file is meant), -ENOTDIR, -EEXIST (also: a key that Clojure's = takes for
  * another one that exists), -ENOTEMPTY, -EXDEV, -EROFS, -ENOSPC, -EIO, -ENOMEM.
  */
@@ -28,7 +28,7 @@ struct memory_options {
 	const char *store_dir; /* STORE, made 0700 where missing; locked while the memory is open */
 	const struct schema *schema;
 	unsigned edn_delay_ms; /* debounce of the rewrite: 100 */
-	size_t doc_max_bytes;  /* 64 MiB */
+	size_t doc_max_bytes; /* 32 MiB; a document may have a twelfth as many values, and 65,536 */
 	bool read_only;
 	const char *
 		mode; /* to switch to, as memory_switch's word; NULL: as it was, datalevin-first at first */

@@ -189,8 +189,8 @@ static enum journal_kind kind_of(const struct change *changes, size_t count)
 	}
 }
 
-int memory_commit(struct memory *m, const struct change *changes, size_t count, struct timespec now,
-	struct err *err)
+int memory_commit_text(struct memory *m, const struct change *changes, size_t count,
+	struct buf *text, struct timespec now, struct err *err)
 {
 	struct buf payload = BUF_INIT;
 	int ret = 0;
@@ -199,9 +199,16 @@ int memory_commit(struct memory *m, const struct change *changes, size_t count, 
 		ret = encode_key(m, &payload, &changes[i]);
 		ret = ret ? ret : memory_encode(m, &payload, &changes[i]);
 	}
+	buf_release(text);
 	ret = ret ? ret : memory_commit_payload(m, kind_of(changes, count), &payload, now, err);
 	buf_release(&payload);
 	return ret;
+}
+
+int memory_commit(struct memory *m, const struct change *changes, size_t count, struct timespec now,
+	struct err *err)
+{
+	return memory_commit_text(m, changes, count, NULL, now, err);
 }
 
 int memory_replay(void *memory, const struct journal_record *record, struct err *err)

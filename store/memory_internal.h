@@ -38,7 +38,7 @@
 struct pending {
 	atomic_uint references;
 	uint64_t sequence;         /* of the last journal record that speaks of it */
-	struct saved_record saved; /* bytes and text point behind */
+	struct saved_record saved; /* bytes, or else the text, point behind */
 	char bytes[];
 };
 
@@ -259,6 +259,9 @@ void memory_count_loaded(struct memory *m, const struct tree_node *dir);
 /* Under the writer's lock: journals the changes as one record and applies them. */
 int memory_commit(struct memory *m, const struct change *changes, size_t count, struct timespec now,
 	struct err *err);
+/* The same where the changes have their text from a buf, or NULL: it is released as soon as the record has a copy. */
+int memory_commit_text(struct memory *m, const struct change *changes, size_t count,
+	struct buf *text, struct timespec now, struct err *err);
 /* The same with encoded changes (memory_encode). */
 int memory_commit_payload(struct memory *m, enum journal_kind kind, const struct buf *payload,
 	struct timespec now, struct err *err);
@@ -328,10 +331,9 @@ bool held_has_key(const struct memory *m, struct slice key);
 
 /* A save on its way: parsed and judged outside the writer's lock, committed inside. */
 struct save {
-	struct arena arena;
-	struct edn value;
 	struct hash128 identity;
 	struct buf text; /* as it is to stand in memory.edn */
+	bool is_map;
 	bool has_current;
 	struct buf current;              /* what memory.edn holds there, deleted or not */
 	struct hash128 current_identity; /* zero: not known */

@@ -8,7 +8,6 @@
 
 void save_release(struct save *save)
 {
-	arena_release(&save->arena);
 	buf_release(&save->text);
 	buf_release(&save->current);
 }
@@ -48,23 +47,38 @@ static int current_depth(const struct save *save, unsigned *depth)
 	return ret == -ENOMEM ? ret : 0;
 }
 
+/* Each takes 16 bytes and more in memory, however short its text: all together some twice doc_max. */
+static size_t max_values(const struct memory *m)
+{
+	enum { AT_LEAST = 65536, SHARE = 12 };
+	size_t most = m->options.doc_max_bytes / SHARE;
+
+	return most < AT_LEAST ? AT_LEAST : most;
+}
+
 /*
  * What memory.edn held already may be saved again, however unreadable: its tokens anywhere, its depth
  * where it was.
  */
-static int judge_by_held(struct memory *m, struct slice json, struct save *save, struct err *err)
+static int judge_by_held(struct memory *m, struct slice json, const struct save *save,
+	struct arena *arena, struct edn *value, struct err *err)
 {
+	struct err reason = {0};
 	unsigned depth;
-	int ret = json_read(&save->arena, json, EDN_LOAD_DEPTH, &save->value, NULL);
+	int ret;
 
+	arena_reset(arena);
+	ret = json_read_limited(arena, json, EDN_LOAD_DEPTH, max_values(m), value, &reason);
+	if (ret == -EFBIG && err)
+		*err = reason;
 	if (ret)
 		return ret;
-	if (depth_of(&save->value) > EDN_SAVE_DEPTH) {
+	if (depth_of(value) > EDN_SAVE_DEPTH) {
 		ret = current_depth(save, &depth);
-		if (!ret && depth_of(&save->value) > depth)
+		if (!ret && depth_of(value) > depth)
 			ret = -EBADMSG;
 	}
-	return ret ? ret : held_check_value(m, &save->value, err);
+	return ret ? ret : held_check_value(m, value, err);
 }
 
 /* Words without an escape still stand where they were read: so the place can be told. */
@@ -75,23 +89,39 @@ static int place(struct slice json, int ret, struct err *err)
 	return ret;
 }
 
-static int parse(struct memory *m, struct slice json, struct save *save, struct err *err)
+static int read_saved(struct memory *m, struct slice json, const struct save *save,
+	struct arena *arena, struct edn *value, struct err *err)
 {
-	int ret = json_read(&save->arena, json, EDN_SAVE_DEPTH, &save->value, err);
+	int ret = json_read_limited(arena, json, EDN_SAVE_DEPTH, max_values(m), value, err);
 
 	if (!ret)
-		ret = edn_check_readable(&save->value, EDN_SAVE_DEPTH, err);
+		ret = edn_check_readable(value, EDN_SAVE_DEPTH, err);
 	if (ret == -EBADMSG)
-		ret = judge_by_held(m, json, save, err);
+		ret = judge_by_held(m, json, save, arena, value, err);
 	if (ret == -ENOMEM)
 		return err_set(err, ret, "out of memory");
 	if (ret)
 		return place(json, ret, err);
 	if (err)
 		*err = (struct err){0};
-	save->identity = edn_identity(&save->value);
-	edn_print(&save->text, &save->value);
-	return buf_error(&save->text) ? err_set(err, -ENOMEM, "out of memory") : 0;
+	return 0;
+}
+
+/* What is kept of the value is its text: as a tree it can take many times as much. */
+static int parse(struct memory *m, struct slice json, struct save *save, struct err *err)
+{
+	struct arena arena = ARENA_INIT;
+	struct edn value;
+	int ret = read_saved(m, json, save, &arena, &value, err);
+
+	if (!ret) {
+		save->is_map = value.type == EDN_MAP;
+		save->identity = edn_identity(&value);
+		edn_print(&save->text, &value);
+		ret = buf_error(&save->text) ? err_set(err, -ENOMEM, "out of memory") : 0;
+	}
+	arena_release(&arena);
+	return ret;
 }
 
 /* ---- what stands there ---- */
@@ -163,7 +193,7 @@ int save_judge(struct memory *m, struct slice path, struct slice json, struct sa
 	pthread_rwlock_unlock(&m->lock);
 	if (!ret)
 		ret = parse(m, json, save, err);
-	if (!ret && no_map.code && save->value.type == EDN_MAP)
+	if (!ret && no_map.code && save->is_map)
 		ret = err_set(err, no_map.code, "%s", no_map.text);
 	if (!ret && keep_layout(save))
 		ret = err_set(err, -ENOMEM, "out of memory");

@@ -131,7 +131,7 @@ static int commit_save(struct memory *m, struct target *t, struct save *save, st
 		c.saved.text_hash = hash128(save->text.ptr, save->text.len);
 		c.text = buf_slice(&save->text);
 	}
-	return memory_commit(m, &c, 1, now, err);
+	return memory_commit_text(m, &c, 1, &save->text, now, err);
 }
 
 /* st after a commit: of the very document that was committed. */
@@ -165,7 +165,7 @@ static int put(struct memory *m, struct slice path, struct slice json,
 	pthread_rwlock_wrlock(&m->lock);
 	ret = target_resolve(m, path, &t, err);
 	if (!ret)
-		ret = target_check_value(m, &t, save.value.type == EDN_MAP, err);
+		ret = target_check_value(m, &t, save.is_map, err);
 	if (!ret)
 		ret = target_check_free(m, &t, err);
 	if (!ret)

@@ -127,7 +127,7 @@ def test_size_of_what_is_saved(mount):
     piece = b'x' * (1 << 20)
     with open(m.mnt / 'config.json', 'wb', buffering=0) as file:
         file.write(b'"')
-        for _ in range(63):
+        for _ in range(31):
             file.write(piece)
         with pytest.raises(OSError) as error:
             for _ in range(2):
@@ -139,7 +139,7 @@ def test_size_of_what_is_saved(mount):
         os.ftruncate(file.fileno(), 0)
         os.pwrite(file.fileno(), before, 0)
     assert (m.mnt / 'config.json').read_bytes() == before
-    big = b'"' + b'y' * (60 << 20) + b'"'
+    big = b'"' + b'y' * (30 << 20) + b'"'
     save(m.mnt / 'big.json', big)
     assert (m.mnt / 'big.json').read_bytes() == big
 
@@ -147,10 +147,10 @@ def test_size_of_what_is_saved(mount):
 def test_a_large_scratch_file_does_not_become_a_document(mount):
     m = mount(MEMORY)
     with open(m.mnt / 'big.tmp', 'wb') as file:
-        file.truncate(65 << 20)
+        file.truncate(33 << 20)
     assert errno_of(os.rename, m.mnt / 'big.tmp', m.mnt / 'config.json') == 'EFBIG'
     assert json.loads((m.mnt / 'config.json').read_text()) == {'v': 1}
-    assert (m.mnt / 'big.tmp').stat().st_size == 65 << 20
+    assert (m.mnt / 'big.tmp').stat().st_size == 33 << 20
 
 
 BAD = {

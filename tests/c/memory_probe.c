@@ -92,7 +92,7 @@ static int do_open(struct probe *p)
 		.schema = p->schema,
 		.edn_delay_ms = (unsigned)number(p, 3),
 		.read_only = number(p, 4),
-		.doc_max_bytes = number(p, 5) ? (size_t)number(p, 5) : (size_t)64 << 20};
+		.doc_max_bytes = number(p, 5) ? (size_t)number(p, 5) : (size_t)32 << 20};
 
 	return memory_open(&p->memory, &options, &p->err);
 }
