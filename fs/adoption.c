@@ -93,7 +93,9 @@ static void let_go(struct fs *fs, struct node *node)
 
 	node->state = NODE_OLD;
 	node_unhash(&fs->nodes, node);
-	notifier_entry(fs->notifier, ino_of(fs, node->parent), node_name(node), &nothing);
+	node_ref(node->parent);
+	if (notifier_entry(fs->notifier, ino_of(fs, node->parent), node_name(node), &nothing))
+		node_unref(&fs->nodes, node->parent);
 }
 
 static void end(struct fs *fs)

@@ -85,12 +85,28 @@ int fs_new(struct fs **out, const struct options *options, struct memory *memory
 	return 0;
 }
 
+static void told(void *context, fuse_ino_t parent)
+{
+	struct fs *fs = context;
+
+	pthread_mutex_lock(&fs->lock);
+	node_unref(&fs->nodes, node_of(fs, parent));
+	pthread_mutex_unlock(&fs->lock);
+}
+
+void fs_tell_stale(struct fs *fs, struct node *parent, struct slice name,
+	const struct notice_answer *answer)
+{
+	if (notifier_entry(fs->notifier, ino_of(fs, parent), name, answer))
+		told(fs, ino_of(fs, parent));
+}
+
 int fs_start(struct fs *fs, struct fuse_session *session)
 {
 	int ret;
 
 	fs->session = session;
-	ret = notifier_new(&fs->notifier, session);
+	ret = notifier_new(&fs->notifier, session, told, fs);
 	if (!ret)
 		memory_on_adoption(fs->memory, adoption_event, fs);
 	if (!ret)

@@ -22,6 +22,8 @@ struct notice {
 
 struct notifier {
 	struct fuse_session *session;
+	notice_told_fn *told;
+	void *context;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t some;
@@ -92,6 +94,7 @@ static void *run(void *context)
 		/* -ENOENT: the kernel did not have it, which is as good. */
 		(void)fuse_lowlevel_notify_inval_entry(notifier->session, notice->parent,
 			notice->name, notice->name_len);
+		notifier->told(notifier->context, notice->parent);
 		end(notifier, notice);
 	}
 	return NULL;
@@ -169,7 +172,8 @@ static void end_thread(struct notifier *notifier, bool *flag, pthread_cond_t *wa
 	pthread_join(thread, NULL);
 }
 
-int notifier_new(struct notifier **out, struct fuse_session *session)
+int notifier_new(struct notifier **out, struct fuse_session *session, notice_told_fn *told,
+	void *context)
 {
 	struct notifier *notifier = calloc(1, sizeof(*notifier));
 	int ret;
@@ -177,6 +181,8 @@ int notifier_new(struct notifier **out, struct fuse_session *session)
 	if (!notifier)
 		return -ENOMEM;
 	init(notifier, session);
+	notifier->told = told;
+	notifier->context = context;
 	ret = pthread_create(&notifier->watch, NULL, watch, notifier);
 	if (ret) {
 		release(notifier);
@@ -202,7 +208,7 @@ void notifier_free(struct notifier *notifier)
 	release(notifier);
 }
 
-void notifier_entry(struct notifier *notifier, fuse_ino_t parent, struct slice name,
+int notifier_entry(struct notifier *notifier, fuse_ino_t parent, struct slice name,
 	const struct notice_answer *answer)
 {
 	struct notice *notice = malloc(sizeof(*notice) + name.len + 1);
@@ -211,7 +217,7 @@ void notifier_entry(struct notifier *notifier, fuse_ino_t parent, struct slice n
 		timed_result(answer->req, answer->error);
 	if (!notice) {
 		send_answer(answer);
-		return;
+		return -ENOMEM;
 	}
 	notice->next = NULL;
 	notice->answered = false;
@@ -225,4 +231,5 @@ void notifier_entry(struct notifier *notifier, fuse_ino_t parent, struct slice n
 	notifier->last = &notice->next;
 	pthread_cond_signal(&notifier->some);
 	pthread_mutex_unlock(&notifier->lock);
+	return 0;
 }

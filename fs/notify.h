@@ -21,7 +21,11 @@
  */
 struct notifier;
 
-int notifier_new(struct notifier **notifier, struct fuse_session *session);
+/* Told by its thread, without locks, of each notice that was queued: the kernel knows, parent need stay no longer. */
+typedef void notice_told_fn(void *context, fuse_ino_t parent);
+
+int notifier_new(struct notifier **notifier, struct fuse_session *session, notice_told_fn *told,
+	void *context);
 /* Sends what is queued, ends the thread. NULL is fine. */
 void notifier_free(struct notifier *notifier);
 
@@ -36,10 +40,10 @@ struct notice_answer {
 };
 
 /*
- * Queues it. Without memory the answer is sent at once, without the invalidation: readers that hold
- * the stale entry are then told by ESTALE when they open it.
+ * Queues it; until told is called, parent is to be no other's number. Without memory (-ENOMEM) the answer is sent
+ * at once, without the invalidation: readers that hold the stale entry are then told by ESTALE when they open it.
  */
-void notifier_entry(struct notifier *notifier, fuse_ino_t parent, struct slice name,
+int notifier_entry(struct notifier *notifier, fuse_ino_t parent, struct slice name,
 	const struct notice_answer *answer);
 
 #endif

@@ -14,13 +14,14 @@
 static void invalidate(struct fs *fs, struct document *document, const struct notice_answer *answer)
 {
 	struct buf name = BUF_INIT;
-	fuse_ino_t parent;
+	struct node *parent;
 
 	pthread_mutex_lock(&fs->lock);
-	parent = ino_of(fs, document->parent);
+	parent = document->parent;
+	node_ref(parent);
 	buf_add(&name, document->name, document->name_len);
 	pthread_mutex_unlock(&fs->lock);
-	notifier_entry(fs->notifier, parent, buf_slice(&name), answer);
+	fs_tell_stale(fs, parent, buf_slice(&name), answer);
 	buf_release(&name);
 }
 

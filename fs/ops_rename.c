@@ -122,11 +122,32 @@ static int run(struct renaming *renaming, bool alone)
 	return ret;
 }
 
+/*
+ * The kernel has moved the inode of the old name to the new one. Where that is not its inode any
+ * more, it is told so behind the reply (it holds the directories' locks until then); whoever
+ * opens the stale one meanwhile is sent back by ESTALE.
+ */
+static void answer_stale(fuse_req_t req, const struct renaming *renaming, int ret)
+{
+	const struct notice_answer nothing = {.kind = NOTICE_NONE};
+	struct fs *fs = renaming->fs;
+	bool exchange = renaming->flags & RENAME_EXCHANGE;
+
+	pthread_mutex_lock(&fs->lock);
+	node_ref(renaming->to.parent);
+	if (exchange)
+		node_ref(renaming->from.parent);
+	pthread_mutex_unlock(&fs->lock);
+	fuse_reply_err(req, -ret);
+	fs_tell_stale(fs, renaming->to.parent, slice_str(renaming->to.name), &nothing);
+	if (exchange)
+		fs_tell_stale(fs, renaming->from.parent, slice_str(renaming->from.name), &nothing);
+}
+
 void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 	const char *new_name, unsigned int flags)
 {
 	struct fs *fs = fs_of(req);
-	const struct notice_answer nothing = {.kind = NOTICE_NONE};
 	struct renaming renaming;
 	bool alone = false;
 	int ret;
@@ -144,15 +165,8 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 			      : run(&renaming, alone);
 		alone = !alone;
 	} while (ret == 1);
-	fuse_reply_err(req, -ret);
-	/*
-	 * The kernel has moved the inode of the old name to the new one. Where that is not its inode any
-	 * more, it is told so behind the reply (it holds the directories' locks until then); whoever
-	 * opens the stale one meanwhile is sent back by ESTALE.
-	 */
-	if (renaming.stale) {
-		notifier_entry(fs->notifier, new_parent, slice_str(new_name), &nothing);
-		if (flags & RENAME_EXCHANGE)
-			notifier_entry(fs->notifier, parent, slice_str(name), &nothing);
-	}
+	if (renaming.stale)
+		answer_stale(req, &renaming, ret);
+	else
+		fuse_reply_err(req, -ret);
 }

@@ -360,7 +360,7 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	};
 	struct notice_answer answer = {.kind = NOTICE_ATTRIBUTES, .req = req};
 	struct buf name = BUF_INIT;
-	fuse_ino_t parent = 0;
+	struct node *directory = NULL;
 	int ret;
 
 	read_request(&change, attr, to_set);
@@ -368,12 +368,10 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	if (!ret && change.stale) {
 		/* The node's version is superseded: its attributes are asked for by name. */
 		struct fuse_entry_param entry;
-		struct node *directory;
 
 		pthread_mutex_lock(&fs->lock);
 		directory = change.stale->parent;
 		node_ref(directory);
-		parent = ino_of(fs, directory);
 		buf_add(&name, change.stale->name, change.stale->name_len);
 		pthread_mutex_unlock(&fs->lock);
 		ret = ops_enter(fs, directory, buf_slice(&name), 0, &entry);
@@ -381,7 +379,8 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		pthread_mutex_lock(&fs->lock);
 		if (!ret)
 			node_forget(&fs->nodes, node_of(fs, entry.ino), 1);
-		node_unref(&fs->nodes, directory);
+		else
+			node_unref(&fs->nodes, directory);
 		pthread_mutex_unlock(&fs->lock);
 	} else if (!ret) {
 		ret = ops_stat(fs, change.node, change.handle, change.thread, &answer.st,
@@ -390,7 +389,7 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	if (ret)
 		fuse_reply_err(req, -ret);
 	else if (change.stale)
-		notifier_entry(fs->notifier, parent, buf_slice(&name), &answer);
+		fs_tell_stale(fs, directory, buf_slice(&name), &answer);
 	else
 		fuse_reply_attr(req, &answer.st, answer.timeout);
 	buf_release(&name);

@@ -148,6 +148,13 @@ int fs_dup_open(struct fs *fs, const struct node *node);
 /* Opens that file once more, as open(2) does with these flags. */
 int fs_reopen(struct fs *fs, const struct node *node, int flags);
 
+/*
+ * The kernel forgets a name, then the answer goes out (notify.h). Without locks; takes the caller's reference of parent:
+ * the kernel may forget that first, and its number would be another's.
+ */
+void fs_tell_stale(struct fs *fs, struct node *parent, struct slice name,
+	const struct notice_answer *answer);
+
 /* Path of a node, or of a child of it; takes fs->lock. */
 int fs_path(struct fs *fs, const struct node *node, const char *child, struct buf *path);
 

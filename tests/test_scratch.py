@@ -8,6 +8,7 @@ import mmap
 import os
 import pathlib
 import random
+import re
 import shutil
 import stat
 import subprocess
@@ -784,6 +785,35 @@ def test_a_sync_before_a_change_that_had_begun(laggard):
     mkdir.go_on()
     late.with_name('late.waits').unlink()
     Late(m, late, 'syncfs', 'echo > .sync').go_on()
+
+
+def few_nodes(m):
+    """Has the kernel forgotten what it is told to? All but a directory or two."""
+    pathlib.Path('/proc/sys/vm/drop_caches').write_text('2')
+    return int(re.search(r'^ourofs_nodes (\d+)', (m.mnt / '.metrics').read_text(), re.M)[1]) < 5
+
+
+@pytest.mark.preload
+@pytest.mark.skipif(not os.access('/proc/sys/vm/drop_caches', os.W_OK), reason='the kernel is not told to forget')
+def test_a_directory_that_is_forgotten_before_the_kernel_is_told_of_a_name_in_it(laggard):
+    """Its number is nobody else's until then."""
+    m, late = laggard
+    document = m.mnt / 'd/a.json'
+    m.edn.write_text('{:d/a 1}')
+    wait_until(document.exists, 'the document to be seen')
+    late.touch()
+    try:
+        m.edn.write_text('{:d/a 2}')
+        wait_until(lambda: document.read_text().strip() == '2', 'the change to be seen')
+        wait_until(lambda: few_nodes(m), 'the kernel to forget')
+        for number in range(50):
+            (m.mnt / f'x{number}').touch()
+            assert (m.mnt / f'x{number}').exists()
+    finally:
+        late.unlink()
+    for text in '12':
+        (m.mnt / 'last.json').write_text(text)  # is told behind all that
+    m.check_stderr()
 
 
 @pytest.mark.preload
