@@ -54,17 +54,21 @@ int edn_stack_take(struct edn_stack *stack, size_t first, struct arena *arena,
 	const struct edn **items)
 {
 	size_t count = stack->count - first;
-	struct edn *from = stack->values + first;
+	struct edn *from;
 	int ret = 0;
 
+	*items = NULL;
 	if (stack->taken + stack->count > stack->max)
 		return -EFBIG;
+	if (!count)
+		return 0;
+	from = stack->values + first;
 	if (count >= LARGE && count >= first) {
 		ret = give_away(stack, first, arena);
 		*items = from;
 	} else {
-		*items = count ? arena_copy(arena, from, count * sizeof(*from)) : NULL;
-		ret = count && !*items ? -ENOMEM : 0;
+		*items = arena_copy(arena, from, count * sizeof(*from));
+		ret = *items ? 0 : -ENOMEM;
 	}
 	if (!ret) {
 		stack->count = first;
