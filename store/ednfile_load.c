@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -303,6 +304,9 @@ static int index_text(struct ednfile *file, struct reading *reading, struct err 
 	} else if (ret == -EBADMSG) {
 		ret = ednmap_read(&file->map, &file->pool, text, 0, err);
 	}
+	if (ret == -EBADMSG && !text.len && err)
+		snprintf(err->text, sizeof(err->text),
+			"the file is empty, and a memory of nothing is {}");
 	if (ret)
 		return ret;
 	file->map.image = reading->block;

@@ -202,6 +202,11 @@ def test_a_broken_memory_is_never_mounted(ourofs, place, front):
     assert not list(place.glob('memory.eav/*')) and (front or not (place / 'memory.eav').exists())
 
 
+def test_an_empty_file_is_no_memory(ourofs, place):
+    (place / 'memory.edn').write_text('')
+    refused(ourofs('memory.edn', 'mnt'), f'ourofs: {place}/memory.edn:1:1: the file is empty, and a memory of nothing is {{}}')
+
+
 def test_a_store_outlives_a_broken_memory(ourofs, place):
     assert ourofs('memory.edn', 'mnt').returncode == 0
     (place / 'mnt' / 'config.json').write_bytes(SAVED)
