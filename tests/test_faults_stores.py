@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """One call fails while a mount does what it does seldom: begins from an index that it has kept, looks into a collection
-for the first time, makes a damaged store anew.
+for the first time, makes a damaged store anew, or a large one small.
 
 CI takes a part of the points; OUROFS_FAULTS=all takes all (see test_faults.py).
 """
@@ -37,6 +37,16 @@ EACH_THE_FIRST = [  # that looks into its collection
     ('mkdir', 'presence/s8/inner'),
     ('sync',),
 ]
+LARGE = b'"%s"' % (b'x' * (4 << 20))
+COME_AND_GONE = [
+    ('save', 'one.json', LARGE),
+    ('save', 'two.json', LARGE),
+    ('sync',),
+    ('unlink', 'one.json'),
+    ('unlink', 'two.json'),
+    ('sync',),
+    ('save', 'config.json', b'{"a": 2}'),
+]
 
 
 def spoil_eav(store):
@@ -62,6 +72,7 @@ SITUATIONS = {
     'collections': Situation(COLLECTIONS, EACH_THE_FIRST),
     'collections, edn-only': Situation(COLLECTIONS, EACH_THE_FIRST, 'edn-only'),
     'index': Situation(INDEXED, USUAL),
+    'compacted': Situation(FIRST, COME_AND_GONE),
     'eav': Situation(FIRST, USUAL, spoil=spoil_eav),
     'eav, dual-write': Situation(FIRST, USUAL, 'dual-write', spoil_eav),
     'eav, a note': Situation(FIRST, USUAL, spoil=spoil_note('')),
@@ -97,7 +108,7 @@ def test_files(fault, name):
     made.play_all(name, SITUATIONS[name].script, tree, 'calls', 2)
 
 
-@pytest.mark.parametrize('name', ['collections', 'index', 'eav', 'saved'])
+@pytest.mark.parametrize('name', ['collections', 'index', 'compacted', 'eav', 'saved'])
 def test_memory(fault, name):
     made, tree = fault(SITUATIONS[name])
     made.play_all(name, SITUATIONS[name].script, tree, 'memory', 2)
