@@ -5,10 +5,10 @@
     tests/bench/million_bench.py [--build build] [--json FILE]
 
 Two memories of a million members, in 10,000 collections and in one, are brought to the EAV store and mounted
-again. The one is listed (`ls -f`), both are walked with stat, and read
-at random; the kernel is told to forget all names
-(as root), and it is read at random after a remount, in turns with a store of 5,000 files. Memory is told as resident
-set and, of that, what is no file's page: once the text of memory.edn was put away, at its height, and when all is forgotten.
+again. The one is listed (`ls -f`), both are walked with stat, and read at random; the kernel is told to forget all
+names (as root); after a remount they are read at random, in turns with a store of 5,000 files. Memory is told as
+resident set and, of that, what is no file's page: once the text of memory.edn was put away, at its height, and when all
+is forgotten.
 """
 import argparse
 import json
