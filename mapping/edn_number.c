@@ -198,20 +198,20 @@ static int read_float(const struct number *n, struct edn *value)
 	return ret ? edn_fail(n->src, n->start, "a decimal's exponent is out of range") : 0;
 }
 
-static int put_ratio(const struct number *n, const struct edn_big *over,
-	const struct edn_big *under, struct edn *value)
+static int put_ratio(const struct number *n, struct slice above, struct slice below,
+	struct edn *value)
 {
-	char text[2 * EDN_BIG_DECIMALS + 2];
-	uint32_t len = 0;
+	size_t len = n->negative + above.len + 1 + below.len;
+	char *text = arena_alloc(n->arena, len);
 
-	if (n->negative)
-		text[len++] = '-';
-	len += edn_big_print(over, text + len);
-	text[len++] = '/';
-	len += edn_big_print(under, text + len);
-	*value = (struct edn){
-		.type = EDN_RATIO, .count = len, .text = arena_copy(n->arena, text, len)};
-	return value->text ? 0 : no_memory(n);
+	if (!text)
+		return no_memory(n);
+	*text = '-';
+	memcpy(text + n->negative, above.ptr, above.len);
+	text[n->negative + above.len] = '/';
+	memcpy(text + len - below.len, below.ptr, below.len);
+	*value = (struct edn){.type = EDN_RATIO, .count = (uint32_t)len, .text = text};
+	return 0;
 }
 
 static struct slice without_zeros(const char *at, const char *end)
@@ -221,6 +221,11 @@ static struct slice without_zeros(const char *at, const char *end)
 	return slice_of(at, (size_t)(end - at));
 }
 
+static bool is_one(const struct edn_big *n)
+{
+	return n->count == 1 && n->limb[0] == 1;
+}
+
 static int reduce(const struct number *n, struct slice above, struct slice below, struct edn *value)
 {
 	struct edn_big over;
@@ -228,6 +233,7 @@ static int reduce(const struct number *n, struct slice above, struct slice below
 	struct edn_big divisor;
 	struct edn_big scratch;
 	char text[EDN_BIG_DECIMALS];
+	char text_below[EDN_BIG_DECIMALS];
 	uint64_t magnitude;
 	bool big; /* Clojure computes with BigInt as soon as one of them is no Long */
 
@@ -238,11 +244,15 @@ static int reduce(const struct number *n, struct slice above, struct slice below
 	divisor = over;
 	scratch = under;
 	edn_big_gcd(&divisor, &scratch);
+	if (is_one(&divisor) && !is_one(&under))
+		return put_ratio(n, above, below, value); /* printing takes longer than all else */
 	edn_big_divide(&over, &divisor, &over, NULL);
 	edn_big_divide(&under, &divisor, &under, NULL);
-	if (under.count == 1 && under.limb[0] == 1)
-		return decimal_integer(n, slice_of(text, edn_big_print(&over, text)), big, value);
-	return put_ratio(n, &over, &under, value);
+	above = slice_of(text, edn_big_print(&over, text));
+	if (is_one(&under))
+		return decimal_integer(n, above, big, value);
+	below = slice_of(text_below, edn_big_print(&under, text_below));
+	return put_ratio(n, above, below, value);
 }
 
 static int read_ratio(const struct number *n, const char *slash, struct edn *value)

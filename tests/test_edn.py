@@ -183,6 +183,24 @@ def test_clojure_prints_alike(probe):
         assert ours == expected or (float(ours) == float(expected) and len(ours) < len(expected)), number
 
 
+def test_doubles_are_the_nearest(probe):
+    """Of all lengths and exponents, and of those the middles between two doubles and what is next to them."""
+    from fractions import Fraction
+    random = edn_texts.Forms(8).random
+    texts = [f'{random.getrandbits(random.randrange(1, 80))}e{random.randrange(-345, 310)}' for _ in range(2000)]
+    for _ in range(500):
+        exponent = random.randrange(-60, 60)
+        middle = (random.getrandbits(52) | 1 << 52) * 2 + 1
+        scaled = Fraction(middle) * Fraction(2) ** exponent
+        digits = len(str(int(scaled))) if scaled >= 1 else 0
+        for places in (17 - digits, 18 - digits, 120):
+            number = int(scaled * Fraction(10) ** places)
+            texts += [f'{number + more}e{-places}' for more in (-1, 0, 1)]
+    texts = [text for text in texts if abs(float(text)) != float('inf')]
+    for text, (read, _) in zip(texts, probe(texts)):
+        assert float(read.canonical) == float(text), text
+
+
 def test_doubles_are_shortest(probe):
     forms = edn_texts.Forms(5)
     values = [forms.random.uniform(-1, 1) * 10.0 ** forms.random.randrange(-320, 308) for _ in range(5000)]
@@ -257,6 +275,23 @@ def test_arithmetic_is_bounded(probe):
     read, _ = probe([f'[{digits} {digits}N 0x{"f" * 4096} {"7" * 4096}/{"3" * 4096}]'])[0]
     sys.set_int_max_str_digits(20000)
     assert read.canonical.decode() == f'[{digits}N {digits}N {int("f" * 4096, 16)}N 7/3]'
+
+
+def test_the_biggest_ratios(probe):
+    """Of thousands of digits: such that the steps of Euclid's algorithm are many, few, or alike."""
+    from fractions import Fraction
+    sys.set_int_max_str_digits(20000)
+    forms = edn_texts.Forms(7)
+    before, fibonacci = 1, 1
+    while len(str(fibonacci)) < 3000:
+        before, fibonacci = fibonacci, before + fibonacci
+    pairs = [(fibonacci, before), (before, fibonacci), (3 ** 2000 * fibonacci, 3 ** 2000 * before), (10 ** 4095, 10 ** 4095 - 1),
+             (2 ** 9000, 2 ** 13000 - 1), (2 ** 9000 * 7, 2 ** 9600), (2 ** 4096 + 1, 2 ** 4064), (0, fibonacci)]
+    for bits in (97, 130, 1000, 6000, 6000):
+        common = forms.random.getrandbits(bits)
+        pairs.append((common * forms.random.getrandbits(bits), common * (forms.random.getrandbits(bits) | 1)))
+    for (over, under), (read, _) in zip(pairs, probe([f'{over}/{under}' for over, under in pairs])):
+        assert read.canonical.decode().rstrip('N') == str(Fraction(over, under)), (over, under)
 
 
 def test_big_ratios(probe):
