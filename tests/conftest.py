@@ -108,6 +108,9 @@ def mount_base(build_dir):
 
 
 # A daemon lets nobody else look at its memory and its descriptors.
+LIBC = ctypes.CDLL(None, use_errno=True)
+MS_NOSUID, MS_NODEV, MS_REMOUNT = 2, 4, 32
+FORGETS = pytest.mark.skipif(os.geteuid() != 0, reason='lets the kernel forget, which only root may')
 LOOKS_INSIDE = pytest.mark.skipif(os.geteuid() != 0, reason='looks into a daemon, which only root may')
 
 
@@ -277,6 +280,18 @@ class Mount:
         """Returns when memory.edn holds everything that was committed."""
         (self.mnt / '.sync').write_bytes(b'1\n')
 
+    def nodes(self):
+        return int(re.search(r'^ourofs_nodes (\d+)', (self.mnt / '.metrics').read_text(), re.M)[1])
+
+    def forget(self, at_most):
+        """Lets the kernel forget all names that nobody uses, as it does where memory is short: a remount does, and of
+        this mount alone. Needs root. At most so many nodes are left."""
+        def forgets():
+            if LIBC.mount(None, os.fsencode(self.mnt), None, MS_REMOUNT | MS_NOSUID | MS_NODEV, None):
+                raise OSError(ctypes.get_errno(), 'remount')
+            return self.nodes() <= at_most
+        wait_until(forgets, 'the kernel to forget')
+
     def wait_exit(self):
         try:
             return self.proc.wait(BOUND_S)
@@ -347,7 +362,7 @@ class Mount:
         By no other program: on its way there a child closes files of this mount, and hangs itself.
         """
         self.proc.kill()
-        ctypes.CDLL(None).umount2(os.fsencode(self.mnt), MNT_FORCE)
+        LIBC.umount2(os.fsencode(self.mnt), MNT_FORCE)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from conftest import LOOKS_INSIDE, wait_until
+from conftest import FORGETS, LOOKS_INSIDE, wait_until
 
 MIB = 1 << 20
 LINES = 20_000
@@ -147,22 +147,7 @@ def walk(m):
     return sum(len([entry.stat() for entry in os.scandir(session)]) for session in os.scandir(m.mnt / 'presence'))
 
 
-def nodes(m):
-    return int(re.search(r'^ourofs_nodes (\d+)', (m.mnt / '.metrics').read_text(), re.M)[1])
-
-
-def forget(m):
-    """Lets the kernel forget all names, as it does where memory is short."""
-    def few():
-        pathlib.Path('/proc/sys/vm/drop_caches').write_text('2')
-        return nodes(m) < COLLECTIONS
-    wait_until(few, 'the kernel to forget')
-
-
-drops_caches = pytest.mark.skipif(not os.access('/proc/sys/vm/drop_caches', os.W_OK), reason='the kernel is not told to forget')
-
-
-@drops_caches
+@FORGETS
 @pytest.mark.busy  # and what a sanitizer keeps is its own
 def test_what_nobody_looks_at_leaves_memory(mount):
     m = mount(sessions())
@@ -173,13 +158,13 @@ def test_what_nobody_looks_at_leaves_memory(mount):
     assert walk(m) == COLLECTIONS * MEMBERS
     full = anonymous_mb(m.proc.pid)
     assert full > before + 3
-    forget(m)
+    m.forget(COLLECTIONS)
     wait_until(lambda: anonymous_mb(m.proc.pid) < (before + full) / 2, 'half of the memory to be given back')
     assert walk(m) == COLLECTIONS * MEMBERS
     assert anonymous_mb(m.proc.pid) < full + 2
 
 
-@drops_caches
+@FORGETS
 @pytest.mark.parametrize('mode', ['edn-only', 'datalevin-first', 'datalevin-only'])
 def test_what_comes_back_is_what_went(mount, mode):
     """Members that were made, changed and deleted before, also while memory.edn lacks all of that."""
@@ -198,15 +183,15 @@ def test_what_comes_back_is_what_went(mount, mode):
     assert set(inodes) == names
     total = json.loads((m.mnt / '.health').read_text())
     for _ in range(2):
-        forget(m)
+        m.forget(COLLECTIONS)
         assert json.loads((m.mnt / '.health').read_text())['edn'] == total['edn']
         assert {entry.name: entry.inode() for entry in os.scandir(session)} == inodes
         assert (session / 'm6.json').read_text() == '{"n": 66}\n'
         assert not (session / 'm7.json').exists()
         assert json.loads((session / 'm9.json').read_text()) == {'n': 9}
-    forget(m)
+    m.forget(COLLECTIONS)
     (session / 'm7.json').write_text('{"n": 77}\n')
-    forget(m)
+    m.forget(COLLECTIONS)
     assert walk(m) == COLLECTIONS * MEMBERS
     m.sync()
     mount_again(m)

@@ -16,7 +16,7 @@ import subprocess
 import pytest
 
 import edn_reader
-from conftest import wait_until
+from conftest import FORGETS, wait_until
 from shell import holds, memory, names, sh
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -787,14 +787,8 @@ def test_a_sync_before_a_change_that_had_begun(laggard):
     Late(m, late, 'syncfs', 'echo > .sync').go_on()
 
 
-def few_nodes(m):
-    """Has the kernel forgotten what it is told to? All but a directory or two."""
-    pathlib.Path('/proc/sys/vm/drop_caches').write_text('2')
-    return int(re.search(r'^ourofs_nodes (\d+)', (m.mnt / '.metrics').read_text(), re.M)[1]) < 5
-
-
 @pytest.mark.preload
-@pytest.mark.skipif(not os.access('/proc/sys/vm/drop_caches', os.W_OK), reason='the kernel is not told to forget')
+@FORGETS
 def test_a_directory_that_is_forgotten_before_the_kernel_is_told_of_a_name_in_it(laggard):
     """Its number is nobody else's until then."""
     m, late = laggard
@@ -805,7 +799,7 @@ def test_a_directory_that_is_forgotten_before_the_kernel_is_told_of_a_name_in_it
     try:
         m.edn.write_text('{:d/a 2}')
         wait_until(lambda: document.read_text().strip() == '2', 'the change to be seen')
-        wait_until(lambda: few_nodes(m), 'the kernel to forget')
+        m.forget(4)  # but for a directory or two
         for number in range(50):
             (m.mnt / f'x{number}').touch()
             assert (m.mnt / f'x{number}').exists()
