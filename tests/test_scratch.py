@@ -8,7 +8,6 @@ import mmap
 import os
 import pathlib
 import random
-import re
 import shutil
 import stat
 import subprocess
