@@ -59,7 +59,7 @@ static int load_member(void *context, struct slice member, const struct ednfile_
 	if (ret)
 		return ret < 0 ? ret : 0;
 	members->count++;
-	memory_resident_tick_held(members->m);
+	memory_resident_tick_loading(members->m);
 	return members->dir ? add_member(members, member) : 0;
 }
 

@@ -75,6 +75,12 @@ void memory_resident_tick_held(struct memory *m)
 		unmap_pages(m);
 }
 
+void memory_resident_tick_loading(struct memory *m)
+{
+	if (is_due(m) && mapped_bytes(&m->resident) > MOST_BYTES)
+		ednfile_unmap_pages(m->file);
+}
+
 /* How many names left memory. */
 static size_t forget(struct memory *m, struct slice path)
 {

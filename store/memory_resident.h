@@ -27,6 +27,8 @@ void memory_resident_trim(struct memory *m);
 void memory_resident_tick(struct memory *m);
 /* The same under memory.lock, of each step of a long look. */
 void memory_resident_tick_held(struct memory *m);
+/* The same with the tree held, of memory.edn's text alone: who reads in the other stores may wait for the tree. */
+void memory_resident_tick_loading(struct memory *m);
 /* Behind a look at all that there is: what nobody else wants. */
 void memory_resident_drop(struct memory *m);
 /* Behind long work: that, and also what malloc keeps of what was freed. */
