@@ -47,9 +47,14 @@ static void unmap_pages(struct memory *m)
 	ednfile_unmap_pages(m->file);
 }
 
+static bool is_much(struct memory *m)
+{
+	return mapped_bytes(&m->resident) > MOST_BYTES;
+}
+
 void memory_resident_trim(struct memory *m)
 {
-	if (mapped_bytes(&m->resident) <= MOST_BYTES)
+	if (!is_much(m))
 		return;
 	pthread_rwlock_rdlock(&m->lock);
 	unmap_pages(m);
@@ -71,13 +76,13 @@ void memory_resident_tick(struct memory *m)
 
 void memory_resident_tick_held(struct memory *m)
 {
-	if (is_due(m) && mapped_bytes(&m->resident) > MOST_BYTES)
+	if (is_due(m) && is_much(m))
 		unmap_pages(m);
 }
 
 void memory_resident_tick_loading(struct memory *m)
 {
-	if (is_due(m) && mapped_bytes(&m->resident) > MOST_BYTES)
+	if (is_due(m) && is_much(m))
 		ednfile_unmap_pages(m->file);
 }
 
