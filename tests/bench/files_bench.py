@@ -14,11 +14,10 @@ import argparse
 import json
 import pathlib
 import subprocess
-import sys
 import time
 
 import table
-from peers import Ourofs, Peers
+from peers import Ourofs, Peers, generated
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 DIRECTORIES, MEMBERS = 20, 250
@@ -141,13 +140,7 @@ class Bench:
 
     def tools(self, _):
         """Over a memory of every family of keys."""
-        edn = self.build / 'bench' / 'memory-20000.edn'
-        if not edn.exists():
-            edn.parent.mkdir(exist_ok=True)
-            with open(edn, 'w') as out:
-                subprocess.run([sys.executable, TOP / 'tests/bench/gen_memory.py', '--keys', '20000'],
-                               check=True, stdout=out)
-        with Peers(self.build, edn) as peers:
+        with Peers(self.build, generated(self.build, 20000)) as peers:
             print(f'tools: {len(peers.paths)} files', flush=True)
             for name, command in TOOLS.items():
                 row = self.row(f'`{name}`', unit='ms', goals={'passthrough_ll': 1.3})

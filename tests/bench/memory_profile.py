@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 from files_bench import Bench, small_memory
-from peers import Ourofs
+from peers import Ourofs, status_kb
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 WORKS = [('read', 1), ('list', 1), ('read', 1, 4), ('stat', 1), ('save', 300), ('sync', 50, 4), ('read', 1, 2)]
@@ -38,7 +38,7 @@ def operations(mnt):
 def holds(pid):
     """What the process holds, by name."""
     status = pathlib.Path(f'/proc/{pid}/status').read_text()
-    figures = {f'{field} kB': int(re.search(rf'{field}:\s+(\d+)', status)[1]) for field in FIELDS}
+    figures = {f'{field} kB': status_kb(pid, field) for field in FIELDS}
     figures['descriptors'] = len(list(pathlib.Path(f'/proc/{pid}/fd').iterdir()))
     figures['threads'] = int(re.search(r'Threads:\s+(\d+)', status)[1])
     return figures

@@ -13,13 +13,13 @@ import json
 import os
 import pathlib
 import random
-import re
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
+
+from peers import generated, status_kb
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 IDLE = 4000     # operations before the migration
@@ -63,9 +63,7 @@ class Round:
         return json.loads((self.mnt / '.migrate').read_text())
 
     def anonymous_mb(self):
-        """Without what is mapped, which is the page cache's."""
-        status = pathlib.Path(f'/proc/{self.daemon.pid}/status').read_text()
-        return int(re.search(r'RssAnon:\s+(\d+)', status)[1]) / 1024
+        return status_kb(self.daemon.pid, 'RssAnon') / 1024
 
     def cpu_s(self):
         """Of all its threads, those that have ended included."""
@@ -164,12 +162,7 @@ def main():
     parser.add_argument('--json', type=pathlib.Path)
     args = parser.parse_args()
     args.build = args.build.resolve()
-    edn = args.build / 'bench' / f'memory-{args.keys}.edn'
-    edn.parent.mkdir(exist_ok=True)
-    if not edn.exists():
-        with open(edn, 'w') as out:
-            subprocess.run([sys.executable, TOP / 'tests/bench/gen_memory.py', '--keys', str(args.keys)],
-                           check=True, stdout=out)
+    edn = generated(args.build, args.keys)
     rates, cpu, grown, raw = zip(*rounds(args, edn, alone))
     rows('migration, nobody else', rates, 'entities/s')
     rows('... the same puts by LMDB alone', raw, 'entities/s')

@@ -14,14 +14,13 @@ import argparse
 import json
 import pathlib
 import random
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-from peers import Ourofs
+from peers import Ourofs, status_kb
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 MANY, ONE, SMALL = (10_000, 100), (1, 1_000_000), (20, 250)
@@ -43,8 +42,7 @@ class Million(Ourofs):
         self.migrate()
 
     def mb(self, field):
-        status = pathlib.Path(f'/proc/{self.daemon.pid}/status').read_text()
-        return int(re.search(rf'{field}:\s+(\d+) kB', status)[1]) / 1024
+        return status_kb(self.daemon.pid, field) / 1024
 
     def read_us(self, seed):
         """Of one of READS files chosen at random."""

@@ -3,13 +3,16 @@
 import json
 import os
 import pathlib
+import re
 import resource
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
+TOP = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = pathlib.Path('/usr/share/doc/libfuse3-dev/examples')
 DESCRIPTORS = 1 << 19  # passthrough_ll holds one for each file it was asked for
 
@@ -18,6 +21,23 @@ def raise_descriptors():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     want = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     resource.setrlimit(resource.RLIMIT_NOFILE, (want, hard))
+
+
+def generated(build, keys):
+    """A memory.edn of every family of keys, so many of them; made once, beside the build."""
+    edn = build / 'bench' / f'memory-{keys}.edn'
+    edn.parent.mkdir(exist_ok=True)
+    if not edn.exists():
+        with open(edn, 'w') as out:
+            subprocess.run([sys.executable, TOP / 'tests/bench/gen_memory.py', '--keys', str(keys)],
+                           check=True, stdout=out)
+    return edn
+
+
+def status_kb(pid, field):
+    """What a process holds: VmRSS, or RssAnon, without what is mapped, which is the page cache's."""
+    status = pathlib.Path(f'/proc/{pid}/status').read_text()
+    return int(re.search(rf'{field}:\s+(\d+) kB', status)[1])
 
 
 class Peer:
