@@ -104,7 +104,8 @@ int eav_open(struct eav **eav, int dir_fd, const char *path, bool read_only, str
 void eav_close(struct eav *eav);
 /* env_compact, of its environment. */
 void eav_compact(struct eav *eav);
-/* env_unmap_pages, of its environment. */
+/* env_unmap_step and env_unmap_pages, of its environment. */
+bool eav_unmap_step(struct eav *eav, size_t *at);
 void eav_unmap_pages(struct eav *eav);
 void eav_release_memory(struct eav *eav); /* env_release_memory */
 

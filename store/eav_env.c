@@ -66,6 +66,11 @@ void eav_release_memory(struct eav *eav)
 	env_release_memory(&eav->env);
 }
 
+bool eav_unmap_step(struct eav *eav, size_t *at)
+{
+	return env_unmap_step(&eav->env, at);
+}
+
 void eav_unmap_pages(struct eav *eav)
 {
 	env_unmap_pages(&eav->env);

@@ -146,8 +146,8 @@ void ednfile_rewrite_end(struct ednfile *file, struct ednfile_snapshot *snapshot
 bool ednfile_put_away_begin(struct ednfile *file);
 void ednfile_put_away(struct ednfile *file, int dir_fd);
 void ednfile_put_away_end(struct ednfile *file);
-/* What was read there takes memory: gives it back. With the file as a reader. */
-void ednfile_unmap_pages(const struct ednfile *file);
+/* What was read there takes memory: gives it back, as mapped_unmap_step. With the file as a reader. */
+bool ednfile_unmap_step(const struct ednfile *file, size_t *at);
 /*
  * The index of a key's members, or of those of all keys (ptr NULL), leaves memory until someone asks for one, where
  * nothing in it was changed.

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "ednfile_map.h"
+#include "mapped.h"
 
 enum { HUGE_BYTES = 2 << 20, BIG_BYTES = 16 << 20 };
 
@@ -85,10 +86,10 @@ void ednblock_put_away(struct ednblock *block, int dir_fd)
 	close(fd);
 }
 
-void ednblock_unmap_pages(struct ednblock *block)
+bool ednblock_unmap_step(struct ednblock *block, size_t *at)
 {
-	if (block && block->place == EDNBLOCK_AWAY)
-		madvise(block->bytes, block->size, MADV_DONTNEED);
+	return block && block->place == EDNBLOCK_AWAY &&
+	       mapped_unmap_step(block->bytes, block->size, at);
 }
 
 /* ---- all of them ---- */

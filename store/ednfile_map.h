@@ -62,8 +62,8 @@ static inline struct ednblock *ednblock_of(const char *bytes)
  * mapped in their place: they take memory no longer than there is enough of it. Any thread may read them meanwhile.
  */
 void ednblock_put_away(struct ednblock *block, int dir_fd);
-/* What was read of it since takes memory again: gives that back. */
-void ednblock_unmap_pages(struct ednblock *block);
+/* What was read of it since takes memory again: gives that back, as mapped_unmap_step. */
+bool ednblock_unmap_step(struct ednblock *block, size_t *at);
 static inline bool ednblock_is_to_go(const struct ednblock *block)
 {
 	return block && block->mapped_bytes && block->place == EDNBLOCK_HERE;

@@ -61,9 +61,9 @@ void ednfile_put_away_end(struct ednfile *file)
 	ednpool_unhold(&file->pool);
 }
 
-void ednfile_unmap_pages(const struct ednfile *file)
+bool ednfile_unmap_step(const struct ednfile *file, size_t *at)
 {
-	ednblock_unmap_pages(file->map.image);
+	return ednblock_unmap_step(file->map.image, at);
 }
 
 struct hash128 ednfile_rewrite_hash(const struct ednfile_snapshot *snapshot)

@@ -9,6 +9,7 @@
 #include "env_look.h"
 #include "env_notes.h"
 #include "env_private.h"
+#include "mapped.h"
 
 enum { ERRNO_MAX = 4095 }; /* LMDB's own codes are below -30000 */
 
@@ -205,18 +206,28 @@ static char *map_begin(const struct env *env, MDB_txn *txn)
 	return page;
 }
 
-void env_unmap_pages(struct env *env)
+bool env_unmap_step(struct env *env, size_t *at)
 {
 	MDB_txn *txn;
 	MDB_envinfo info;
+	bool more = false;
 	char *begin;
 
 	if (env_read_begin(env, &txn) || !txn)
-		return;
+		return false;
 	begin = map_begin(env, txn);
 	if (begin && mdb_env_info(env->mdb, &info) == 0)
-		madvise(begin, info.me_mapsize, MADV_DONTNEED);
+		more = mapped_unmap_step(begin, info.me_mapsize, at);
 	env_read_end(env, txn);
+	return more;
+}
+
+void env_unmap_pages(struct env *env)
+{
+	size_t at = 0;
+
+	while (env_unmap_step(env, &at))
+		;
 }
 
 void env_release_memory(struct env *env)

@@ -87,8 +87,11 @@ void env_read_end(struct env *env, MDB_txn *txn);
 
 /*
  * What has been read stays mapped, page by page up to the whole file, and counts as the process's memory. This gives
- * it back: it is in the page cache as before. Any thread, also inside a read, which finds it again.
+ * it back: it is in the page cache as before. Any thread, also inside a read, which finds it again. In steps,
+ * as mapped_unmap_step.
  */
+bool env_unmap_step(struct env *env, size_t *at);
+/* All of it. */
 void env_unmap_pages(struct env *env);
 
 /*

@@ -69,7 +69,7 @@ static int write_chunk(void *context, struct chunk *chunk, struct err *err)
 		ret = chunk_write(chunk, err);
 		pthread_mutex_unlock(&run->m->flush.turn);
 		pthread_mutex_unlock(&run->m->switching);
-		memory_resident_trim(run->m);
+		memory_resident_trim_background(run->m);
 	}
 	if (ret)
 		return ret;
@@ -136,11 +136,13 @@ static int work(struct run *run, struct err *err)
 		return ret;
 	tell_start(run);
 	atomic_store(&m->flush.notes, true);
+	memory_resident_tend(m, true);
 	ret = walk_begin(&walk, m, &agree, &g->plan.names, g->at);
 	while (!ret && walk_more(&walk) && goes_on(run))
 		ret = walk_step(&walk, write_chunk, run, err);
 	walk_end(&walk);
 	atomic_store(&m->flush.notes, false);
+	memory_resident_tend(m, false);
 	return ret;
 }
 

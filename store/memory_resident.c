@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "background.h"
 #include "memory_internal.h"
 
 /* So much may stay, and so many small reads are between two looks at how much it is. */
@@ -39,12 +40,26 @@ static size_t mapped_bytes(const struct resident *resident)
 	return at ? strtoull(at, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : SIZE_MAX;
 }
 
-static void unmap_pages(struct memory *m)
+enum { EAV, SAVED, TEXT, MAPPED };
+
+static bool unmap_step(struct memory *m, unsigned of, size_t *at)
 {
-	if (m->eav.store)
-		eav_unmap_pages(m->eav.store);
-	saved_unmap_pages(m->saved);
-	ednfile_unmap_pages(m->file);
+	switch (of) {
+	case EAV:
+		return m->eav.store && eav_unmap_step(m->eav.store, at);
+	case SAVED:
+		return saved_unmap_step(m->saved, at);
+	default:
+		return ednfile_unmap_step(m->file, at);
+	}
+}
+
+static void unmap_pages(struct memory *m, unsigned of)
+{
+	size_t at = 0;
+
+	while (unmap_step(m, of, &at))
+		;
 }
 
 static bool is_much(struct memory *m)
@@ -52,18 +67,50 @@ static bool is_much(struct memory *m)
 	return mapped_bytes(&m->resident) > MOST_BYTES;
 }
 
-void memory_resident_trim(struct memory *m)
+/* attention as in background_make_way. */
+static void unmap_pages_unheld(struct memory *m, unsigned of, struct attention *attention)
+{
+	bool more = true;
+	size_t at = 0;
+
+	while (more) {
+		pthread_rwlock_rdlock(&m->lock);
+		more = unmap_step(m, of, &at);
+		pthread_rwlock_unlock(&m->lock);
+		background_make_way(attention);
+	}
+}
+
+static void trim(struct memory *m, struct attention *attention)
 {
 	if (!is_much(m))
 		return;
-	pthread_rwlock_rdlock(&m->lock);
-	unmap_pages(m);
-	pthread_rwlock_unlock(&m->lock);
+	for (unsigned of = 0; of < MAPPED; of++)
+		unmap_pages_unheld(m, of, attention);
+}
+
+void memory_resident_trim(struct memory *m)
+{
+	trim(m, NULL);
+}
+
+void memory_resident_trim_background(struct memory *m)
+{
+	trim(m, &m->attention);
+}
+
+void memory_resident_tend(struct memory *m, bool on)
+{
+	atomic_store(&m->resident.tended, on);
 }
 
 static bool is_due(struct memory *m)
 {
-	unsigned looks = atomic_fetch_add_explicit(&m->resident.looks, 1, memory_order_relaxed);
+	unsigned looks;
+
+	if (atomic_load_explicit(&m->resident.tended, memory_order_relaxed))
+		return false;
+	looks = atomic_fetch_add_explicit(&m->resident.looks, 1, memory_order_relaxed);
 
 	return looks % TICKS == TICKS - 1;
 }
@@ -77,13 +124,14 @@ void memory_resident_tick(struct memory *m)
 void memory_resident_tick_held(struct memory *m)
 {
 	if (is_due(m) && is_much(m))
-		unmap_pages(m);
+		for (unsigned of = 0; of < MAPPED; of++)
+			unmap_pages(m, of);
 }
 
 void memory_resident_tick_loading(struct memory *m)
 {
 	if (is_due(m) && is_much(m))
-		ednfile_unmap_pages(m->file);
+		unmap_pages(m, TEXT);
 }
 
 /* How many names left memory. */

@@ -3,6 +3,7 @@
 #define OUROFS_MEMORY_RESIDENT_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -14,6 +15,7 @@ struct memory;
 struct resident {
 	int statm_fd; /* /proc/self/statm, or -1 */
 	atomic_uint looks;
+	atomic_bool tended; /* by work in the background: no ticks */
 	size_t gone; /* names that left memory since malloc was asked; guarded by memory.lock */
 };
 
@@ -23,6 +25,13 @@ void memory_resident_release(struct resident *resident);
 
 /* Gives it back where it is much. Without locks of the memory's, outside a read of the stores. */
 void memory_resident_trim(struct memory *m);
+/* The same for work that nobody waits for, which makes way for who is served. */
+void memory_resident_trim_background(struct memory *m);
+/*
+ * Such work maps so much that of small reads every tick would find it to be much, and they would wait for what is
+ * not theirs: from on = true until false that work trims alone, between its steps.
+ */
+void memory_resident_tend(struct memory *m, bool on);
 /* For small reads, from any thread: now and then one of them does that. */
 void memory_resident_tick(struct memory *m);
 /* The same under memory.lock, of each step of a long look. */

@@ -7,13 +7,11 @@
 #include "background.h"
 
 /*
- * A chunk is one transaction, and twice as much is in memory: larger ones were no faster. While others are served
- * they are smaller, as a commit has the processor for all of it. Who saves waits for a piece, which a busy machine
- * may also interrupt.
+ * A chunk is one transaction, and twice as much is in memory: larger ones were no faster, and smaller ones write a
+ * page of the indexes more often. Who saves waits for a piece, which a busy machine may also interrupt.
  */
 enum {
 	CHUNK_ENTITIES = 4096,
-	CHUNK_ENTITIES_SERVED = 512,
 	CHUNK_BYTES = 32 << 20,
 	PIECE_ENTITIES = 16,
 };
@@ -84,8 +82,7 @@ static int make_items(struct chunk *chunk, size_t i)
 static int compare_chunk(struct chunk *chunk)
 {
 	struct memory *m = chunk->m;
-	size_t most = background_is_served(&m->attention) ? CHUNK_ENTITIES_SERVED : CHUNK_ENTITIES;
-	size_t end = chunk->from + at_most(chunk->names->count - chunk->from, most);
+	size_t end = chunk->from + at_most(chunk->names->count - chunk->from, CHUNK_ENTITIES);
 	int ret = 0;
 
 	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES) {
@@ -278,7 +275,7 @@ int memory_agree(struct memory *m, struct agree *agree, struct err *err)
 		ret = walk_begin(&walk, m, agree, &names, 0);
 	while (!ret && walk_more(&walk)) {
 		ret = walk_step(&walk, write_here, NULL, err);
-		memory_resident_trim(m);
+		memory_resident_trim_background(m);
 		if (!ret && is_closing(m))
 			ret = -ECANCELED;
 	}

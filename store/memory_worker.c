@@ -133,7 +133,7 @@ static void *work(void *context)
 		m->work.waited_ms = 0;
 		ret = attempt_edn(m, &err);
 		put_text_away(m);
-		memory_resident_trim(m);
+		memory_resident_trim_background(m);
 		attempt.waited_ms = m->work.waited_ms;
 
 		/* what went wrong on the way and was mended is no error */

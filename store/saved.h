@@ -68,8 +68,8 @@ void saved_close(struct saved *saved);
 /* env_compact, of its environment. */
 void saved_compact(struct saved *saved);
 
-/* env_unmap_pages, of its environment. */
-void saved_unmap_pages(struct saved *saved);
+/* env_unmap_step, of its environment. */
+bool saved_unmap_step(struct saved *saved, size_t *at);
 
 struct saved_reader {
 	struct saved *saved;

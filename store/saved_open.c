@@ -81,10 +81,9 @@ int saved_open(struct saved **saved, int dir_fd, const char *path, bool read_onl
 	return 0;
 }
 
-void saved_unmap_pages(struct saved *saved)
+bool saved_unmap_step(struct saved *saved, size_t *at)
 {
-	if (saved)
-		env_unmap_pages(&saved->env);
+	return saved && env_unmap_step(&saved->env, at);
 }
 
 void saved_compact(struct saved *saved)

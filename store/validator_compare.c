@@ -215,7 +215,7 @@ static int compare_names(struct comparing *c, const size_t *of, size_t count, st
 
 	while (!ret && at < count) {
 		ret = compare_piece(c, of, &at, count, err);
-		memory_resident_trim(c->v->m);
+		memory_resident_trim_background(c->v->m);
 		background_make_way(&c->v->m->attention);
 	}
 	return ret;
