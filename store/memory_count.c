@@ -20,7 +20,7 @@ static int look_for_marks(void *context, const struct edn_map_entry *entry)
 
 	marks->full |= slice_equal(key, SLICE_LITERAL(":learning/id"));
 	marks->bare |= slice_equal(key, SLICE_LITERAL(":id"));
-	return 0;
+	return marks->full ? -ECANCELED : 0; /* all that is to be known */
 }
 
 /* What schema_type says of a key that no pattern matches, without reading the value. */
@@ -28,11 +28,14 @@ static bool is_learning(struct slice text)
 {
 	struct marks marks = {.text = text.ptr};
 	struct edn_map_shape shape;
+	int ret;
 
-	if (!memmem(text.ptr, text.len, "learning", 8) ||
-		edn_scan_map(text, 0, EDN_LOAD_DEPTH, look_for_marks, &marks, &shape, NULL))
+	if (!memmem(text.ptr, text.len, "learning", 8))
 		return false;
-	return marks.full || (marks.bare && slice_equal(shape.prefix, SLICE_LITERAL("learning")));
+	ret = edn_scan_map(text, 0, EDN_LOAD_DEPTH, look_for_marks, &marks, &shape, NULL);
+	if (ret)
+		return marks.full;
+	return marks.bare && slice_equal(shape.prefix, SLICE_LITERAL("learning"));
 }
 
 static const char *type_of(const struct memory *m, struct slice key, struct slice text)

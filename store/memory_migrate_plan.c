@@ -122,29 +122,36 @@ static int class_of(const char *type)
 	return WANTED_ALL;
 }
 
-static const char *type_of_key(struct memory *m, struct slice key)
+/* Of a key that no pattern matches: its value tells. NULL: it can't be read. */
+static const char *type_of_value(struct memory *m, struct tree_node *node)
 {
-	const struct schema_row *row = schema_match(m->options.schema, memory_keyword(key));
+	const char *type = NULL;
+	struct doc doc = DOC_INIT;
 
-	return row ? row->type : "cache";
+	if (doc_id(m, node, &doc) == 0 &&
+		ednfile_get(m->file, doc.id.key, doc.id.member, &doc.item) == 0)
+		type = memory_type_of(m, &doc);
+	doc_release(&doc);
+	return type;
 }
 
 /* NULL: nothing is served there. Under memory.lock. */
 static const char *type_of_id(struct memory *m, struct entity_id id)
 {
+	const struct schema_row *row;
 	const char *type = NULL;
-	struct doc doc = DOC_INIT;
 	struct tree_node *node;
 	int ret = memory_find_entity(m, id, &node);
 
 	if (!ret && !node)
 		return NULL;
-	if (node && !node->dir && doc_id(m, node, &doc) == 0 &&
-		ednfile_get(m->file, doc.id.key, doc.id.member, &doc.item) == 0)
-		type = memory_type_of(m, &doc);
-	doc_release(&doc);
+	row = schema_match(m->options.schema, memory_keyword(id.key));
+	if (row)
+		return row->type;
+	if (node && !node->dir)
+		type = type_of_value(m, node);
 	/* what can't be read will be among the failures */
-	return type ? type : type_of_key(m, id.key);
+	return type ? type : "cache";
 }
 
 /* ---- the plan ---- */
