@@ -111,7 +111,10 @@ int memory_rename_directory(struct memory *memory, struct slice from, struct sli
 /* Removes the {} of an empty collection. -ENOTEMPTY; -ENOENT where no key makes the directory. */
 int memory_remove_directory(struct memory *memory, struct slice path, struct err *err);
 
-/* The names in a directory, each once, sorted by bytes. A negative return stops. */
+/*
+ * The names in a directory, each once, sorted by bytes. A negative return stops. fn is called under the memory's lock,
+ * so that a million names need not be kept for it: it may take notes, and not ask the memory.
+ */
 typedef int memory_list_fn(void *context, struct slice name, enum memory_kind kind, uint64_t ino);
 int memory_list(struct memory *memory, struct slice directory, memory_list_fn *fn, void *context);
 /*

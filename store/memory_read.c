@@ -98,12 +98,6 @@ int memory_read(struct memory *m, struct slice path, struct memory_stat *st, str
 
 /* ---- listing ---- */
 
-struct row {
-	uint64_t ino;
-	enum memory_kind kind;
-	size_t len;
-};
-
 static int ino_of(struct memory *m, struct tree_node *node, uint64_t *ino)
 {
 	struct doc doc = DOC_INIT;
@@ -121,8 +115,7 @@ static int ino_of(struct memory *m, struct tree_node *node, uint64_t *ino)
 	return ret;
 }
 
-/* Rows with their names behind, so that the caller is called without a lock. */
-static int collect(struct memory *m, struct slice directory, struct buf *rows)
+static int list_locked(struct memory *m, struct slice directory, memory_list_fn *fn, void *context)
 {
 	struct tree_node *dir;
 	struct tree_node **nodes;
@@ -137,39 +130,27 @@ static int collect(struct memory *m, struct slice directory, struct buf *rows)
 	if (!nodes)
 		return -ENOMEM;
 	for (size_t i = 0; i < count && !ret; i++) {
-		struct row row = {0};
+		uint64_t ino;
 
-		row.kind = nodes[i]->dir ? MEMORY_DIRECTORY : MEMORY_DOCUMENT;
-		row.len = nodes[i]->name_len;
-		ret = ino_of(m, nodes[i], &row.ino);
+		ret = ino_of(m, nodes[i], &ino);
+		if (!ret)
+			ret = fn(context, tree_name(nodes[i]),
+				nodes[i]->dir ? MEMORY_DIRECTORY : MEMORY_DOCUMENT, ino);
+		ret = ret < 0 ? ret : 0;
 		memory_resident_tick_held(m);
-		buf_add(rows, &row, sizeof(row));
-		buf_add(rows, nodes[i]->name, row.len);
 	}
 	free(nodes);
-	return ret ? ret : buf_error(rows);
+	return ret;
 }
 
 int memory_list(struct memory *m, struct slice directory, memory_list_fn *fn, void *context)
 {
-	struct buf rows = BUF_INIT;
-	size_t at = 0;
 	int ret;
 
 	pthread_rwlock_rdlock(&m->lock);
-	ret = collect(m, directory, &rows);
+	ret = list_locked(m, directory, fn, context);
 	pthread_rwlock_unlock(&m->lock);
 	memory_resident_trim(m);
-	while (!ret && at < rows.len) {
-		struct row row;
-
-		memcpy(&row, rows.ptr + at, sizeof(row));
-		at += sizeof(row);
-		ret = fn(context, slice_of(rows.ptr + at, row.len), row.kind, row.ino);
-		ret = ret < 0 ? ret : 0;
-		at += row.len;
-	}
-	buf_release(&rows);
 	return ret;
 }
 

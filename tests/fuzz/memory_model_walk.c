@@ -73,9 +73,8 @@ static int visit_document(struct walk *walk, struct slice path, uint64_t ino)
 	return 0;
 }
 
-static int visit_name(void *context, struct slice name, enum memory_kind kind, uint64_t ino)
+static void visit_name(struct walk *walk, struct slice name, enum memory_kind kind, uint64_t ino)
 {
-	struct walk *walk = context;
 	struct buf path = BUF_INIT;
 
 	must(name.len && name.len <= PATH_NAME_MAX && !memchr(name.ptr, '/', name.len) &&
@@ -94,7 +93,38 @@ static int visit_name(void *context, struct slice name, enum memory_kind kind, u
 	else
 		visit_directory(walk, buf_slice(&path));
 	buf_release(&path);
+}
+
+/* As it is noted, with the name behind. */
+struct noted {
+	size_t len;
+	enum memory_kind kind;
+	uint64_t ino;
+};
+
+static int note_name(void *context, struct slice name, enum memory_kind kind, uint64_t ino)
+{
+	struct noted noted = {name.len, kind, ino};
+	struct buf *names = context;
+
+	buf_add(names, &noted, sizeof(noted));
+	buf_add_slice(names, name);
 	return 0;
+}
+
+static void visit_names(struct walk *walk)
+{
+	struct buf names = BUF_INIT;
+	struct noted noted;
+
+	must(memory_list(walk->memory, walk->directory, note_name, &names) == 0,
+		"a directory can be listed");
+	for (size_t at = 0; at < names.len; at += noted.len) {
+		memcpy(&noted, names.ptr + at, sizeof(noted));
+		at += sizeof(noted);
+		visit_name(walk, slice_of(names.ptr + at, noted.len), noted.kind, noted.ino);
+	}
+	buf_release(&names);
 }
 
 /* Nothing is in it, so that it must be a collection's. */
@@ -123,7 +153,7 @@ static void visit_directory(struct walk *walk, struct slice path)
 	inner.names = 0;
 	must(memory_stat(walk->memory, path, &st) == 0 && st.kind == MEMORY_DIRECTORY,
 		"a directory has attributes");
-	must(memory_list(walk->memory, path, visit_name, &inner) == 0, "a directory can be listed");
+	visit_names(&inner);
 	buf_release(&inner.last);
 	walk->bytes = inner.bytes;
 	walk->documents = inner.documents;
