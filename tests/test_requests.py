@@ -56,6 +56,17 @@ def test_a_document_that_is_written_again(documents):
     assert asked(documents, lambda: documents.write(b'[1]'), 'getattr', 'lookup') < COUNT
 
 
+def test_attributes_of_many_that_were_never_listed(mount):
+    """They come with the names, as many as there are, and not each with a lookup of its own."""
+    m = mount('{:presence/s {%s}}' % ' '.join(f'"u{number}" {number}' for number in range(20 * COUNT)))
+
+    def look():
+        names = os.listdir(m.mnt / 'presence/s')
+        assert len(names) == 20 * COUNT
+        assert all(os.stat(m.mnt / 'presence/s' / name).st_size for name in names)
+    assert asked(m, look, 'getattr', 'lookup') < COUNT
+
+
 @pytest.mark.parametrize('before', ['listed', 'read', 'written', 'set', 'renamed'])
 def test_a_list_with_attributes(documents, before):
     """Once the kernel was told all of them it is told no more, but what it has lost meanwhile."""
