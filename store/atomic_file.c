@@ -13,7 +13,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { SUFFIX_LEN = 6, TRIES = 100 };
+enum { SUFFIX_LEN = 6, TRIES = 100, BATCH = 256 };
 
 static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
@@ -151,37 +151,51 @@ int atomic_file_begin(struct atomic_file *f, const char *path, mode_t mode, stru
 	return ret;
 }
 
-/* writev until all is written; the caller's vector stays as it is. */
-static int write_batch(int fd, const struct iovec *iov, size_t count)
+/* What is still to be written: of its first part, behind done bytes. */
+struct rest {
+	const struct iovec *iov;
+	size_t count;
+	size_t done;
+};
+
+static int next_batch(const struct rest *rest, struct iovec *batch)
 {
-	struct iovec batch[256];
-	size_t i = 0;
+	size_t room = WRITE_STEP_BYTES;
+	int n = 0;
 
-	memcpy(batch, iov, count * sizeof(*iov));
-	while (i < count) {
-		ssize_t n = writev(fd, batch + i, (int)(count - i));
+	for (size_t i = 0; i < rest->count && n < BATCH && room; i++) {
+		size_t skip = i ? 0 : rest->done;
+		size_t len = rest->iov[i].iov_len - skip;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		for (; i < count && (size_t)n >= batch[i].iov_len; i++)
-			n -= (ssize_t)batch[i].iov_len;
-		if (i < count) {
-			batch[i].iov_base = (char *)batch[i].iov_base + n;
-			batch[i].iov_len -= (size_t)n;
-		}
+		len = len < room ? len : room;
+		batch[n++] = (struct iovec){(char *)rest->iov[i].iov_base + skip, len};
+		room -= len;
 	}
-	return 0;
+	return n;
+}
+
+static void pass(struct rest *rest, size_t bytes)
+{
+	rest->done += bytes;
+	while (rest->count && rest->done >= rest->iov->iov_len) {
+		rest->done -= rest->iov->iov_len;
+		rest->iov++;
+		rest->count--;
+	}
 }
 
 int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t count, struct err *err)
 {
-	for (size_t i = 0; i < count; i += 256) {
-		int ret = write_batch(f->fd, iov + i, count - i < 256 ? count - i : 256);
+	struct rest rest = {iov, count, 0};
+	struct iovec batch[BATCH];
 
-		if (ret)
-			return err_set(err, ret, "writing %s: %s", f->name, strerror(-ret));
+	pass(&rest, 0);
+	while (rest.count) {
+		ssize_t n = writev(f->fd, batch, next_batch(&rest, batch));
+
+		if (n < 0 && errno != EINTR)
+			return failed(err, "writing", f->name);
+		pass(&rest, n < 0 ? 0 : (size_t)n);
 	}
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "atomic_file.h"
 #include "ednfile_map.h"
 #include "mapped.h"
 
@@ -55,7 +56,8 @@ static int write_all(int fd, const char *bytes, size_t size)
 	size_t at = 0;
 
 	while (at < size) {
-		ssize_t n = pwrite(fd, bytes + at, size - at, (off_t)at);
+		size_t len = size - at < WRITE_STEP_BYTES ? size - at : WRITE_STEP_BYTES;
+		ssize_t n = pwrite(fd, bytes + at, len, (off_t)at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
