@@ -141,7 +141,8 @@ void do_remove_directory(struct fuzz *f)
 	must((ret == 0) ==
 			(model_is_collection(&f->model, path) && model_is_empty(&f->model, path)),
 		"an empty collection can be removed, and nothing else");
-	model_remove_collection(&f->model, path);
+	if (!ret)
+		model_remove_collection(&f->model, path);
 }
 
 static int count_name(void *context, struct slice name, enum memory_kind kind, uint64_t ino)
