@@ -54,8 +54,17 @@ static int write_all(struct scratch *scratch, int fd, struct slice bytes)
 	return 0;
 }
 
-/* Puts the finished staging file at path, replacing what stands there. */
-static int publish(struct scratch *scratch, const char *staged, struct slice path)
+/* After a failure of the disk a name may be there all the same. */
+static bool is_at(int fd, int dir, const char *name)
+{
+	struct stat file, there;
+
+	return fstat(fd, &file) == 0 && fstatat(dir, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       file.st_dev == there.st_dev && file.st_ino == there.st_ino;
+}
+
+/* Puts the finished staging file at path, replacing what stands there. fd: of that file. */
+static int publish(struct scratch *scratch, const char *staged, int fd, struct slice path)
 {
 	char buffer[PATH_MAX];
 	char *name;
@@ -73,7 +82,9 @@ static int publish(struct scratch *scratch, const char *staged, struct slice pat
 		replaced.st_blocks = 0;
 	if (renameat(scratch->staging, staged, dir, name))
 		ret = -errno;
-	else
+	if (ret && is_at(fd, dir, name))
+		ret = 0;
+	if (!ret)
 		scratch->used_bytes -= (long long)replaced.st_blocks * 512;
 	close(dir);
 	pthread_rwlock_unlock(&scratch->pruning);
@@ -105,7 +116,7 @@ int scratch_write_whole(struct scratch *scratch, struct slice path, struct slice
 	if (!ret && durable && fsync(fd))
 		ret = -errno;
 	if (!ret)
-		ret = publish(scratch, staged, path);
+		ret = publish(scratch, staged, fd, path);
 	if (ret) {
 		(void)scratch_ftruncate(scratch, fd, 0);
 		(void)unlinkat(scratch->staging, staged, 0);

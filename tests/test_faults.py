@@ -145,6 +145,17 @@ def test_the_old_name_of_what_was_saved_by_a_rename(chosen):
     assert not (m.mnt / 'one.json.tmp').exists() and (m.mnt / 'one.json').read_text() == '1\n'
 
 
+def test_a_scratch_file_that_is_there_although_the_disk_said_no(chosen):
+    """It is whole: what is cleaned up after a failure is not at its name."""
+    one = chosen('renameat store/scratch/config.json~', side='done')
+    m = one.m
+    before = (m.mnt / 'config.json').read_bytes()
+    (m.mnt / 'config.json').rename(m.mnt / 'config.json~')
+    assert one.met()
+    assert (m.mnt / 'config.json~').read_bytes() == before
+    assert not (m.mnt / 'config.json').exists()
+
+
 def test_a_journal_that_can_not_be_synced(chosen):
     """What was to be safe is brought to the stores, which are synced by themselves; it is no reason to refuse."""
     one = chosen('fdatasync store/journal')
