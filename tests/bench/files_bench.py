@@ -109,13 +109,18 @@ class Bench:
 
     def syncs(self, peers):
         row = self.row('fsync of a written document', goals={'append, fdatasync': 1 / 1.3})
+        alone = self.row('a save that is fsynced')
         many = self.row('8 writers that fsync, from one to the next', goals={'one writer': 4})
+        peers.add_strict()
         for _ in range(self.rounds):
             row.add('append, fdatasync', self.ask(peers, peers.disk, 'append', SYNCS)['append'])
-            one = self.ask(peers, peers.ourofs.mnt, 'sync', SYNCS)
-            row.add('ourofs', one['fsync'])
-            many.add('one writer', one['synced'])
-            many.add('ourofs', self.ask(peers, peers.ourofs.mnt, 'sync', SYNCS, 8)['synced'])
+            for peer in peers.some('ourofs', 'strict on disk'):
+                one = self.ask(peers, peer.mnt, 'sync', SYNCS)
+                row.add(peer.name, one['fsync'])
+                alone.add(peer.name, one['synced'])
+                many.add(peer.name, self.ask(peers, peer.mnt, 'sync', SYNCS, 8)['synced'])
+            many.add('one writer', alone.samples['ourofs'][-1])
+        peers.drop_strict()
 
     def threads(self, peers):
         rows = {1: self.row('open, read, close, 1 thread', goals={'floor': 0.9})}
