@@ -75,6 +75,7 @@ static int make_ruleset(struct ruleset *ruleset)
 struct place {
 	const char *path; /* NULL: none */
 	uint64_t allowed;
+	bool needed; /* where it is: without a rule for it nothing could be kept there */
 };
 
 /* At the end they look for leaks in what is mapped, and for threads. */
@@ -89,41 +90,51 @@ struct place {
 #define SANITIZERS_LOOK_AT NULL
 #endif
 
-/* What is not there, or can't be reached, needs no rule. */
-static void allow(int fd, const struct ruleset *ruleset, const struct place *place)
+static int add_rule(int fd, const struct ruleset *ruleset, const struct place *place)
 {
 	struct landlock_path_beneath_attr beneath = {
 		.allowed_access = place->allowed & ruleset->files,
-		.parent_fd = place->path ? open(place->path, O_PATH | O_CLOEXEC) : -1,
+		.parent_fd = open(place->path, O_PATH | O_CLOEXEC),
 	};
+	int ret = beneath.parent_fd < 0 ? -errno : 0;
 
-	if (beneath.parent_fd < 0)
-		return;
-	(void)syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0);
-	close(beneath.parent_fd);
+	if (!ret && syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0))
+		ret = -errno;
+	if (beneath.parent_fd >= 0)
+		close(beneath.parent_fd);
+	return ret == -ENOENT ? 0 : ret;
 }
 
-static int allow_places(int fd, const struct ruleset *ruleset, const struct options *options)
+static int allow(int fd, const struct ruleset *ruleset, const struct place *place, struct err *err)
+{
+	int ret = place->path ? add_rule(fd, ruleset, place) : 0;
+
+	return ret && place->needed ? err_set(err, ret, "confining this process to %s: %s",
+					      place->path, strerror(-ret))
+				    : 0;
+}
+
+static int allow_places(int fd, const struct ruleset *ruleset, const struct options *options,
+	struct err *err)
 {
 	/* options have it without links */
 	size_t len = (size_t)(strrchr(options->edn_path, '/') - options->edn_path);
 	char *edn_dir = strndup(options->edn_path, len ? len : 1);
 	const struct place places[] = {
-		{edn_dir, options->read_only ? LOOK : FILES},
-		{options->store_dir, options->read_only ? LOOK : TREES},
-		{options->clone_fd ? "/dev/fuse" : NULL, DEVICE},
-		{"/dev/null", DEVICE},
-		{"/etc/localtime", READ},
-		{"/usr/share/zoneinfo", READ},
-		{SANITIZERS_LOOK_AT, LOOK},
+		{edn_dir, options->read_only ? LOOK : FILES, true},
+		{options->store_dir, options->read_only ? LOOK : TREES, true},
+		{options->clone_fd ? "/dev/fuse" : NULL, DEVICE, false},
+		{"/dev/null", DEVICE, false},
+		{"/etc/localtime", READ, false},
+		{"/usr/share/zoneinfo", READ, false},
+		{SANITIZERS_LOOK_AT, LOOK, false},
 	};
+	int ret = edn_dir ? 0 : err_set(err, -ENOMEM, "out of memory");
 
-	if (!edn_dir)
-		return -ENOMEM;
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
-		allow(fd, ruleset, &places[i]);
+	for (size_t i = 0; !ret && i < sizeof(places) / sizeof(*places); i++)
+		ret = allow(fd, ruleset, &places[i], err);
 	free(edn_dir);
-	return 0;
+	return ret;
 }
 
 /* What is loaded when it is first needed, and could not be then. */
@@ -158,11 +169,9 @@ int confine(const struct options *options, struct err *err)
 	fd = make_ruleset(&ruleset);
 	if (fd < 0)
 		return 0;
-	ret = allow_places(fd, &ruleset, options);
+	ret = allow_places(fd, &ruleset, options, err);
 	if (!ret)
 		(void)syscall(SYS_landlock_restrict_self, fd, 0);
-	else
-		err_set(err, ret, "out of memory");
 	close(fd);
 	return ret;
 }

@@ -14,7 +14,7 @@ import pytest
 import callpoint
 import faults
 import tree_model
-from conftest import wait_until
+from conftest import is_mounted, wait_until
 from outside import health, soon
 
 pytestmark = pytest.mark.preload
@@ -217,6 +217,26 @@ def test_no_watch_is_to_be_had(chosen):
     soon(lambda: health(m)['status'] == 'healthy', 'it to be watched')
     m.edn.write_text(m.edn_text().replace(':blue', ':red'))
     soon(lambda: ':red' in (m.mnt / 'config.json').read_text(), 'the change to be seen')
+
+
+@pytest.mark.parametrize('at', range(1, 5))
+def test_a_store_that_can_not_be_opened_at_the_start(mount, build_dir, at):
+    """Then it is not mounted, instead of being confined to where it can keep nothing."""
+    m = mount.prepare(FIRST, ('edn_delay=5',)).mount()
+    m.unmount()
+    counts = m.base / 'counts'
+    m.env = callpoint.environment(build_dir, counts, at, 'fails', count='calls', below=m.base, only='open64 store',
+                                  error=errno.EMFILE)
+    m.expect_stderr('.')
+    m.spawn()
+    wait_until(lambda: m.proc.poll() is not None or is_mounted(m.mnt), 'the mount')
+    if is_mounted(m.mnt):
+        (m.mnt / 'notes/x.json').unlink()
+        assert (m.mnt / 'notes').is_dir() and callpoint.counted(counts).met
+    else:
+        assert m.wait_exit() > 0 and 'store: Too many open files' in m.stderr()
+        m.env = None
+        m.mount()
 
 
 @pytest.mark.parametrize('path', ['store/data.mdb', 'store/saved/data.mdb'])
