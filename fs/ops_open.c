@@ -4,11 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 
 #include "control.h"
 #include "descriptors.h"
-#include "path.h"
+#include "opening.h"
 #include "stores.h"
 
 static bool wants_to_write(int flags)
@@ -46,97 +45,6 @@ static enum admission admit_reader(const struct node *node, const struct expecta
 	return REFUSE;
 }
 
-/* A second handle of a node that has a draft shares it; a first one makes it. */
-static int give_draft(struct fs *fs, struct handle *handle, struct node *node, pid_t thread,
-	enum admission admission)
-{
-	if (!node->draft)
-		node->draft = draft_new(thread, &fs->draft_room);
-	if (!node->draft)
-		return -ENOMEM;
-	handle->draft = draft_ref(node->draft);
-	handle->writable = true; /* O_RDONLY|O_TRUNC changes it, too */
-	node->draft->handles++;
-	if (node->state != NODE_WRITER)
-		node->taken = true;
-	node->told = false;
-	if (admission == TAKE_OVER || node->state == NODE_CURRENT)
-		node_unhash(&fs->nodes, node);
-	node->state = NODE_WRITER;
-	return 0;
-}
-
-/* The bytes that a new draft begins with. No lock held. */
-static int load_base(struct fs *fs, struct node *node, struct document *document,
-	struct draft *draft, bool truncate)
-{
-	struct buf path = BUF_INIT;
-	struct buf bytes = BUF_INIT;
-	struct memory_stat st = {0};
-	bool empty;
-	int ret;
-
-	pthread_mutex_lock(&fs->lock);
-	ret = document_path(fs, document, &path);
-	st.mode = document->mode;
-	empty = !node->version;
-	pthread_mutex_unlock(&fs->lock);
-	if (!ret && truncate)
-		ret = memory_stat(fs->memory, buf_slice(&path), &st);
-	else if (!ret)
-		ret = memory_read(fs->memory, buf_slice(&path), &st, &bytes, NULL);
-	if (ret == -ENOENT && empty)
-		ret = 0; /* an empty file that was never saved */
-	buf_release(&path);
-	if (ret) {
-		buf_release(&bytes);
-		return ret == -ENOENT ? -ESTALE : ret;
-	}
-	pthread_mutex_lock(&draft->lock);
-	ret = draft_fill(draft, &bytes);
-	if (ret) {
-		pthread_mutex_unlock(&draft->lock);
-		return ret;
-	}
-	draft->mode = st.mode;
-	draft->written = st.mtime;
-	if (!st.version) /* a new file is of now */
-		clock_gettime(CLOCK_REALTIME, &draft->written);
-	if (truncate) {
-		clock_gettime(CLOCK_REALTIME, &draft->written);
-		draft->dirty = true;
-		draft->only_truncated = true;
-		draft->judged = false;
-	}
-	pthread_mutex_unlock(&draft->lock);
-	pthread_mutex_lock(&fs->lock);
-	node->version = st.version; /* a commit may have come since the node was found */
-	pthread_mutex_unlock(&fs->lock);
-	return 0;
-}
-
-/* An empty file that stands in scratch: its document says so while it is open. */
-static void note_empty(struct fs *fs, struct document *document, const struct node *node)
-{
-	struct buf path = BUF_INIT;
-	struct stat st;
-
-	if (node->version || document->created || document_path(fs, document, &path)) {
-		buf_release(&path);
-		return;
-	}
-	if (!scratch_stat(&fs->trees[TREE_SCRATCH], buf_slice(&path), &st)) {
-		document->created = true;
-		document->on_disk = true;
-		document->mode = st.st_mode & SCRATCH_MODE;
-		document->made = st.st_mtim;
-		document->ino = scratch_get_number(&fs->trees[TREE_SCRATCH], buf_slice(&path));
-		if (!document->ino)
-			document->ino = memory_new_ino(fs->memory);
-	}
-	buf_release(&path);
-}
-
 /* Returns 0, or -ESTALE when the kernel has to look the name up again. With fs->lock held. */
 struct admitted {
 	bool fresh;     /* the draft is this handle's to begin */
@@ -172,9 +80,9 @@ static int admit(struct fs *fs, struct node *node, struct handle *handle, bool w
 	if (admission == REFUSE)
 		ret = expectation_add(fs, thread, document, node, write);
 	else if (admission != ADMIT_READER)
-		ret = give_draft(fs, handle, node, thread, admission);
+		ret = opening_give_draft(fs, handle, node, thread, admission == TAKE_OVER);
 	if (!ret && admission != REFUSE) {
-		note_empty(fs, document, node);
+		opening_note_empty(fs, document, node);
 		if (!node->version && document->ino)
 			node->ino = document->ino;
 		handle_attach(fs, handle, node, document);
@@ -221,7 +129,8 @@ static int open_document(struct fs *fs, fuse_req_t req, struct node *node, struc
 	if (admitted.fresh && admitted.taken && admitted.contended)
 		ret = document_pin(fs, handle->document, node); /* readers keep what they opened */
 	if (admitted.fresh && !ret)
-		ret = load_base(fs, node, handle->document, handle->draft, fi->flags & O_TRUNC);
+		ret = opening_load_base(fs, node, handle->document, handle->draft,
+			fi->flags & O_TRUNC);
 	else if (!ret && (fi->flags & O_TRUNC))
 		ret = draft_truncate(handle->draft, thread_of(req), 0);
 	/* After O_TRUNC the kernel itself asks for what it kept: until then it is what is committed. */
@@ -346,141 +255,5 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, -ret);
 	} else if (fuse_reply_open(req, fi)) {
 		ops_close(fs, handle); /* interrupted: no RELEASE will come */
-	}
-}
-
-/* ---- create ---- */
-
-/* Makes a document that nobody has saved yet, or a writer's own node of one that came meanwhile. */
-static int create_document(struct fs *fs, struct node *parent, const char *name, struct slice path,
-	mode_t mode, struct handle *handle, pid_t thread, int flags, struct fuse_entry_param *entry)
-{
-	struct view view;
-	struct err reason = {0};
-	struct document *document;
-	struct node *node = NULL;
-	int found = view_find(fs, path, &view);
-	int ret = found && found != -ENOENT ? found : 0;
-
-	if (!ret && found)
-		ret = ops_explain(fs, path, memory_may_create(fs->memory, path, &reason), &reason);
-	if (!ret && !found && (flags & O_EXCL))
-		ret = -EEXIST;
-	if (ret)
-		return ret;
-	pthread_mutex_lock(&fs->lock);
-	(void)document_settled(fs, parent, slice_str(name));
-	document = document_get(fs, parent, slice_str(name));
-	if (document && found && document->created && (flags & O_EXCL))
-		ret = -EEXIST;
-	if (document && !ret)
-		node = node_new(&fs->nodes, parent, slice_str(name), NODE_DOCUMENT);
-	if (!ret && !node)
-		ret = -ENOMEM;
-	if (!ret && found && !document->created) {
-		document->created = true;
-		document->mode = mode & SCRATCH_MODE;
-		document->ino = memory_new_ino(fs->memory);
-		clock_gettime(CLOCK_REALTIME, &document->made);
-	}
-	if (!ret) {
-		node->state = NODE_WRITER;
-		node->version = found ? 0 : view.version;
-		note_empty(fs, document, node);
-		node->ino = node->version ? view.st.st_ino : document->ino;
-		ret = give_draft(fs, handle, node, thread, ADMIT_WRITER);
-		handle_attach(fs, handle, node, document);
-	}
-	pthread_mutex_unlock(&fs->lock);
-	if (!ret)
-		ret = load_base(fs, node, document, handle->draft, flags & O_TRUNC && !found);
-	pthread_mutex_lock(&fs->lock);
-	if (!ret) {
-		node_look_up(node);
-		entry->ino = ino_of(fs, node);
-	}
-	if (node)
-		node_unref(&fs->nodes, node);
-	document_unref(fs, document);
-	pthread_mutex_unlock(&fs->lock);
-	if (!ret)
-		view_draft_stat(fs, handle->draft, handle->ino, &entry->attr);
-	return ret;
-}
-
-static int create_scratch(struct fs *fs, struct node *parent, const char *name, struct slice path,
-	mode_t mode, struct handle *handle, int flags, struct fuse_entry_param *entry)
-{
-	struct scratch *tree;
-	struct slice rel;
-	struct node *node;
-	int ret;
-
-	if (descriptors_are_few())
-		return -ENFILE;
-	(void)view_is_scratch(fs, path, &tree, &rel);
-	ret = scratch_openfile(tree, rel, (flags & (O_EXCL | O_APPEND)) | O_CREAT | O_RDWR, mode);
-	if (ret < 0)
-		return ret;
-	handle->fd = ret;
-	ret = flags & O_TRUNC ? scratch_empty(tree, handle->fd) : 0;
-	if (!ret)
-		ret = ops_enter_alone(fs, parent, slice_str(name), entry);
-	if (ret)
-		return ret;
-	pthread_mutex_lock(&fs->lock);
-	node = node_of(fs, entry->ino);
-	handle_attach(fs, handle, node, NULL);
-	pthread_mutex_unlock(&fs->lock);
-	return 0;
-}
-
-void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
-	struct fuse_file_info *fi)
-{
-	struct fs *fs = fs_of(req);
-	struct node *directory = node_of(fs, parent);
-	struct fuse_entry_param entry = {0};
-	struct buf path = BUF_INIT;
-	struct scratch *tree;
-	struct slice rel;
-	struct handle *handle = NULL;
-	bool scratch;
-	int ret;
-
-	pthread_rwlock_rdlock(&fs->moves);
-	ret = fs_path(fs, directory, name, &path);
-	scratch = !ret && view_is_scratch(fs, buf_slice(&path), &tree, &rel);
-	if (!ret && strlen(name) > PATH_NAME_MAX)
-		ret = -ENAMETOOLONG;
-	else if (!ret && view_is_read_only(buf_slice(&path)))
-		ret = -EROFS;
-	else if (!ret && view_is_reserved(buf_slice(&path)))
-		ret = -EPERM;
-	if (!ret) {
-		handle = handle_new(scratch ? HANDLE_SCRATCH : HANDLE_DOCUMENT, fi->flags);
-		ret = handle ? 0 : -ENOMEM;
-	}
-	if (!ret && scratch)
-		ret = create_scratch(fs, directory, name, buf_slice(&path), mode, handle, fi->flags,
-			&entry);
-	else if (!ret)
-		ret = create_document(fs, directory, name, buf_slice(&path), mode, handle,
-			thread_of(req), fi->flags, &entry);
-	pthread_rwlock_unlock(&fs->moves);
-	buf_release(&path);
-	fi->fh = (uintptr_t)handle;
-	fi->direct_io = !scratch;
-	if (!scratch)
-		entry.attr_timeout = OPS_TIMEOUT_CREATED_S;
-	if (ret) {
-		if (handle)
-			ops_close(fs, handle);
-		fuse_reply_err(req, -ret);
-	} else if (fuse_reply_create(req, &entry, fi)) {
-		ops_close(fs, handle);
-		pthread_mutex_lock(&fs->lock);
-		node_forget(&fs->nodes, node_of(fs, entry.ino), 1);
-		pthread_mutex_unlock(&fs->lock);
 	}
 }
