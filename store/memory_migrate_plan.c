@@ -122,36 +122,25 @@ static int class_of(const char *type)
 	return WANTED_ALL;
 }
 
-/* Of a key that no pattern matches: its value tells. NULL: it can't be read. */
-static const char *type_of_value(struct memory *m, struct tree_node *node)
+/* What the EAV store and what is pending have may be gone. */
+static bool is_served(struct memory *m, struct entity_id id)
 {
-	const char *type = NULL;
-	struct doc doc = DOC_INIT;
+	struct tree_node *node;
 
-	if (doc_id(m, node, &doc) == 0 &&
-		ednfile_get(m->file, doc.id.key, doc.id.member, &doc.item) == 0)
-		type = memory_type_of(m, &doc);
-	doc_release(&doc);
-	return type;
+	return memory_find_entity(m, id, &node) != 0 || node;
 }
 
-/* NULL: nothing is served there. Under memory.lock. */
+/* Under memory.lock. What can't be read will be among the failures. */
 static const char *type_of_id(struct memory *m, struct entity_id id)
 {
-	const struct schema_row *row;
-	const char *type = NULL;
-	struct tree_node *node;
-	int ret = memory_find_entity(m, id, &node);
+	const struct schema_row *row = schema_match(m->options.schema, memory_keyword(id.key));
+	struct doc doc = {.id = id};
 
-	if (!ret && !node)
-		return NULL;
-	row = schema_match(m->options.schema, memory_keyword(id.key));
 	if (row)
 		return row->type;
-	if (node && !node->dir)
-		type = type_of_value(m, node);
-	/* what can't be read will be among the failures */
-	return type ? type : "cache";
+	if (ednfile_get(m->file, id.key, id.member, &doc.item) == 0)
+		return memory_type_of(m, &doc);
+	return "cache";
 }
 
 /* ---- the plan ---- */
@@ -173,19 +162,19 @@ static unsigned char type_row(struct plan *plan, const char *type)
 
 enum { CLASS_NONE = 255, PIECE = 64 };
 
-static int class_of_name(struct memory *m, const struct wanted *wanted, struct slice name,
-	const char **type)
+static int class_of_name(struct memory *m, const struct wanted *wanted, const struct names *names,
+	size_t i, const char **type)
 {
 	struct entity_id id;
 	int what;
 
-	if (!entity_id_of_name(name, &id))
+	if (!entity_id_of_name(names_at(names, i), &id))
 		return CLASS_NONE;
 	if (wanted->what == WANTED_KEY && !slice_equal(id.key, buf_slice(&wanted->key)))
 		return CLASS_NONE;
-	*type = type_of_id(m, id);
-	if (!*type)
+	if (!names_in_edn(names, i) && !is_served(m, id))
 		return CLASS_NONE;
+	*type = type_of_id(m, id);
 	what = class_of(*type);
 	return wanted->what >= WANTED_ALL || what == (int)wanted->what ? what : CLASS_NONE;
 }
@@ -201,8 +190,8 @@ static void classify(struct plan *plan, struct memory *m, const struct wanted *w
 		for (size_t i = from; i < count && i < from + PIECE; i++) {
 			const char *type = NULL;
 
-			classes[i] = (unsigned char)class_of_name(m, wanted,
-				names_at(&plan->names, i), &type);
+			classes[i] =
+				(unsigned char)class_of_name(m, wanted, &plan->names, i, &type);
 			if (classes[i] != CLASS_NONE)
 				plan->types[i] = type_row(plan, type);
 		}

@@ -31,6 +31,12 @@ struct slice names_at(const struct names *names, size_t i)
 	return slice_of(from + sizeof(len), len);
 }
 
+bool names_in_edn(const struct names *names, size_t i)
+{
+	return names->at[i] < names->edn_len;
+}
+
+/* Of equal ones, what was gathered first. */
 static int compare_names(const void *a, const void *b, void *text)
 {
 	struct names names = {.text = *(const struct buf *)text,
@@ -39,7 +45,9 @@ static int compare_names(const void *a, const void *b, void *text)
 	struct slice y = names_at(&names, 1);
 	int order = memcmp(x.ptr, y.ptr, x.len < y.len ? x.len : y.len);
 
-	return order ? order : (x.len > y.len) - (x.len < y.len);
+	if (!order)
+		order = (x.len > y.len) - (x.len < y.len);
+	return order ? order : (names.at[0] > names.at[1]) - (names.at[0] < names.at[1]);
 }
 
 static void sort_names(struct names *names)
@@ -167,6 +175,7 @@ int names_gather(struct names *names, struct memory *m, const struct ednfile *ed
 	gather.edn = edn ? edn : m->file;
 	gather.ghosts = gather.edn == m->file ? &m->ghosts : NULL;
 	ret = ednfile_each(gather.edn, gather_key, &gather);
+	names->edn_len = names->text.len;
 	if (!ret)
 		ret = gather_pending(&gather);
 	pthread_rwlock_unlock(&m->lock);

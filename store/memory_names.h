@@ -9,6 +9,7 @@ struct names {
 	struct buf text;
 	size_t *at; /* offsets of length and name; sorted at the end */
 	size_t count, cap;
+	size_t edn_len; /* of the text: there, as they come, are those of the memory.edn */
 };
 
 /*
@@ -19,6 +20,8 @@ int names_gather(struct names *names, struct memory *m, const struct ednfile *ed
 /* Of a memory.edn that nobody else has, in its order. */
 int names_gather_edn(struct names *names, struct memory *m, const struct ednfile *edn);
 struct slice names_at(const struct names *names, size_t i);
+/* Had the memory.edn it when they were gathered? It is served then. */
+bool names_in_edn(const struct names *names, size_t i);
 void names_release(struct names *names);
 
 #endif
