@@ -69,8 +69,9 @@ static int write_chunk(void *context, struct chunk *chunk, struct err *err)
 		ret = chunk_write(chunk, err);
 		pthread_mutex_unlock(&run->m->flush.turn);
 		pthread_mutex_unlock(&run->m->switching);
-		memory_resident_trim_background(run->m);
 	}
+	/* also of what was only read: nobody else does meanwhile */
+	memory_resident_trim_background(run->m);
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&g->mutex);
