@@ -46,7 +46,7 @@ class Peer:
     def __init__(self, name, base, *command):
         self.name = name
         self.mnt = base / f'{name}-mnt'
-        self.mnt.mkdir()
+        self.mnt.mkdir(exist_ok=True)
         self.command = [str(word) for word in command] + [str(self.mnt)]
         self.daemon = None
 
