@@ -89,6 +89,7 @@ static void abort_connection(const struct guard *guard)
 		(void)umount2(path, MNT_FORCE);
 }
 
+/* What is mounted may be unmounted at once, and its number another's: as long as it is there, the file is its own. */
 static void know_mount(struct guard *guard)
 {
 	char path[PATH_ROOM];
@@ -99,6 +100,11 @@ static void know_mount(struct guard *guard)
 	guard->mount = st.stx_mnt_id;
 	snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort", st.stx_dev_minor);
 	guard->control = open(path, O_WRONLY | O_CLOEXEC);
+	if (guard->control < 0 ||
+		(!know(AT_FDCWD, guard->mountpoint, &st) && st.stx_mnt_id == guard->mount))
+		return;
+	close(guard->control);
+	guard->control = -1;
 }
 
 /* device: -1, it could not be mounted. */
