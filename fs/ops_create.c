@@ -13,6 +13,9 @@ struct creation {
 	struct node *parent;
 	const char *name;
 	struct slice path;
+	bool scratch;         /* or a document */
+	struct scratch *tree; /* where a scratch file is to be made, and at which path in it */
+	struct slice rel;
 	mode_t mode;
 	int flags;
 	pid_t thread;
@@ -100,19 +103,16 @@ static int create_document(struct fs *fs, struct creation *c)
 
 static int create_scratch(struct fs *fs, struct creation *c)
 {
-	struct scratch *tree;
-	struct slice rel;
 	int ret;
 
 	if (descriptors_are_few())
 		return -ENFILE;
-	(void)view_is_scratch(fs, c->path, &tree, &rel);
-	ret = scratch_openfile(tree, rel, (c->flags & (O_EXCL | O_APPEND)) | O_CREAT | O_RDWR,
+	ret = scratch_openfile(c->tree, c->rel, (c->flags & (O_EXCL | O_APPEND)) | O_CREAT | O_RDWR,
 		c->mode);
 	if (ret < 0)
 		return ret;
 	c->handle->fd = ret;
-	ret = c->flags & O_TRUNC ? scratch_empty(tree, c->handle->fd) : 0;
+	ret = c->flags & O_TRUNC ? scratch_empty(c->tree, c->handle->fd) : 0;
 	if (!ret)
 		ret = ops_enter_alone(fs, c->parent, slice_str(c->name), &c->entry);
 	if (ret)
@@ -125,22 +125,19 @@ static int create_scratch(struct fs *fs, struct creation *c)
 
 /* ---- either ---- */
 
-static int create(struct fs *fs, struct creation *c, bool *scratch)
+static int create(struct fs *fs, struct creation *c)
 {
-	struct scratch *tree;
-	struct slice rel;
-
-	*scratch = view_is_scratch(fs, c->path, &tree, &rel);
+	c->scratch = view_is_scratch(fs, c->path, &c->tree, &c->rel);
 	if (strlen(c->name) > PATH_NAME_MAX)
 		return -ENAMETOOLONG;
 	if (view_is_read_only(c->path))
 		return -EROFS;
 	if (view_is_reserved(c->path))
 		return -EPERM;
-	c->handle = handle_new(*scratch ? HANDLE_SCRATCH : HANDLE_DOCUMENT, c->flags);
+	c->handle = handle_new(c->scratch ? HANDLE_SCRATCH : HANDLE_DOCUMENT, c->flags);
 	if (!c->handle)
 		return -ENOMEM;
-	return *scratch ? create_scratch(fs, c) : create_document(fs, c);
+	return c->scratch ? create_scratch(fs, c) : create_document(fs, c);
 }
 
 void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -153,19 +150,18 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 		.flags = fi->flags,
 		.thread = thread_of(req)};
 	struct buf path = BUF_INIT;
-	bool scratch = false;
 	int ret;
 
 	pthread_rwlock_rdlock(&fs->moves);
 	ret = fs_path(fs, c.parent, name, &path);
 	c.path = buf_slice(&path);
 	if (!ret)
-		ret = create(fs, &c, &scratch);
+		ret = create(fs, &c);
 	pthread_rwlock_unlock(&fs->moves);
 	buf_release(&path);
 	fi->fh = (uintptr_t)c.handle;
-	fi->direct_io = !scratch;
-	if (!scratch)
+	fi->direct_io = !c.scratch;
+	if (!c.scratch)
 		c.entry.attr_timeout = OPS_TIMEOUT_CREATED_S;
 	if (ret) {
 		if (c.handle)

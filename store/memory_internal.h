@@ -248,6 +248,8 @@ struct slice memory_keyword(struct slice key);
 
 /* The entity's type, of a doc whose id and item are known. */
 const char *memory_type_of(struct memory *m, const struct doc *doc);
+/* The same where no pattern matches the key. */
+const char *memory_type_of_value(struct slice text);
 /* Under the writer's lock: what the document at node is from now on; that it goes. */
 void memory_count_in(struct memory *m, struct tree_node *node, struct slice key, struct slice text);
 void memory_count_out(struct memory *m, struct tree_node *node);

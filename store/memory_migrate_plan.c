@@ -134,13 +134,12 @@ static bool is_served(struct memory *m, struct entity_id id)
 static const char *type_of_id(struct memory *m, struct entity_id id)
 {
 	const struct schema_row *row = schema_match(m->options.schema, memory_keyword(id.key));
-	struct doc doc = {.id = id};
+	struct ednfile_item item;
 
 	if (row)
 		return row->type;
-	if (ednfile_get(m->file, id.key, id.member, &doc.item) == 0)
-		return memory_type_of(m, &doc);
-	return "cache";
+	return ednfile_get(m->file, id.key, id.member, &item) ? "cache"
+							      : memory_type_of_value(item.text);
 }
 
 /* ---- the plan ---- */

@@ -111,7 +111,6 @@ static bool is_due(struct memory *m)
 	if (atomic_load_explicit(&m->resident.tended, memory_order_relaxed))
 		return false;
 	looks = atomic_fetch_add_explicit(&m->resident.looks, 1, memory_order_relaxed);
-
 	return looks % TICKS == TICKS - 1;
 }
 

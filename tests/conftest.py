@@ -107,11 +107,16 @@ def mount_base(build_dir):
     base.rmdir()  # each test has emptied its own; what is left is a mount that could not be removed
 
 
-# A daemon lets nobody else look at its memory and its descriptors.
 LIBC = ctypes.CDLL(None, use_errno=True)
 MS_NOSUID, MS_NODEV, MS_REMOUNT = 2, 4, 32
 FORGETS = pytest.mark.skipif(os.geteuid() != 0, reason='lets the kernel forget, which only root may')
+# A daemon lets nobody else look at its memory and its descriptors.
 LOOKS_INSIDE = pytest.mark.skipif(os.geteuid() != 0, reason='looks into a daemon, which only root may')
+
+
+def status_kb(pid, field):
+    """What a process holds: VmRSS, VmHWM, RssAnon ..."""
+    return int(re.search(rf'{field}:\s+(\d+) kB', pathlib.Path(f'/proc/{pid}/status').read_text())[1])
 
 
 def is_locked(path):

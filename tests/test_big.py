@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from conftest import FORGETS, LOOKS_INSIDE, wait_until
+from conftest import FORGETS, LOOKS_INSIDE, status_kb, wait_until
 
 MIB = 1 << 20
 LINES = 20_000
@@ -28,7 +28,7 @@ def mapped_mb(pid):
 
 
 def anonymous_mb(pid):
-    return int(re.search(r'RssAnon:\s+(\d+)', pathlib.Path(f'/proc/{pid}/status').read_text())[1]) / 1024
+    return status_kb(pid, 'RssAnon') / 1024
 
 
 def note(m, i):

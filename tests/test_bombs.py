@@ -3,22 +3,18 @@
 import errno
 import json
 import os
-import pathlib
 import re
 import resource
 import subprocess
 
 import pytest
 
+from conftest import status_kb
 from test_hostile import errno_of, save
 
 MEMORY = '{:config {:v 1}, :presence/s1 {"alice" {:n 1}}}'
 MIB = 1 << 20
 VALUES_MIN = 65536  # so many a document may have whatever doc_max is
-
-
-def status_kb(pid, field):
-    return int(re.search(rf'{field}:\s+(\d+) kB', pathlib.Path(f'/proc/{pid}/status').read_text())[1])
 
 
 def height_kb(pid):

@@ -15,10 +15,9 @@ import subprocess
 import pytest
 
 import edn_reader
-from conftest import FORGETS, wait_until
+from conftest import FORGETS, LIBC, wait_until
 from shell import holds, memory, names, sh
 
-LIBC = ctypes.CDLL(None, use_errno=True)
 NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4
 PRUNE_MAX = 64  # fs/prune.h
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
