@@ -35,12 +35,6 @@ struct atomic_file {
 	char temporary[NAME_MAX + 1]; /* empty: there is none */
 };
 
-/*
- * Of a large file, so many bytes are written in one call. For more, filesystems take huge pages where there are any,
- * and the host of a virtual machine may have to find each of these: that took three times as long.
- */
-enum { WRITE_STEP_BYTES = 1 << 20 };
-
 /* path is not followed if it is a symbolic link (-ELOOP). mode: where there is no file yet. */
 int atomic_file_begin(struct atomic_file *f, const char *path, mode_t mode, struct err *err);
 int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t count,

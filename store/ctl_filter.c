@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "json.h"
+#include "write_all.h"
 
 static int read_all(int fd, struct buf *in)
 {
@@ -24,19 +25,6 @@ static int read_all(int fd, struct buf *in)
 		else if (errno != EINTR)
 			return -errno;
 	}
-}
-
-static int write_all(int fd, struct slice out)
-{
-	while (out.len) {
-		ssize_t put = write(fd, out.ptr, out.len);
-
-		if (put >= 0)
-			out = slice_of(out.ptr + put, out.len - (size_t)put);
-		else if (errno != EINTR)
-			return -errno;
-	}
-	return 0;
 }
 
 /* Turns text into the other form. A complaint about the text itself is -EBADMSG. */
@@ -64,7 +52,7 @@ static enum ctl_status filter(convert_fn *convert)
 	if (!ret)
 		ret = convert(&arena, buf_slice(&in), &out, &err);
 	if (!ret) {
-		ret = write_all(STDOUT_FILENO, buf_slice(&out));
+		ret = write_all(STDOUT_FILENO, out.ptr, out.len);
 		if (ret)
 			err_set(&err, ret, "can't write to standard output: %s", strerror(-ret));
 	}

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "atomic_file.h"
 #include "ednfile_map.h"
 #include "mapped.h"
+#include "write_all.h"
 
 enum { HUGE_BYTES = 2 << 20, BIG_BYTES = 16 << 20 };
 
@@ -49,23 +48,6 @@ static void release(struct ednblock *block)
 		munmap(mapping_of(block), block->mapped_bytes);
 	else
 		free(block);
-}
-
-static int write_all(int fd, const char *bytes, size_t size)
-{
-	size_t at = 0;
-
-	while (at < size) {
-		size_t len = size - at < WRITE_STEP_BYTES ? size - at : WRITE_STEP_BYTES;
-		ssize_t n = pwrite(fd, bytes + at, len, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -ENOSPC;
-		at += (size_t)n;
-	}
-	return 0;
 }
 
 void ednblock_put_away(struct ednblock *block, int dir_fd)

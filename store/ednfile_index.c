@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "write_all.h"
 
 /* FORMAT is another whenever the scan says something else of a text, or hashes keys in another way. */
 enum { FORMAT = 1, LENIENT = 1, TAGGED = 2 };
@@ -314,17 +315,8 @@ static int write_file(int dir_fd, const struct ednindex *index, size_t size)
 {
 	int fd = openat(dir_fd, NAME_NEW,
 		O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	const char *bytes = (const char *)index;
-	size_t at = 0;
-	int ret = fd < 0 ? -errno : 0;
+	int ret = fd < 0 ? -errno : write_all(fd, (const char *)index, size);
 
-	while (!ret && at < size) {
-		ssize_t n = write(fd, bytes + at, size - at);
-
-		if (n < 0 && errno != EINTR)
-			ret = -errno;
-		at += n > 0 ? (size_t)n : 0;
-	}
 	if (fd >= 0)
 		close(fd);
 	return ret;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "regular.h"
+#include "write_all.h"
 
 int journal_pieces_add(struct journal_pieces *pieces, bool lost, uint64_t from, uint64_t to)
 {
@@ -28,21 +29,6 @@ int journal_pieces_add(struct journal_pieces *pieces, bool lost, uint64_t from, 
 		pieces->cap = cap;
 	}
 	pieces->items[pieces->count++] = (struct journal_piece){lost, from, to};
-	return 0;
-}
-
-static int write_all(int fd, const char *bytes, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			bytes += n;
-			len -= (size_t)n;
-		}
-	}
 	return 0;
 }
 

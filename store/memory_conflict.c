@@ -11,6 +11,7 @@
 
 #include "json.h"
 #include "regular.h"
+#include "write_all.h"
 
 static int open_below(int dir_fd, const char *name)
 {
@@ -21,19 +22,10 @@ static int open_below(int dir_fd, const char *name)
 }
 
 /* Writes all of it, syncs and closes. */
-static int write_all(int fd, const struct buf *bytes)
+static int write_and_close(int fd, const struct buf *bytes)
 {
-	size_t done = 0;
-	int ret = 0;
+	int ret = write_all(fd, bytes->ptr, bytes->len);
 
-	while (!ret && done < bytes->len) {
-		ssize_t n = write(fd, bytes->ptr + done, bytes->len - done);
-
-		if (n >= 0)
-			done += (size_t)n;
-		else if (errno != EINTR)
-			ret = -errno;
-	}
 	if (!ret && fsync(fd))
 		ret = -errno;
 	close(fd);
@@ -44,7 +36,7 @@ static int write_file(int dir_fd, const char *name, const struct buf *bytes)
 {
 	int fd = regular_open(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC);
 
-	return fd < 0 ? fd : write_all(fd, bytes);
+	return fd < 0 ? fd : write_and_close(fd, bytes);
 }
 
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text)
@@ -89,7 +81,7 @@ static int write_new(const char *name, const struct buf *copy)
 {
 	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-	return fd < 0 ? -errno : write_all(fd, copy);
+	return fd < 0 ? -errno : write_and_close(fd, copy);
 }
 
 int memory_set_aside(struct memory *m, const struct buf *copy, char kept[SET_ASIDE_NAME],
