@@ -11,6 +11,7 @@ import threading
 import pytest
 
 import edn_reader
+from conftest import wait_until
 from shell import holds, memory, names, sh
 
 OLD = '{\n  "theme": ":light"\n}\n'
@@ -115,7 +116,8 @@ def test_refused_as_a_new_file(mount, way):
     m = mount('{:count 3}')
     (m.base / 'src').write_text(BAD)
     sh(m, WAYS[way][0], status=None)
-    assert names(m.mnt) == ['count.json']
+    # the kernel tells of the last close without waiting for an answer
+    wait_until(lambda: names(m.mnt) == ['count.json'], 'the new file to be gone')
     assert not (m.mnt / 'config.json').exists()
     assert (m.mnt / '.rejected/config.json').read_text() == BAD
     m.remount()
