@@ -42,7 +42,10 @@ static int write_header(const struct segment *s)
 /* Makes the segment that the next record opens. */
 static int start_segment(struct journal *j)
 {
-	struct segment s = {.first = j->last + 1, .last = j->last, .bytes = JOURNAL_HEADER_BYTES};
+	struct segment s = {.first = j->last + 1,
+		.last = j->last,
+		.bytes = JOURNAL_HEADER_BYTES,
+		.size = JOURNAL_HEADER_BYTES};
 	char name[JOURNAL_NAME_SIZE];
 	int ret;
 
@@ -78,18 +81,49 @@ static struct segment last_segment(struct journal *j)
 	return s;
 }
 
-/* Cuts what a failed append left: behind a segment's end there must be nothing once another follows. */
-static int cut_torn(struct journal *j)
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static void note_size(struct journal *j, uint64_t size)
+{
+	pthread_mutex_lock(&j->mutex);
+	j->segments[j->count - 1].size = size;
+	pthread_mutex_unlock(&j->mutex);
+}
+
+/* Cuts what a failed append left, and room: behind a segment's end there must be nothing once another follows. */
+static int cut_rest(struct journal *j)
 {
 	struct segment s;
 
-	if (!j->torn)
+	if (!j->count)
 		return 0;
 	s = last_segment(j);
+	if (s.size == s.bytes && !j->torn)
+		return 0;
 	if (ftruncate(s.fd, (off_t)s.bytes))
 		return -errno;
+	note_size(j, s.bytes);
 	j->torn = false;
 	return 0;
+}
+
+/* Where a disk has none, or can't, the file grows by what is written. */
+static void take_room(struct journal *j, struct segment *s, uint64_t bytes)
+{
+	uint64_t end = s->bytes + bytes;
+	uint64_t size = (end + JOURNAL_ROOM_BYTES - 1) / JOURNAL_ROOM_BYTES * JOURNAL_ROOM_BYTES;
+
+	if (end <= s->size)
+		return;
+	/* a part of what could not be had may be there */
+	if (fallocate(s->fd, 0, (off_t)s->size, (off_t)(size - s->size)) &&
+		ftruncate(s->fd, (off_t)s->size) == 0)
+		return;
+	s->size = size;
+	note_size(j, size);
 }
 
 static bool is_current(struct journal *j, struct segment *s)
@@ -113,6 +147,7 @@ static int write_anew(struct journal *j, struct segment *s)
 		return ret;
 	pthread_mutex_lock(&j->mutex);
 	s->failed = j->segments[j->count - 1].failed = false;
+	s->size = j->segments[j->count - 1].size = s->bytes;
 	pthread_mutex_unlock(&j->mutex);
 	return 0;
 }
@@ -120,7 +155,7 @@ static int write_anew(struct journal *j, struct segment *s)
 /* The segment that takes the next record, of so many bytes. */
 static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
 {
-	int ret = cut_torn(j);
+	int ret = j->torn ? cut_rest(j) : 0;
 
 	if (ret)
 		return ret;
@@ -130,10 +165,19 @@ static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
 		if (s->bytes + bytes <= JOURNAL_SEGMENT_BYTES)
 			return 0;
 	}
-	ret = start_segment(j);
+	ret = cut_rest(j);
+	if (!ret)
+		ret = start_segment(j);
 	if (!ret)
 		*s = last_segment(j);
 	return ret;
+}
+
+/* What of it was written goes, now or before anything else is. */
+static void undo_append(struct journal *j, const struct segment *s, uint64_t bytes)
+{
+	j->torn = ftruncate(s->fd, (off_t)s->bytes) != 0;
+	note_size(j, j->torn ? larger(s->size, s->bytes + bytes) : s->bytes);
 }
 
 int journal_append(struct journal *j, struct timespec now, enum journal_kind kind,
@@ -142,25 +186,29 @@ int journal_append(struct journal *j, struct timespec now, enum journal_kind kin
 	struct journal_record record = {
 		.sequence = j->last + 1, .time = now, .kind = kind, .payload = payload};
 	char head[JOURNAL_RECORD_BYTES];
-	struct segment s;
+	uint64_t bytes = sizeof(head) + payload.len;
+	struct segment s, *last;
 	int ret;
 
 	assert(kind != JOURNAL_LOST);
 	if (payload.len > JOURNAL_PAYLOAD_MAX)
 		return journal_fail(err, -EFBIG, "a change is too large");
-	ret = current_segment(j, sizeof(head) + payload.len, &s);
+	ret = current_segment(j, bytes, &s);
 	if (ret)
 		return journal_fail(err, ret, "cannot start a segment");
+	take_room(j, &s, bytes);
 	journal_encode_record(head, &record);
 	ret = write_all(s.fd, slice_of(head, sizeof(head)), payload, s.bytes);
 	if (ret) {
-		j->torn = ftruncate(s.fd, (off_t)s.bytes) != 0;
+		undo_append(j, &s, bytes);
 		return journal_fail(err, ret, "cannot append");
 	}
 	j->last_start = s.bytes;
 	pthread_mutex_lock(&j->mutex);
-	j->segments[j->count - 1].bytes = s.bytes + sizeof(head) + payload.len;
-	j->segments[j->count - 1].last = record.sequence;
+	last = &j->segments[j->count - 1];
+	last->bytes = s.bytes + bytes;
+	last->size = larger(s.size, last->bytes);
+	last->last = record.sequence;
 	j->last = record.sequence;
 	pthread_mutex_unlock(&j->mutex);
 	*sequence = record.sequence;
@@ -180,7 +228,7 @@ int journal_retract(struct journal *j)
 	if (ftruncate(s->fd, (off_t)j->last_start)) {
 		ret = -errno;
 	} else {
-		s->bytes = j->last_start;
+		s->bytes = s->size = j->last_start;
 		s->last--;
 		j->last--;
 		/* the next record has the name of an empty one */
@@ -192,9 +240,16 @@ int journal_retract(struct journal *j)
 	return ret;
 }
 
+/* Best effort: a reader takes room for what it is. */
+void journal_give_room_back(struct journal *j)
+{
+	if (j->current)
+		cut_rest(j);
+}
+
 int journal_rotate(struct journal *j)
 {
-	int ret = cut_torn(j);
+	int ret = cut_rest(j);
 
 	if (ret)
 		return ret;

@@ -107,6 +107,10 @@ static int walk_records(struct walk *w, struct err *err)
 		ret = journal_read_record(&w->reader, offset, &record, err);
 		if (ret < 0)
 			return ret;
+		if (ret == JOURNAL_END) {
+			ret = 0; /* room */
+			break;
+		}
 		if (ret == JOURNAL_GOOD && record.sequence == w->next && fits(w, &record)) {
 			offset += JOURNAL_RECORD_BYTES + record.payload.len;
 			w->next = journal_record_next(&record);

@@ -6,11 +6,12 @@
 
 /* How the journal's files look, and how they are read. See journal.h. */
 enum {
-	JOURNAL_HEADER_BYTES = 16, /* of a segment: the magic, its first sequence number */
-	JOURNAL_RECORD_BYTES = 36, /* of a record, before its payload */
-	JOURNAL_LOST_BYTES = 16,   /* the payload of JOURNAL_LOST: first and last lost number */
-	JOURNAL_NAME_SIZE = 24,    /* "0000000000000001.log" and NUL */
-	JOURNAL_MARK = 0x31524a4f, /* "OJR1" */
+	JOURNAL_HEADER_BYTES = 16,  /* of a segment: the magic, its first sequence number */
+	JOURNAL_RECORD_BYTES = 36,  /* of a record, before its payload */
+	JOURNAL_LOST_BYTES = 16,    /* the payload of JOURNAL_LOST: first and last lost number */
+	JOURNAL_SECTOR_BYTES = 512, /* no disk writes less at once */
+	JOURNAL_NAME_SIZE = 24,     /* "0000000000000001.log" and NUL */
+	JOURNAL_MARK = 0x31524a4f,  /* "OJR1" */
 };
 
 #define JOURNAL_MAGIC         "ourofsJ2"
@@ -55,8 +56,11 @@ int journal_read_record(struct journal_reader *reader, uint64_t offset,
 /* 1 and *at, the first offset not below from at which a good record stands; 0: there is none. */
 int journal_find_record(struct journal_reader *reader, uint64_t from, uint64_t *at,
 	struct journal_record *record, struct err *err);
-/* 1: a page that a power loss left unwritten begins at offset (it reads as zeros). */
-int journal_is_unwritten(struct journal_reader *reader, uint64_t offset, struct err *err);
+/*
+ * 1: a sector between the two offsets reads as zeros. A power loss leaves those that were not written yet, also
+ * where later ones were.
+ */
+int journal_is_torn(struct journal_reader *reader, uint64_t from, uint64_t to, struct err *err);
 /* "journal/NAME:OFFSET: what", -EBADMSG. */
 int journal_damaged(const struct journal_reader *reader, uint64_t offset, const char *what,
 	struct err *err);

@@ -11,7 +11,8 @@ struct segment {
 	uint64_t first;
 	uint64_t last; /* first - 1 while it holds no record */
 	uint64_t bytes;
-	int fd; /* -1 once it is synced and nothing more comes */
+	uint64_t size; /* of the file: what is behind its bytes is room that reads as zeros */
+	int fd;        /* -1 once it is synced and nothing more comes */
 	/*
 	 * A sync of it failed: what of it is on disk nobody knows any more, since a later sync that succeeds says
 	 * nothing of pages that the kernel gave up. It gets no more records.
@@ -36,8 +37,16 @@ struct journal {
 	int sync_error; /* stays while there is a record in a segment that failed */
 };
 
+/*
+ * Room is taken in advance, so that the sync of a record has no metadata of the file to write: an append
+ * and its fdatasync take a quarter less on ext4. A segment's end has none once another follows.
+ */
+#define JOURNAL_ROOM_BYTES ((uint64_t)256 << 10)
+
 /* Takes the descriptor over. Under the mutex, or before anyone else can know the journal. */
 int journal_add_segment(struct journal *j, struct segment segment);
+/* Of the current segment, where there is one; failing is harmless. */
+void journal_give_room_back(struct journal *j);
 int journal_fail(struct err *err, int code, const char *what);
 
 #endif

@@ -104,6 +104,37 @@ static bool is_sound(const struct journal_record *record)
 	       last != UINT64_MAX;
 }
 
+static bool is_zero(const char *bytes, size_t len)
+{
+	return len == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0);
+}
+
+/* 1: there are only zeros from here to there. */
+static int are_zeros(struct journal_reader *reader, uint64_t from, uint64_t to, struct err *err)
+{
+	char window[4096];
+
+	while (from < to) {
+		size_t len = to - from < sizeof(window) ? (size_t)(to - from) : sizeof(window);
+		int ret = read_at(reader, window, len, from, err);
+
+		if (ret)
+			return ret;
+		if (!is_zero(window, len))
+			return 0;
+		from += len;
+	}
+	return 1;
+}
+
+/* Room that nothing was written to is no damage. */
+static int end_or_bad(struct journal_reader *reader, uint64_t offset, struct err *err)
+{
+	int ret = are_zeros(reader, offset, reader->size, err);
+
+	return ret < 0 ? ret : ret ? JOURNAL_END : JOURNAL_BAD;
+}
+
 int journal_read_record(struct journal_reader *reader, uint64_t offset,
 	struct journal_record *record, struct err *err)
 {
@@ -111,14 +142,14 @@ int journal_read_record(struct journal_reader *reader, uint64_t offset,
 	uint32_t len;
 	int ret;
 
-	if (offset == reader->size)
-		return JOURNAL_END;
 	if (reader->size - offset < JOURNAL_RECORD_BYTES)
-		return JOURNAL_BAD;
+		return end_or_bad(reader, offset, err);
 	ret = read_at(reader, head, sizeof(head), offset, err);
 	if (ret)
 		return ret;
 	len = get_le32(head + 4);
+	if (get_le32(head) == 0)
+		return end_or_bad(reader, offset, err);
 	if (get_le32(head) != JOURNAL_MARK || reader->size - offset - JOURNAL_RECORD_BYTES < len)
 		return JOURNAL_BAD;
 	buf_reset(&reader->payload);
@@ -168,18 +199,13 @@ int journal_find_record(struct journal_reader *reader, uint64_t from, uint64_t *
 	return 0;
 }
 
-int journal_is_unwritten(struct journal_reader *reader, uint64_t offset, struct err *err)
+int journal_is_torn(struct journal_reader *reader, uint64_t from, uint64_t to, struct err *err)
 {
-	char head[JOURNAL_RECORD_BYTES];
-	uint64_t left = reader->size - offset;
-	size_t len = left < sizeof(head) ? (size_t)left : sizeof(head);
-	int ret = read_at(reader, head, len, offset, err);
+	uint64_t sector =
+		(from + JOURNAL_SECTOR_BYTES) / JOURNAL_SECTOR_BYTES * JOURNAL_SECTOR_BYTES;
+	int ret = are_zeros(reader, from, sector < to ? sector : to, err);
 
-	if (ret)
-		return ret;
-	for (size_t i = 0; i < len; i++) {
-		if (head[i])
-			return 0;
-	}
-	return 1;
+	for (; !ret && sector + JOURNAL_SECTOR_BYTES <= to; sector += JOURNAL_SECTOR_BYTES)
+		ret = are_zeros(reader, sector, sector + JOURNAL_SECTOR_BYTES, err);
+	return ret;
 }

@@ -7,23 +7,23 @@
 #include <unistd.h>
 
 /*
- * A bad record that no good one follows is a torn tail. With a good one behind it, something
- * damaged what was written long before.
+ * A bad record that no good one follows is a torn tail, and so is one of which a sector was never
+ * written. Otherwise, with a good one behind it, something damaged what was written long before.
  */
 static int judge_bad_record(struct journal_reader *r, uint64_t offset, bool final, struct err *err)
 {
 	struct journal_record record;
 	uint64_t at;
-	int ret = final ? journal_is_unwritten(r, offset, err) : 0;
+	int ret = 1;
+	int torn = 0;
 
-	if (ret < 0)
-		return ret;
-	if (ret)
-		return 0;
-	ret = final ? journal_find_record(r, offset + 1, &at, &record, err) : 1;
-	if (ret < 0)
-		return ret;
-	return ret ? journal_damaged(r, offset, "a damaged record", err) : 0;
+	if (final)
+		ret = journal_find_record(r, offset + 1, &at, &record, err);
+	if (final && ret > 0)
+		torn = journal_is_torn(r, offset, at, err);
+	if (ret <= 0 || torn)
+		return ret < 0 ? ret : torn < 0 ? torn : 0;
+	return journal_damaged(r, offset, "a damaged record", err);
 }
 
 /* From *offset, which ends behind the last good record. */
@@ -68,7 +68,7 @@ static int scan_header(struct journal_reader *r, uint64_t first, bool final, uin
 		return 0;
 	if (ret == JOURNAL_END)
 		return journal_damaged(r, 0, "the segment's header is cut", err);
-	ret = final ? journal_is_unwritten(r, 0, err) : 0;
+	ret = final ? journal_is_torn(r, 0, JOURNAL_HEADER_BYTES, err) : 0;
 	if (ret)
 		return ret < 0 ? ret : 0;
 	return journal_damaged(r, 0, "not a segment of this journal", err);

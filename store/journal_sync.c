@@ -26,6 +26,14 @@ static void fail_directory(struct journal *j, size_t count)
 	j->dir_dirty = true;
 }
 
+/* With the mutex held: nothing more comes, and there is nothing to cut. */
+static bool is_finished(const struct journal *j, size_t at)
+{
+	const struct segment *s = &j->segments[at];
+
+	return !(j->current && at + 1 == j->count) && s->size == s->bytes;
+}
+
 /* One leader syncs all segments up to now, for everyone who waits. Called with the mutex held. */
 static void sync_as_leader(struct journal *j)
 {
@@ -49,7 +57,7 @@ static void sync_as_leader(struct journal *j)
 		if (failed)
 			fail_segment(j, i);
 		ret = ret ? ret : failed;
-		if (!ret && !(j->current && i + 1 == j->count) && j->segments[i].last <= upto) {
+		if (!ret && is_finished(j, i) && j->segments[i].last <= upto) {
 			close(fd);
 			j->segments[i].fd = -1;
 		}

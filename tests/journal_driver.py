@@ -37,16 +37,25 @@ def encode(sequence, kind, payload):
 
 
 def records(data):
-    """The records of a segment that is whole."""
+    """The records of a segment that is whole, with or without room behind them."""
     found = []
     at = HEADER
-    while at < len(data):
+    while at < len(data) and any(data[at:]):
         mark, length, sequence, _, _, kind, check = struct.unpack_from('<IIQqIII', data, at)
         payload = data[at + HEAD:at + HEAD + length]
         assert mark == MARK and (length > 10000 or check == crc32c(data[at:at + 32] + payload))
         found.append(Record(at, HEAD + length, sequence, KINDS[kind], payload))
         at += HEAD + length
     return found
+
+
+def content(path):
+    """A segment's bytes without the room that a killed daemon leaves; damage is content."""
+    data = path.read_bytes()
+    at = HEADER
+    while at + HEAD <= len(data) and struct.unpack_from('<I', data, at)[0] == MARK:
+        at += HEAD + struct.unpack_from('<I', data, at + 4)[0]
+    return data[:max(at, len(data.rstrip(b'\0')))]
 
 
 def segments(store):
@@ -86,6 +95,10 @@ class Journal:
     def append(self, count=1, size=100, kind='put'):
         for _ in range(count):
             self.call('append', KINDS.index(kind), size)
+
+    def close(self):
+        self.process.stdin.close()
+        assert self.process.wait() == 0
 
     def kill(self):
         self.process.kill()

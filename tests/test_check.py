@@ -9,7 +9,7 @@ import pytest
 
 import journal_driver
 from conftest import fill_disk
-from journal_driver import HEAD, HEADER, LOST, Journal, encode, records, segments
+from journal_driver import HEAD, HEADER, LOST, Journal, content, encode, records, segments
 from memory_driver import Memory
 
 
@@ -50,7 +50,7 @@ def header(first):
 
 
 def snapshot(store):
-    return {path.name: path.read_bytes() for path in (store / 'journal').iterdir()}
+    return {path.name: content(path) for path in (store / 'journal').iterdir()}
 
 
 def replayed(probe, store, watermark=0):
@@ -95,7 +95,7 @@ def test_a_good_journal_is_fine(check, probe, store):
 @pytest.mark.parametrize('number', range(3))
 def test_damage_to_any_record_loses_that_record(check, probe, store, number):
     path = segments(store)[0]
-    data = bytearray(path.read_bytes())
+    data = bytearray(content(path))
     record = records(data)[number]
     for at in (record.offset, record.offset + 5, record.offset + 30, record.offset + HEAD + 50):
         bad = bytearray(data)
@@ -105,7 +105,7 @@ def test_damage_to_any_record_loses_that_record(check, probe, store, number):
         mend_and_verify(check, probe, store,
                         [f'journal/{path.name}:{record.offset}: a damaged record: record {lost} is lost'],
                         [n for n in range(1, 13) if n != lost])
-        gap = records(path.read_bytes())[number]
+        gap = records(content(path))[number]
         assert gap.kind == 'lost records' and gap.sequence == lost
         assert gap.payload == lost.to_bytes(8, 'little') * 2
         path.write_bytes(data)
@@ -113,10 +113,10 @@ def test_damage_to_any_record_loses_that_record(check, probe, store, number):
 
 def test_damage_to_the_end_of_a_segment_and_the_begin_of_the_next(check, probe, store):
     first, second, third = segments(store)
-    data = first.read_bytes()
+    data = content(first)
     fourth = records(data)[3]
     first.write_bytes(data[:fourth.offset + 7])
-    data = bytearray(second.read_bytes())
+    data = bytearray(content(second))
     data[0:HEADER + 3] = bytes(HEADER + 3)
     second.write_bytes(data)
     mend_and_verify(check, probe, store, [
@@ -131,7 +131,7 @@ def test_damage_to_the_end_of_a_segment_and_the_begin_of_the_next(check, probe, 
 
 def test_a_cleanly_cut_or_missing_segment_leaves_a_gap(check, probe, store):
     first, second, third = segments(store)
-    data = first.read_bytes()
+    data = content(first)
     first.write_bytes(data[:records(data)[2].offset])
     second.unlink()
     mend_and_verify(check, probe, store,
@@ -169,10 +169,10 @@ def test_a_segment_without_anything_good(check, probe, store):
 
 def test_a_torn_tail_is_told_and_cut(check, probe, store):
     last = segments(store)[2]
-    data = last.read_bytes()
+    data = content(last)
     end = records(data)[3]
     for torn in (data[:-1], data[:end.offset + 3], data[:-1] + b'?',
-                 data[:end.offset] + bytes(5000)):
+                 data[:end.offset] + bytes(5000) + b'?'):
         for name in snapshot(store):
             if '.damaged-' in name:
                 (store / 'journal' / name).unlink()
@@ -187,7 +187,7 @@ def test_what_is_in_the_stores_does_no_harm(check, binary, tmp_path):
     with Memory(binary('memory_probe'), tmp_path) as m:
         for i in range(3):
             m.put('a.json', b'%d' % i)
-        journal = {path: path.read_bytes() for path in segments(m.store)}
+        journal = {path: content(path) for path in segments(m.store)}
         m.call('sync')
         m.kill()
         path, data = journal.popitem()
@@ -203,7 +203,7 @@ def test_what_is_in_the_stores_does_no_harm(check, binary, tmp_path):
 
 def test_records_out_of_sequence_are_cut(check, probe, store):
     first = segments(store)[0]
-    data = first.read_bytes()
+    data = content(first)
     cuts = [record.offset for record in records(data)] + [len(data)]
     one, two, three, four = (data[a:b] for a, b in zip(cuts, cuts[1:]))
     first.write_bytes(header(1) + one + two + one + three + four)
@@ -223,7 +223,7 @@ def test_records_out_of_sequence_are_cut(check, probe, store):
 def test_a_repaired_journal_can_be_damaged_again(check, probe, store):
     """A gap's own record is damaged: the gap is found once more."""
     first = segments(store)[0]
-    data = bytearray(first.read_bytes())
+    data = bytearray(content(first))
     second, third, _ = records(bytes(data))[1:]
     data[second.offset] ^= 1
     data[third.offset] ^= 1
@@ -231,7 +231,7 @@ def test_a_repaired_journal_can_be_damaged_again(check, probe, store):
     kept = [1, *range(4, 13)]
     line = f'journal/{first.name}:{second.offset}: a damaged record: records 2 to 3 are lost'
     mend_and_verify(check, probe, store, [line], kept)
-    data = bytearray(first.read_bytes())
+    data = bytearray(content(first))
     data[second.offset + 40] ^= 1
     first.write_bytes(data)
     status, lines, _ = check(store, '--repair')
@@ -240,7 +240,7 @@ def test_a_repaired_journal_can_be_damaged_again(check, probe, store):
     # a gap that says nonsense, under a good checksum, is damage, too
     for payload in (b'', bytes(16), (2).to_bytes(8, 'little') + b'\xff' * 8,
                     (3).to_bytes(8, 'little') * 2):
-        whole = first.read_bytes()
+        whole = content(first)
         gap = records(whole)[1]
         first.write_bytes(whole[:gap.offset] + encode(2, LOST, payload) +
                           whole[gap.offset + gap.size:])
@@ -303,7 +303,7 @@ def test_what_is_no_store(check, tmp_path):
 
 def test_another_versions_journal_is_not_touched(check, store):
     path = segments(store)[1]
-    path.write_bytes(path.read_bytes().replace(b'ourofsJ2', b'ourofsJ3'))
+    path.write_bytes(content(path).replace(b'ourofsJ2', b'ourofsJ3'))
     before = snapshot(store)
     for options in ((), ('--repair',)):
         status, lines, complaint = check(store, *options)
@@ -317,7 +317,7 @@ def test_a_full_disk_leaves_the_segment(check, probe, tmp_path, small_disk):
         j.append(5, size=10000)
     store.chmod(0o700)
     path, = segments(store)
-    data = bytearray(path.read_bytes())
+    data = bytearray(content(path))
     data[HEADER + 50] ^= 1
     path.write_bytes(data)
     fill_disk(store / 'ballast')

@@ -3,12 +3,13 @@
 import errno
 import os
 import shutil
+import subprocess
 
 import pytest
 
 import journal_driver
 from conftest import fill_disk
-from journal_driver import HEAD, HEADER, Journal, records
+from journal_driver import HEAD, HEADER, Journal, encode, records
 from memory_driver import Memory, Refused
 
 MIB = 1 << 20
@@ -51,7 +52,7 @@ def test_a_torn_tail_is_cut_at_any_byte(memory, probe, tmp_path):
     for i in (1, 2, 3):
         memory.put('a.json', b'%d' % i)
     memory.kill()
-    data = segments(memory)[0].read_bytes()
+    data = journal_driver.content(segments(memory)[0])
     starts = [record.offset for record in records(data)]
     assert len(starts) == 3
     # every byte of the last record, and a few of what is before
@@ -71,7 +72,7 @@ def test_a_flipped_byte_in_the_last_record_is_a_torn_tail(memory, probe, tmp_pat
     memory.put('a.json', b'1')
     memory.put('a.json', b'2')
     memory.kill()
-    data = segments(memory)[0].read_bytes()
+    data = journal_driver.content(segments(memory)[0])
     last = records(data)[-1].offset
     for at in range(last, len(data)):
         bad = bytearray(data)
@@ -84,7 +85,7 @@ def test_damage_in_the_middle_is_told_with_its_place(memory, probe, tmp_path):
     for i in (1, 2, 3):
         memory.put('a.json', b'%d' % i)
     memory.kill()
-    data = segments(memory)[0].read_bytes()
+    data = journal_driver.content(segments(memory)[0])
     name = segments(memory)[0].name
     second = records(data)[1].offset
     for at in (second, second + 4, second + 12, second + 29, second + 33, second + HEAD + 3):
@@ -100,7 +101,7 @@ def test_damage_in_the_middle_is_told_with_its_place(memory, probe, tmp_path):
 def test_unwritten_pages_are_a_torn_tail(memory, probe, tmp_path):
     memory.put('a.json', b'1')
     memory.kill()
-    data = segments(memory)[0].read_bytes()
+    data = journal_driver.content(segments(memory)[0])
     with open_copy(probe, memory, tmp_path, data + bytes(8192)) as m:
         assert m.read('a.json') == b'1'
         m.put('a.json', b'2')
@@ -198,8 +199,9 @@ def test_room_again_after_a_full_disk(probe, tmp_path, small_disk):
     with Memory(probe, tmp_path) as m:
         m.put('a.json', b'1')
         fill_disk(m.store / 'ballast')
-        # the rest of the page that the journal has already: to the last byte that a deletion needs
-        for fill in ([('put', 'b.json', b'[%d, 0]' % i) for i in range(200)],
+        # the room that the journal has already: to the last byte that a deletion needs
+        for fill in ([('put', 'b.json', b'[%d, "%s"]' % (i, b'z' * 5000)) for i in range(200)],
+                     [('put', 'b.json', b'[%d, 0]' % i) for i in range(200)],
                      [('delete', f'{name}.json') for name in small]):
             with pytest.raises(Refused) as refused:
                 for change in fill:
@@ -216,7 +218,7 @@ def test_room_again_after_a_full_disk(probe, tmp_path, small_disk):
                 m.call(*change)
             assert refused.value.errno == errno.ENOSPC, change
             assert m.health().journal_bytes == size
-            assert sum(path.stat().st_size for path in segments(m)) == size
+            assert sum(len(journal_driver.content(path)) for path in segments(m)) == size
             assert {path: (m.stat(path), m.read(path))
                     for path, kind in m.walk().items() if kind == 0} == before
         (m.store / 'ballast').unlink()
@@ -233,7 +235,7 @@ def test_room_again_after_a_full_disk(probe, tmp_path, small_disk):
 
 def test_a_mount_on_a_full_disk(mount, small_disk):
     """close tells of it, the old document stays, and once there is room the same save works."""
-    disk = small_disk('1m')
+    disk = small_disk('3m')
     m = mount.prepare('{:a {:n 0}}', ('edn_delay=3600000',))
     m.store = disk / 'store'
     m.mount()
@@ -241,7 +243,7 @@ def test_a_mount_on_a_full_disk(mount, small_disk):
     path.write_text('{"n": 1}')
     before = path.read_bytes()
     fill_disk(disk / 'ballast')
-    large = b'{"n": "%s"}' % (b'z' * 20000)
+    large = b'{"n": "%s"}' % (b'z' * 300000)  # more than what the journal has taken in advance
     for _ in range(3):
         with pytest.raises(OSError) as refused:
             path.write_bytes(large)
@@ -300,7 +302,7 @@ def test_each_record_says_what_it_is_about(memory):
     did('delete', 'delete', 'presence/t/x.json')
     did('directory removal', 'remove_directory', 'presence/t')
     memory.kill()
-    data, = (path.read_bytes() for path in segments(memory))
+    data, = (journal_driver.content(path) for path in segments(memory))
     assert [record.kind for record in records(data)] == expected
     assert [record.sequence for record in records(data)] == list(range(1, len(expected) + 1))
 
@@ -309,7 +311,7 @@ def test_every_byte_of_a_record_is_under_its_checksum(journal_probe, tmp_path):
     with Journal(journal_probe, tmp_path) as j:
         j.append(3, size=9, kind='mode')
     path, = journal_driver.segments(tmp_path)
-    data = path.read_bytes()
+    data = journal_driver.content(path)
     second = records(data)[1]
     for at in range(second.offset, second.offset + second.size):
         for bit in (1, 0x80):
@@ -328,7 +330,7 @@ def test_another_versions_segment_is_left_alone(journal_probe, tmp_path):
     with Journal(journal_probe, tmp_path) as j:
         j.append()
     path, = journal_driver.segments(tmp_path)
-    data = path.read_bytes()
+    data = journal_driver.content(path)
     path.write_bytes(data.replace(b'ourofsJ2', b'ourofsJ1'))
     with pytest.raises(journal_driver.Refused) as refused:
         Journal(journal_probe, tmp_path)
@@ -344,7 +346,7 @@ def test_segments_rotate_by_size(journal_probe, disk):
         paths = journal_driver.segments(disk)
         assert [path.name for path in paths] == [f'{n:016x}.log' for n in (1, 64, 127)]
         assert all(path.stat().st_size <= 64 * MIB for path in paths)
-        assert j.call('disk').bytes == sum(path.stat().st_size for path in paths)
+        assert j.call('disk').bytes == sum(len(journal_driver.content(path)) for path in paths)
         # one sync reaches all of them, and what is synced and closed is not synced again
         assert j.call('sync').syncs == 3
         j.append()
@@ -362,6 +364,77 @@ def test_segments_rotate_by_size(journal_probe, disk):
         j.call('rotate')
         j.call('trim', 132)
         assert journal_driver.segments(disk) == []
+
+
+def test_room_is_taken_in_advance_and_given_back(journal_probe, binary, disk):
+    """Behind the last record of a killed daemon's, zeros are no damage; otherwise there are none."""
+    size = 256 << 10
+    with Journal(journal_probe, disk) as j:
+        j.append(3)
+        path, = journal_driver.segments(disk)
+        assert path.stat().st_size == size and j.call('disk').bytes == len(journal_driver.content(path))
+        j.append(size=size)
+        assert path.stat().st_size == 2 * size
+        j.call('rotate')
+        assert path.stat().st_size == j.call('disk').bytes
+        j.append()
+    first, second = journal_driver.segments(disk)
+    assert second.stat().st_size == size
+    with first.open('ab') as file:
+        file.write(bytes(5000))  # a power loss after the next one was on disk, before the cut was
+    subprocess.run([binary('ourofsctl'), 'check', disk], check=True)
+    with Journal(journal_probe, disk) as j:
+        assert [sequence for sequence, _, _ in j.replayed] == [1, 2, 3, 4, 5]
+        assert all(path.read_bytes() == journal_driver.content(path) for path in (first, second))
+        j.append()
+        j.close()
+    third = journal_driver.segments(disk)[2]
+    assert third.read_bytes() == journal_driver.content(third)
+
+
+def test_room_that_a_disk_does_not_have(journal_probe, small_disk):
+    """What fits is appended, to the last byte; no part of the room remains."""
+    disk = small_disk('128k')
+    with Journal(journal_probe, disk) as j:
+        with pytest.raises(journal_driver.Refused) as refused:
+            j.append(200, size=1000)
+        assert refused.value.errno == errno.ENOSPC
+        path, = journal_driver.segments(disk)
+        size = path.stat().st_size
+        assert size > 64 << 10 and j.call('disk').bytes == size == len(journal_driver.content(path))
+    with Journal(journal_probe, disk) as j:
+        assert len(j.replayed) == (size - HEADER) // (HEAD + 1000)
+
+
+def test_a_record_with_an_unwritten_sector_is_torn(journal_probe, tmp_path):
+    """A power loss may leave later sectors and not earlier ones; what was synced is before all of them."""
+    with Journal(journal_probe, tmp_path) as j:
+        j.append(4, size=2000)
+    path, = journal_driver.segments(tmp_path)
+    data = path.read_bytes()
+    second = records(data)[1]
+    starts = range((second.offset + 511) // 512 * 512, second.offset + second.size - 511, 512)
+    assert len(starts) == 2
+    for start in starts:
+        for segment in journal_driver.segments(tmp_path):
+            segment.unlink()
+        path.write_bytes(data[:start] + bytes(512) + data[start + 512:])
+        with Journal(journal_probe, tmp_path) as j:
+            assert j.replayed == [(1, 2000, 'put')]
+            j.append()
+        with Journal(journal_probe, tmp_path) as j:
+            assert j.replayed == [(1, 2000, 'put'), (2, 100, 'put')]
+    journal_driver.segments(tmp_path)[1].unlink()
+    start = starts[0]
+    for zeros, follower in ((511, b''), (512, b'ourofsJ2' + (5).to_bytes(8, 'little') + encode(5, 1, b'good'))):
+        bad = data[:start] + bytes(zeros) + data[start + zeros:]
+        path.write_bytes(bad)
+        if follower:
+            path.with_name(f'{5:016x}.log').write_bytes(follower)
+        with pytest.raises(journal_driver.Refused) as refused:
+            Journal(journal_probe, tmp_path)
+        assert refused.value.reason == f'journal/{path.name}:{second.offset}: a damaged record'
+        assert path.read_bytes() == bad
 
 
 def test_a_record_larger_than_a_segment_has_one_of_its_own(journal_probe, disk):
@@ -394,7 +467,7 @@ def test_a_new_segments_name_reaches_the_disk_before_the_old_ones_end(journal_pr
         with Journal(journal_probe, tmp_path) as j:
             j.append(2)
         path, = journal_driver.segments(tmp_path)
-        os.truncate(path, path.stat().st_size - 1)
+        os.truncate(path, len(journal_driver.content(path)) - 1)
         path.with_name(f'{3:016x}.log').write_bytes(rest)
         with Journal(journal_probe, tmp_path) as j:
             assert j.replayed == [(1, 100, 'put')]
