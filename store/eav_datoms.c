@@ -84,19 +84,16 @@ static bool has_few_elements(const struct edn *map)
 static int add_attribute(struct eav_datoms *d, const struct edn *key, const struct edn *v,
 	bool many)
 {
-	struct buf text = BUF_INIT;
-	struct buf attribute = BUF_INIT;
 	int ret;
 
 	many = many && is_many(v);
-
-	edn_print_canonical(&text, key);
-	eav_text_encode(&attribute, buf_slice(&text));
-	ret = buf_error(&text) ? -ENOMEM : buf_error(&attribute);
+	buf_reset(&d->text);
+	buf_reset(&d->attribute);
+	edn_print_canonical(&d->text, key);
+	eav_text_encode(&d->attribute, buf_slice(&d->text));
+	ret = buf_error(&d->text) ? -ENOMEM : buf_error(&d->attribute);
 	for (uint32_t i = 0; !ret && i < (many ? v->count : 1); i++)
-		ret = add_value(d, buf_slice(&attribute), many ? &v->items[i] : v);
-	buf_release(&text);
-	buf_release(&attribute);
+		ret = add_value(d, buf_slice(&d->attribute), many ? &v->items[i] : v);
 	return ret;
 }
 
@@ -148,6 +145,8 @@ int eav_datoms_of(struct eav_datoms *d, const struct edn *value)
 void eav_datoms_release(struct eav_datoms *d)
 {
 	buf_release(&d->bytes);
+	buf_release(&d->text);
+	buf_release(&d->attribute);
 	free(d->list);
 	*d = (struct eav_datoms){0};
 }

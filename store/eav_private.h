@@ -126,6 +126,7 @@ struct eav_datoms {
 	struct buf bytes;
 	struct eav_new_datom *list;
 	size_t count, cap;
+	struct buf text, attribute; /* of the attribute in hand: in print, and encoded */
 };
 
 /* The datoms of a value, by key, each once; of none (NULL) and of what is no map: none. 0 or -ENOMEM. */

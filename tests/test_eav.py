@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import random
 import shutil
 import struct
 import subprocess
@@ -554,6 +555,22 @@ def test_large_values_of_one_batch(eav, tmp_path):
     assert eav_store.datoms(tmp_path) == {(name, None): {
         (b':k', ('string', value * 200_000)), (b':l', ('json', b'[["%s"]]' % (value * 100_000)))}
         for name, value in ((b':a', b'c'), (b':b', b'b'))}
+
+
+def test_one_batch_of_values_that_begin_alike(eav, tmp_path):
+    """However long what keys have in common is, and where one ends: of each, the last word in the batch counts."""
+    dice = random.Random(1)
+    texts = [('x' * size + tail) for size in range(40)
+             for tail in ('', 'y', 'z' * 600, '\x00', '\x00\x00', '\x00y', '\x01', '\x7f')]
+    e = eav()
+    last = {}
+    for i in range(2000):
+        name = b':d%d' % dice.randrange(300)
+        values = {f':{"k" * dice.randrange(1, 20)}': dice.choice(texts) for _ in range(dice.randrange(9))}
+        e.item(name_of(name), b'1', '{%s}' % ' '.join(f'{k} {string_edn(v)}' for k, v in values.items()))
+        last[name, None] = {(k.encode(), ('string', v.encode())) for k, v in values.items()}
+    e.call('write')
+    assert eav_store.datoms(tmp_path) == last
 
 
 def test_long_attributes_and_values_are_kept_whole(eav, tmp_path):
