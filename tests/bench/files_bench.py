@@ -26,6 +26,7 @@ SAVES = 300         # of a round
 SYNCS = 100
 PACE = 100          # saves a second beside readers
 IDLE_S = 10
+TOOL_KEYS = 20000
 TOOLS = {'grep -r': 'grep -r no-such-word . || true',
          'find -size +0': 'find . -size +0',
          'tar c': 'tar c .',
@@ -145,18 +146,14 @@ class Bench:
         row.add('ourofs', (peers.ourofs.cpu_ns() - before) / 1000)
 
     def tools(self, _):
-        """Over a memory of every family of keys."""
-        with Peers(self.build, generated(self.build, 20000)) as peers:
-            print(f'tools: {len(peers.paths)} files', flush=True)
-            able = peers.all
-            if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < len(peers.paths) * 3 // 2:
-                print('passthrough_ll, which keeps a descriptor of each, may not have as many here', flush=True)
-                able = peers.some('ourofs', 'floor')
+        """Over a memory of every family of keys, as large as passthrough_ll has descriptors for: it keeps one of each."""
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        with Peers(self.build, generated(self.build, min(TOOL_KEYS, descriptors * 2 // 3))) as peers:
             for name, command in TOOLS.items():
-                row = self.row(f'`{name}`', unit='ms', goals={'passthrough_ll': 1.3})
-                for peer in able:
+                row = self.row(f'`{name}`, {len(peers.paths):,} files', unit='ms', goals={'passthrough_ll': 1.3})
+                for peer in peers.all:
                     self.tool(peer, command)
-                for peer in self.in_turns(able):
+                for peer in self.in_turns(peers.all):
                     row.add(peer.name, self.tool(peer, command))
 
     @staticmethod
