@@ -55,6 +55,7 @@ static int start_segment(struct journal *j)
 	if (s.fd < 0)
 		return -errno;
 	ret = write_header(&s);
+	j->roomless = false;
 	pthread_mutex_lock(&j->mutex);
 	if (!ret)
 		ret = journal_add_segment(j, s);
@@ -116,11 +117,11 @@ static void take_room(struct journal *j, struct segment *s, uint64_t bytes)
 	uint64_t end = s->bytes + bytes;
 	uint64_t size = (end + JOURNAL_ROOM_BYTES - 1) / JOURNAL_ROOM_BYTES * JOURNAL_ROOM_BYTES;
 
-	if (end <= s->size)
+	if (end <= s->size || j->roomless)
 		return;
-	/* a part of what could not be had may be there */
-	if (fallocate(s->fd, 0, (off_t)s->size, (off_t)(size - s->size)) &&
-		ftruncate(s->fd, (off_t)s->size) == 0)
+	j->roomless = fallocate(s->fd, 0, (off_t)s->size, (off_t)(size - s->size)) != 0;
+	/* a part of it may be there */
+	if (j->roomless && ftruncate(s->fd, (off_t)s->size) == 0)
 		return;
 	s->size = size;
 	note_size(j, size);

@@ -24,6 +24,7 @@ struct journal {
 	int dir_fd; /* of STORE/journal */
 	/* of the one writer */
 	bool torn;             /* the current segment has bytes behind its end */
+	bool roomless;         /* the disk had no room to take in advance for the current segment */
 	uint64_t last_start;   /* where the record appended last begins */
 	pthread_mutex_t mutex; /* guards what follows */
 	pthread_cond_t sync_done;
