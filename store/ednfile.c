@@ -168,7 +168,7 @@ static void unlock(const struct ednfile *file)
 	pthread_mutex_unlock((pthread_mutex_t *)&file->lock);
 }
 
-static int find_in(const struct ednmap *map, struct slice text, uint32_t *at)
+int ednfile_find_in(const struct ednmap *map, struct slice text, uint32_t *at)
 {
 	struct ednkey key;
 	int ret = ednkey_init(&key, map->pool, text);
@@ -180,8 +180,7 @@ static int find_in(const struct ednmap *map, struct slice text, uint32_t *at)
 	return ret;
 }
 
-/* The value's text; where no edit has cut it in pieces, without the mutex. */
-static int item_of(const struct ednfile *file, const struct ednmap *map, uint32_t at,
+int ednfile_item_of(const struct ednfile *file, const struct ednmap *map, uint32_t at,
 	struct ednfile_item *item)
 {
 	struct ednentry *entry = &map->entries[at];
@@ -204,7 +203,7 @@ static int item_of(const struct ednfile *file, const struct ednmap *map, uint32_
 int ednfile_find_child(const struct ednfile *file, struct slice key, struct ednmap **child)
 {
 	uint32_t at;
-	int ret = find_in(&file->map, key, &at);
+	int ret = ednfile_find_in(&file->map, key, &at);
 
 	if (ret)
 		return ret;
@@ -234,8 +233,8 @@ int ednfile_get(const struct ednfile *file, struct slice key, struct slice membe
 		map = child;
 		key = member;
 	}
-	ret = find_in(map, key, &at);
-	return ret ? ret : item_of(file, map, at, item);
+	ret = ednfile_find_in(map, key, &at);
+	return ret ? ret : ednfile_item_of(file, map, at, item);
 }
 
 static void drop_members(struct ednentry *entry)
@@ -254,17 +253,29 @@ void ednfile_drop_members(struct ednfile *file, struct slice key)
 	if (!key.ptr)
 		for (at = entries[0].next; at; at = entries[at].next)
 			drop_members(&entries[at]);
-	else if (!find_in(&file->map, key, &at))
+	else if (!ednfile_find_in(&file->map, key, &at))
 		drop_members(&entries[at]);
+}
+
+/* If it is a map. */
+static bool may_be_collection(const struct ednfile *file, struct slice key)
+{
+	return key.len > 1 && key.ptr[0] == ':' &&
+	       schema_collection(file->schema, slice_of(key.ptr + 1, key.len - 1));
 }
 
 bool ednfile_is_collection(const struct ednfile *file, struct slice key)
 {
 	uint32_t at;
 
-	return key.len > 1 && key.ptr[0] == ':' &&
-	       schema_collection(file->schema, slice_of(key.ptr + 1, key.len - 1)) &&
-	       find_in(&file->map, key, &at) == 0 && file->map.entries[at].type == EDN_MAP;
+	return may_be_collection(file, key) && ednfile_find_in(&file->map, key, &at) == 0 &&
+	       file->map.entries[at].type == EDN_MAP;
+}
+
+bool ednfile_item_is_collection(const struct ednfile *file, struct slice key,
+	const struct ednfile_item *item)
+{
+	return item->type == EDN_MAP && may_be_collection(file, key);
 }
 
 size_t ednfile_count(const struct ednfile *file)
@@ -277,81 +288,6 @@ size_t ednfile_member_count(const struct ednfile *file, struct slice key)
 	struct ednmap *child;
 
 	return ednfile_find_child(file, key, &child) ? 0 : child->count;
-}
-
-static int each_in(const struct ednfile *file, const struct ednmap *map, ednfile_each_fn *fn,
-	void *context)
-{
-	int ret = 0;
-
-	for (uint32_t at = map->entries[0].next; at && !ret; at = map->entries[at].next) {
-		struct ednfile_item item;
-		struct ednkey key;
-
-		ret = ednkey_read(&key, map->pool, map->prefix, ednentry_key(&map->entries[at]));
-		if (ret)
-			break;
-		ret = item_of(file, map, at, &item);
-		if (!ret)
-			ret = fn(context, key.text, &item);
-		ednkey_release(&key);
-	}
-	return ret < 0 ? ret : 0;
-}
-
-int ednfile_each(const struct ednfile *file, ednfile_each_fn *fn, void *context)
-{
-	return each_in(file, &file->map, fn, context);
-}
-
-int ednfile_each_member(const struct ednfile *file, struct slice key, ednfile_each_fn *fn,
-	void *context)
-{
-	struct ednmap *child;
-	int ret = ednfile_find_child(file, key, &child);
-
-	return ret ? ret : each_in(file, child, fn, context);
-}
-
-struct names {
-	const struct ednpool *pool;
-	const char *text;
-	ednfile_each_fn *fn;
-	void *context;
-};
-
-static int tell_name(void *context, const struct edn_map_entry *entry)
-{
-	const struct names *names = context;
-	struct slice written = slice_of(names->text + entry->key.offset, entry->key.len);
-	struct ednkey key;
-	int ret = ednkey_read(&key, names->pool, slice_of(NULL, 0), written);
-
-	if (ret)
-		return ret;
-	ret = names->fn(names->context, key.text, NULL);
-	ednkey_release(&key);
-	return ret;
-}
-
-int ednfile_each_name(const struct ednfile *file, struct slice key, ednfile_each_fn *fn,
-	void *context)
-{
-	struct names names = {&file->pool, NULL, fn, context};
-	const struct ednentry *entry;
-	uint32_t at;
-	int ret = find_in(&file->map, key, &at);
-
-	if (ret)
-		return ret;
-	entry = &file->map.entries[at];
-	names.text = entry->value;
-	/* what the prefix of a #:ns{} is the scan says only at its end */
-	if (entry->type != EDN_MAP || entry->value[0] != '{' ||
-		__atomic_load_n(&entry->child, __ATOMIC_ACQUIRE))
-		return ednfile_each_member(file, key, fn, context);
-	return edn_scan_map(slice_of(entry->value, entry->value_len), file->map.depth + 1,
-		file->pool.max_depth, tell_name, &names, NULL, NULL);
 }
 
 void ednfile_info(const struct ednfile *file, struct ednfile_info *info)

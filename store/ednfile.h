@@ -75,6 +75,9 @@ int ednfile_get(const struct ednfile *file, struct slice key, struct slice membe
 	struct ednfile_item *item);
 /* Is the key's value a map under a collection pattern, so that it has members? */
 bool ednfile_is_collection(const struct ednfile *file, struct slice key);
+/* The same, of a key of which the item is at hand. */
+bool ednfile_item_is_collection(const struct ednfile *file, struct slice key,
+	const struct ednfile_item *item);
 size_t ednfile_count(const struct ednfile *file);
 size_t ednfile_member_count(const struct ednfile *file, struct slice key);
 

@@ -43,6 +43,11 @@ struct ednfile_identity ednfile_identity_of(const struct stat *st);
 int ednfile_load(struct ednfile *file, struct err *err);
 /* There is no file: an empty map is. */
 int ednfile_load_empty(struct ednfile *file, struct err *err);
+/* Canonical text as a key in map: 0, -ENOENT, -ENOMEM. */
+int ednfile_find_in(const struct ednmap *map, struct slice text, uint32_t *at);
+/* The value's text; where no edit has cut it in pieces, without the mutex. */
+int ednfile_item_of(const struct ednfile *file, const struct ednmap *map, uint32_t at,
+	struct ednfile_item *item);
 /* The members of a key. -ENOENT, -ENOTDIR: its value is no map, -ENOMEM. */
 int ednfile_find_child(const struct ednfile *file, struct slice key, struct ednmap **child);
 

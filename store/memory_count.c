@@ -263,7 +263,7 @@ static int tell_unreadable(void *context, struct slice key, const struct ednfile
 		return 0;
 	buf_reset(&all->path);
 	ret = path_of_key_text(all->m->options.schema, key,
-		ednfile_is_collection(all->m->file, key), &all->path);
+		ednfile_item_is_collection(all->m->file, key, item), &all->path);
 	return ret ? ret : all->fn(all->context, key, buf_slice(&all->path));
 }
 

@@ -97,7 +97,7 @@ static int load_key(void *context, struct slice key, const struct ednfile_item *
 {
 	struct load *load = context;
 	struct memory *m = load->m;
-	bool collection = ednfile_is_collection(m->file, key);
+	bool collection = ednfile_item_is_collection(m->file, key, item);
 	struct tree_node *node;
 	int ret = held_add_entry(&m->held, key, item);
 
