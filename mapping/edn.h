@@ -183,4 +183,38 @@ typedef int edn_entry_fn(void *context, const struct edn_map_entry *entry);
 int edn_scan_map(struct slice text, unsigned base_depth, unsigned max_depth, edn_entry_fn *fn,
 	void *context, struct edn_map_shape *shape, struct err *err);
 
+/* ---- scanning the two halves of a large map at once: edn_tail.c ---- */
+
+/*
+ * The second half begins where it looks like the end of an entry, and is scanned as if it were one. It counts only if
+ * the scan from the beginning ends an entry at that very place, and if nothing is wrong with it; else that scan goes
+ * on by itself, to the same result. So what is found, and what is said of an error, never depends on the guess.
+ *
+ *	struct edn_join join = {.wait = ..., .context = ...};
+ *	if (!edn_join_guess(&join, text)) edn_scan_map(...)
+ *	another thread:  tail = edn_tail_scan(text, &join, depth, max_depth, fn, for_the_second_half);
+ *	this thread:     edn_scan_map_joined(text, depth, max_depth, fn, for_the_first_half, &join, &shape, err);
+ *	both have ended: edn_tail_free(tail); where !join.joined, for_the_first_half got all there is
+ */
+struct edn_tail;
+struct edn_join {
+	size_t from;   /* an offset about the middle */
+	uint64_t seed; /* of the keys' hashes, which both compare */
+	/* Waits for the other thread, once at most: the tail (the caller's to free), or NULL where there is none. */
+	const struct edn_tail *(*wait)(void *context);
+	void *context;
+	bool joined;
+};
+
+/* Sets from and seed. False: there is no such place. */
+bool edn_join_guess(struct edn_join *join, struct slice text);
+/* NULL: it is no second half, or can't be read, or memory is out, or fn failed. */
+struct edn_tail *edn_tail_scan(struct slice text, const struct edn_join *join, unsigned base_depth,
+	unsigned max_depth, edn_entry_fn *fn, void *context);
+void edn_tail_free(struct edn_tail *tail);
+/* join may be NULL. */
+int edn_scan_map_joined(struct slice text, unsigned base_depth, unsigned max_depth,
+	edn_entry_fn *fn, void *context, struct edn_join *join, struct edn_map_shape *shape,
+	struct err *err);
+
 #endif

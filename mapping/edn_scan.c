@@ -83,10 +83,26 @@ static int scan_map(struct edn_scanner *s, struct edn_map_shape *shape)
 	return 0;
 }
 
+void edn_scan_release(struct edn_scanner *s)
+{
+	free(s->frames);
+	arena_release(&s->kept);
+	arena_release(&s->scratch);
+	arena_release(&s->passing);
+	edn_reader_release(&s->reader);
+}
+
 int edn_scan_map(struct slice text, unsigned base_depth, unsigned max_depth, edn_entry_fn *fn,
 	void *context, struct edn_map_shape *shape, struct err *err)
 {
-	struct edn_scanner s = {.at = text.ptr, .fn = fn, .context = context};
+	return edn_scan_map_joined(text, base_depth, max_depth, fn, context, NULL, shape, err);
+}
+
+int edn_scan_map_joined(struct slice text, unsigned base_depth, unsigned max_depth,
+	edn_entry_fn *fn, void *context, struct edn_join *join, struct edn_map_shape *shape,
+	struct err *err)
+{
+	struct edn_scanner s = {.at = text.ptr, .fn = fn, .context = context, .join = join};
 	struct edn_map_shape found = {0};
 	int ret;
 
@@ -94,13 +110,11 @@ int edn_scan_map(struct slice text, unsigned base_depth, unsigned max_depth, edn
 		return err_set(err, -EOVERFLOW, "a text of 4 GiB or more");
 	edn_reader_init(&s.reader, text, max_depth, err);
 	s.reader.depth = base_depth;
+	if (join)
+		s.reader.seed = join->seed;
 	ret = scan_map(&s, &found);
 	if (!ret && shape)
 		*shape = found;
-	free(s.frames);
-	arena_release(&s.kept);
-	arena_release(&s.scratch);
-	arena_release(&s.passing);
-	edn_reader_release(&s.reader);
+	edn_scan_release(&s);
 	return ret;
 }

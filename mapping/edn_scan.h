@@ -43,8 +43,12 @@ struct edn_scanner {
 	edn_entry_fn *fn;
 	void *context;
 	size_t entries;
-	bool lenient; /* what edn_map_shape says */
+	bool lenient;          /* what edn_map_shape says */
+	struct edn_join *join; /* of a first part, until it comes by there */
+	bool is_tail;
 };
+
+void edn_scan_release(struct edn_scanner *s);
 
 /* ---- edn_scan_key.c ---- */
 
@@ -57,6 +61,14 @@ int edn_scan_key(struct edn_scanner *s, struct edn_frame *frame, uint8_t *type, 
 int edn_scan_open_map(struct edn_scanner *s);
 /* Scans until the first map closes. */
 int edn_scan_rest(struct edn_scanner *s);
+/* Between two entries of a map that is open: stops at the brace that closes it. Never 0. */
+enum { EDN_SCAN_TAIL_ENDS = 1 };
+int edn_scan_tail(struct edn_scanner *s);
+
+/* ---- edn_tail.c ---- */
+
+/* An entry is complete, and another thread may have scanned the rest: then `at` is behind that. 0 or -ENOMEM. */
+int edn_scan_join(struct edn_scanner *s);
 
 static inline uint32_t edn_scan_offset(const struct edn_scanner *s, const char *at)
 {

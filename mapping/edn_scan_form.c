@@ -58,7 +58,9 @@ static int end_entry_part(struct edn_scanner *s, uint8_t type, uint32_t start)
 	s->entry = (struct edn_map_entry){0};
 	if (s->scratch.block)
 		arena_reset(&s->scratch);
-	return ret < 0 ? ret : 0;
+	if (ret < 0)
+		return ret;
+	return s->join ? edn_scan_join(s) : 0;
 }
 
 /* A form is complete, and with it whatever waited for it. */
@@ -135,6 +137,8 @@ static int close_frame(struct edn_scanner *s)
 		return edn_fail_closing(src, s->at, src->start + frame.open, frame.kind);
 	if (frame.kind == EDN_MAP && (frame.forms & 1))
 		return edn_fail(src, s->at, "the last key of the map has no value");
+	if (s->is_tail && s->count == 1)
+		return EDN_SCAN_TAIL_ENDS;
 	s->at++;
 	if (frame.kind == EDN_MAP || frame.kind == EDN_SET) {
 		ret = check_unique(s, &frame);
@@ -368,4 +372,11 @@ int edn_scan_rest(struct edn_scanner *s)
 		ret = s->at == src->end ? fail_end(s) : scan_form(s);
 	}
 	return ret;
+}
+
+int edn_scan_tail(struct edn_scanner *s)
+{
+	int ret = push_frame(s, EDN_MAP, s->at, s->at);
+
+	return ret ? ret : edn_scan_rest(s);
 }

@@ -6,7 +6,7 @@
 
 /* ---- entries ---- */
 
-static int grow_entries(struct ednmap *map)
+int ednmap_grow_entries(struct ednmap *map)
 {
 	uint32_t cap = map->cap ? map->cap * 2 : 8;
 	struct ednentry *grown;
@@ -60,7 +60,7 @@ int ednmap_reserve(struct ednmap *map, uint32_t *at)
 	if (ret)
 		return ret;
 	if (!map->free) {
-		if (map->used == map->cap && (ret = grow_entries(map)))
+		if (map->used == map->cap && (ret = ednmap_grow_entries(map)))
 			return ret;
 		map->entries[map->used] = (struct ednentry){.next = 0};
 		map->free = map->used++;
@@ -159,106 +159,7 @@ void ednmap_recycle(struct ednmap *map, uint32_t at)
 	map->free = at;
 }
 
-/* ---- reading ---- */
-
-struct reading {
-	struct ednmap *map;
-	const char *text;
-	size_t end; /* of what has been taken */
-};
-
-static int set_key(const struct ednmap *map, struct ednentry *entry)
-{
-	struct ednkey key;
-	int ret = ednkey_read(&key, map->pool, map->prefix, ednentry_key(entry));
-
-	if (ret)
-		return ret;
-	entry->hash = key.hash;
-	entry->key_kind = key.kind;
-	ednkey_release(&key);
-	return 0;
-}
-
-static int add_entry(void *context, const struct edn_map_entry *found)
-{
-	struct reading *reading = context;
-	struct ednmap *map = reading->map;
-	struct ednentry *entry;
-	int ret;
-
-	if (map->used == map->cap && (ret = grow_entries(map)))
-		return ret;
-	entry = &map->entries[map->used];
-	*entry = (struct ednentry){
-		.gap = reading->text + reading->end,
-		.gap_len = (uint32_t)(found->key.offset - reading->end),
-		.key = reading->text + found->key.offset,
-		.key_len = (uint32_t)found->key.len,
-		.mid_len = (uint32_t)(found->value.offset - found->key.offset - found->key.len),
-		.value = reading->text + found->value.offset,
-		.value_len = (uint32_t)found->value.len,
-		.type = found->value_type,
-		.lenient = found->lenient,
-		.tagged = found->tagged,
-	};
-	reading->end = found->value.offset + found->value.len;
-	ednmap_link_last(map, map->used++);
-	return set_key(map, entry); /* now, while the key is in the processor's cache */
-}
-
-/* Where the '{' is becomes known at the end of the scan: up to there it is the head, and no gap. */
-static void set_ends(struct ednmap *map, struct slice text, const struct edn_map_shape *shape,
-	size_t end)
-{
-	struct ednentry *first = &map->entries[1];
-
-	if (map->count) {
-		first->gap += shape->open;
-		first->gap_len -= (uint32_t)shape->open;
-	} else {
-		end = shape->open;
-	}
-	map->entries[0].gap = text.ptr + end;
-	map->entries[0].gap_len = (uint32_t)(shape->close - end);
-	map->head = slice_of(text.ptr, shape->open);
-	map->foot = slice_of(text.ptr + shape->close, text.len - shape->close);
-	map->prefix = shape->prefix;
-}
-
-/* Keys of a #:ns{} map have to be read again: the prefix was not known before. */
-static int index_entries(struct ednmap *map)
-{
-	int ret = 0;
-
-	for (uint32_t at = 1; map->prefix.len && at < map->used && !ret; at++)
-		ret = set_key(map, &map->entries[at]);
-	return ret ? ret : ednmap_index_all(map);
-}
-
-int ednmap_read(struct ednmap *map, struct ednpool *pool, struct slice text, unsigned depth,
-	struct err *err)
-{
-	struct reading reading = {.map = map, .text = text.ptr};
-	struct edn_map_shape shape;
-	int ret;
-
-	*map = (struct ednmap){.pool = pool, .depth = depth};
-	ret = grow_entries(map);
-	if (ret)
-		return ret;
-	map->entries[map->used++] = (struct ednentry){.gap = ""};
-	ret = edn_scan_map(text, depth, pool->max_depth, add_entry, &reading, &shape, err);
-	if (ret)
-		goto failed;
-	set_ends(map, text, &shape, reading.end);
-	ret = index_entries(map);
-	if (!ret)
-		return 0;
-failed:
-	ednmap_release(map);
-	return ret;
-}
+/* ---- going ---- */
 
 void ednmap_release(struct ednmap *map)
 {

@@ -120,7 +120,7 @@ struct ednmap {
 	unsigned depth; /* how deep the map stands */
 };
 
-/* Reads text, which must outlive the map (image: the map takes it over on success). */
+/* Reads text, which must outlive the map (image: the map takes it over on success): ednfile_read.c. */
 int ednmap_read(struct ednmap *map, struct ednpool *pool, struct slice text, unsigned depth,
 	struct err *err);
 void ednmap_release(struct ednmap *map);
@@ -193,6 +193,7 @@ int ednpair_check(const struct ednmap *map, struct slice key, struct slice value
 
 /* Room for so many entries in all, in a map that has none yet. */
 int ednmap_reserve_entries(struct ednmap *map, uint32_t count);
+int ednmap_grow_entries(struct ednmap *map);
 /* For who fills a map: makes an entry the last one; puts all of them into the index. */
 void ednmap_link_last(struct ednmap *map, uint32_t at);
 int ednmap_index_all(struct ednmap *map);

@@ -47,6 +47,7 @@ def parse_read(fields):
 
 
 def parse_scan(fields):
+    assert fields[0] != 'DIFFERENT', ' '.join(fields)
     if fields[0] == 'error':
         return parse_error(fields[1:])
     head, rest = fields[1:7], fields[7:]

@@ -235,6 +235,51 @@ def test_members(probe, file):
         assert error.value.code == -errno.ENOENT
 
 
+def large(count=17_000):
+    """Entries of some 17 MiB, which are read in two halves at once."""
+    return [(f':notes/n{i}', f'{{:note/text "{{{i}" :note/n [{i}], :note/more #{{"{"}" * 960}"}}}}') for i in range(count)]
+
+
+def as_file(entries):
+    return '{' + ', '.join(map(' '.join, entries)) + '}'
+
+
+def test_a_large_file(probe, file):
+    entries = large()
+    file.write_text(as_file(entries))
+    probe.open(file)
+    assert probe.do('count') == len(entries)
+    for key, value in entries[::50] + entries[-1:]:
+        assert probe.get(key) == value
+    probe.do('put', ':notes/n8500', None, '1')
+    probe.do('delete', ':notes/n16999')
+    probe.do('rewrite')
+    entries[8500] = (':notes/n8500', '1')
+    assert file.read_text() == as_file(entries[:-1])
+
+
+def test_a_large_collection(probe, file):
+    entries = large()
+    file.write_text(f'{{:a 1, :presence/s {as_file(entries)}, :z #{{2}}}}')
+    probe.open(file)
+    assert (probe.do('count'), probe.do('count', ':presence/s'), probe.get(':z')) == (3, len(entries), '#{2}')
+    for key, value in entries[::50] + entries[-1:]:
+        assert probe.get(':presence/s', key) == value
+
+
+@pytest.mark.parametrize('tail, at, message', [
+    (', :notes/n3 1}', 2, 'a key that the map has already: :notes/n3'),
+    (', :b "', 6, 'the text ends inside a string'),
+    (', :b]}', 4, 'unmatched ]: the map that begins at 1:1 needs }'),
+])
+def test_a_large_file_that_is_broken(probe, file, tail, at, message):
+    text = as_file(large())[:-1]
+    file.write_text(text + tail)
+    with pytest.raises(EdnError) as error:
+        probe.open(file)
+    assert (error.value.line, error.value.column, error.value.text) == (1, len(text) + at + 1, message)
+
+
 def test_slots_last_as_long_as_the_text(probe, file):
     def slot(*entry):
         probe.get(*entry)

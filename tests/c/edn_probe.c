@@ -11,6 +11,8 @@
  *
  *	map COUNT OPEN CLOSE END LENIENT PREFIX (KEY VALUE DEPTH TYPE LENIENT)...
  *	error CODE LINE COLUMN TRUNCATED MESSAGE
+ *
+ * or DIFFERENT, where a scan in two halves says something else.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -145,25 +147,96 @@ static int add_entry(void *context, const struct edn_map_entry *entry)
 	return 0;
 }
 
+struct scanned {
+	struct edn_map_shape shape;
+	struct buf entries;
+	struct err err;
+	int ret;
+};
+
+static void scan(struct scanned *scanned, struct slice text, unsigned depth, struct edn_join *join)
+{
+	*scanned = (struct scanned){.entries = BUF_INIT};
+	scanned->ret = edn_scan_map_joined(text, 0, depth, add_entry, &scanned->entries, join,
+		&scanned->shape, &scanned->err);
+	if (!scanned->ret && buf_error(&scanned->entries))
+		scanned->ret = err_set(&scanned->err, -ENOMEM, "out of memory");
+}
+
+static bool same_scan(const struct scanned *a, const struct scanned *b)
+{
+	const struct edn_map_shape *x = &a->shape, *y = &b->shape;
+
+	if (a->ret || b->ret)
+		return a->ret == b->ret && a->err.line == b->err.line &&
+		       a->err.column == b->err.column && strcmp(a->err.text, b->err.text) == 0;
+	return x->open == y->open && x->close == y->close && x->end == y->end &&
+	       x->count == y->count && x->lenient == y->lenient &&
+	       slice_equal(x->prefix, y->prefix) &&
+	       slice_equal(buf_slice(&a->entries), buf_slice(&b->entries));
+}
+
+static const struct edn_tail *get_tail(void *context)
+{
+	return context;
+}
+
+/* Is it the same where the second half was scanned by itself, from there on? *joined is counted up where that counts. */
+static bool is_same_in_halves(const struct scanned *whole, struct slice text, unsigned depth,
+	size_t from, size_t *joined)
+{
+	struct buf behind = BUF_INIT;
+	struct edn_join join = {.from = from, .seed = 42, .wait = get_tail};
+	struct edn_tail *tail = edn_tail_scan(text, &join, 0, depth, add_entry, &behind);
+	struct scanned halves;
+	bool same;
+
+	join.context = tail;
+	scan(&halves, text, depth, &join);
+	if (join.joined)
+		buf_add_slice(&halves.entries, buf_slice(&behind));
+	*joined += join.joined;
+	same = same_scan(whole, &halves);
+	buf_release(&halves.entries);
+	buf_release(&behind);
+	edn_tail_free(tail);
+	return same;
+}
+
+/* From each byte on, of a short text: then behind each entry there is a half. */
+static bool is_same_in_all_halves(const struct scanned *whole, struct slice text, unsigned depth)
+{
+	enum { SHORT = 300 };
+	struct edn_join guess = {0};
+	size_t joined = 0;
+	bool same = !edn_join_guess(&guess, text) ||
+		    (guess.from <= text.len &&
+			    is_same_in_halves(whole, text, depth, guess.from, &joined));
+
+	joined = 0;
+	for (size_t from = 1; text.len <= SHORT && from <= text.len && same; from++)
+		same = is_same_in_halves(whole, text, depth, from, &joined);
+	/* metadata before the map, and its prefix, are what a half doesn't know of */
+	return same && (text.len > SHORT || whole->ret || !joined || joined == whole->shape.count);
+}
+
 static void put_scan(struct slice text, unsigned depth)
 {
-	struct edn_map_shape shape;
-	struct buf entries = BUF_INIT;
-	struct err err = {0};
-	int ret = edn_scan_map(text, 0, depth, add_entry, &entries, &shape, &err);
+	struct scanned whole;
 
-	if (!ret && buf_error(&entries))
-		ret = err_set(&err, -ENOMEM, "out of memory");
+	scan(&whole, text, depth, NULL);
 	fputs(" | ", stdout);
-	if (ret) {
-		put_error(ret, &err);
+	if (!is_same_in_all_halves(&whole, text, depth)) {
+		fputs("DIFFERENT in halves", stdout);
+	} else if (whole.ret) {
+		put_error(whole.ret, &whole.err);
 	} else {
-		printf("map %zu %zu %zu %zu %d ", shape.count, shape.open, shape.close, shape.end,
-			shape.lenient);
-		put_hex(shape.prefix.ptr, shape.prefix.len);
-		fwrite(entries.ptr ? entries.ptr : "", 1, entries.len, stdout);
+		printf("map %zu %zu %zu %zu %d ", whole.shape.count, whole.shape.open,
+			whole.shape.close, whole.shape.end, whole.shape.lenient);
+		put_hex(whole.shape.prefix.ptr, whole.shape.prefix.len);
+		fwrite(whole.entries.ptr ? whole.entries.ptr : "", 1, whole.entries.len, stdout);
 	}
-	buf_release(&entries);
+	buf_release(&whole.entries);
 }
 
 int main(int argc, char **argv)

@@ -69,8 +69,33 @@ static int check_entry(void *context, const struct edn_map_entry *entry)
 	return 0;
 }
 
+static const struct edn_tail *get_tail(void *context)
+{
+	return context;
+}
+
+/* In two halves, from some byte on, the verdict is that of one. */
+static void check_halves(struct slice text, int code, const struct err *why)
+{
+	struct edn_join join = {.wait = get_tail};
+	struct edn_map_shape shape;
+	struct err err = {0};
+	struct edn_tail *tail;
+
+	if (!edn_join_guess(&join, text))
+		join.from = text.len / 2;
+	tail = edn_tail_scan(text, &join, 0, MAX_DEPTH, NULL, NULL);
+	join.context = tail;
+	must(edn_scan_map_joined(text, 0, MAX_DEPTH, NULL, NULL, &join, &shape, &err) == code,
+		"halves have the verdict of the whole");
+	must(err.line == why->line && err.column == why->column, "at the same place");
+	edn_tail_free(tail);
+}
+
 static void check_scan(struct slice text, const struct edn *map, size_t end)
 {
+	const struct err none = {0};
+
 	struct entries entries = {text, map, 0};
 	struct edn_map_shape shape;
 
@@ -78,6 +103,7 @@ static void check_scan(struct slice text, const struct edn *map, size_t end)
 		"the scanner takes what the reader takes");
 	must(shape.end == end && shape.count == map->count && entries.count == map->count,
 		"and finds the same entries");
+	check_halves(text, 0, &none);
 }
 
 static void check_refusal(struct slice text, int code, const struct err *why)
@@ -90,6 +116,7 @@ static void check_refusal(struct slice text, int code, const struct err *why)
 	must(err.line == why->line && err.column == why->column &&
 			err.truncated == why->truncated && strcmp(err.text, why->text) == 0,
 		"for the same reason");
+	check_halves(text, code, why);
 	must(why->line >= 1 && why->column >= 1 && utf8_is_valid(slice_str(why->text)),
 		"which can be shown");
 }
