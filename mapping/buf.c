@@ -42,7 +42,7 @@ void buf_release(struct buf *buf)
 
 int buf_error(const struct buf *buf)
 {
-	return buf->failed ? -ENOMEM : 0;
+	return !buf->failed ? 0 : buf->full ? -EFBIG : -ENOMEM;
 }
 
 char *buf_reserve(struct buf *buf, size_t more)
@@ -54,13 +54,16 @@ char *buf_reserve(struct buf *buf, size_t more)
 		return NULL;
 	if (buf->ptr && more <= buf->cap - buf->len)
 		return buf->ptr + buf->len;
-	if (more > SIZE_MAX / 4 - buf->len)
+	buf->full = buf->max && more > buf->max - buf->len;
+	if (buf->full || more > SIZE_MAX / 4 - buf->len)
 		goto failed;
 	cap = buf->cap + buf->cap / 2;
 	if (cap < buf->len + more)
 		cap = buf->len + more;
 	if (cap < 64)
 		cap = 64;
+	if (buf->max && cap > buf->max)
+		cap = buf->max;
 	grown = realloc(buf->ptr, cap);
 	if (!grown)
 		goto failed;
@@ -85,6 +88,15 @@ void buf_add(struct buf *buf, const void *bytes, size_t len)
 void buf_add_slice(struct buf *buf, struct slice s)
 {
 	buf_add(buf, s.ptr, s.len);
+}
+
+void buf_insert(struct buf *buf, struct slice s)
+{
+	if (!s.len || !buf_reserve(buf, s.len))
+		return;
+	memmove(buf->ptr + s.len, buf->ptr, buf->len);
+	memcpy(buf->ptr, s.ptr, s.len);
+	buf->len += s.len;
 }
 
 void buf_add_str(struct buf *buf, const char *text)

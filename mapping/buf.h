@@ -18,6 +18,8 @@
  *	...
  *	ret = buf_error(&out);		// 0 or -ENOMEM
  *	buf_release(&out);
+ *
+ * One that is to hold at most so many bytes begins as {.max = bytes}: what passes that is a failure likewise, -EFBIG.
  */
 struct slice {
 	const char *ptr;
@@ -28,7 +30,9 @@ struct buf {
 	char *ptr;
 	size_t len;
 	size_t cap;
+	size_t max; /* 0: any number */
 	bool failed;
+	bool full; /* that is why */
 };
 
 #define BUF_INIT            ((struct buf){0})
@@ -70,7 +74,7 @@ void buf_release(struct buf *buf);
 static inline void buf_reset(struct buf *buf)
 {
 	buf->len = 0;
-	buf->failed = false;
+	buf->failed = buf->full = false;
 }
 static inline struct slice buf_slice(const struct buf *buf)
 {
@@ -82,6 +86,8 @@ int buf_error(const struct buf *buf);
 char *buf_reserve(struct buf *buf, size_t more);
 void buf_add(struct buf *buf, const void *bytes, size_t len);
 void buf_add_slice(struct buf *buf, struct slice s);
+/* In front of what is there. */
+void buf_insert(struct buf *buf, struct slice s);
 void buf_add_str(struct buf *buf, const char *text);
 void buf_add_integer(struct buf *buf, int64_t integer);
 /* A UTF-16 unit as the escape \uXXXX, with these sixteen digits. */

@@ -37,7 +37,8 @@ void json_print(struct buf *out, const struct edn *v, unsigned indent);
 
 /*
  * A document that was never saved: two-space indent and a final newline. Not so where the indentation would take
- * JSON_INDENTATION_MAX bytes, which is in proportion to the depth of each value: it is compact then, and a final newline.
+ * JSON_INDENTATION_MAX bytes, which is in proportion to the depth of each value, or where it does not fit out->max: it is
+ * compact then, and a final newline.
  */
 enum { JSON_INDENTATION_MAX = 16 << 20 };
 void json_print_document(struct buf *out, const struct edn *v);

@@ -9,7 +9,7 @@ struct printer {
 
 static bool is_stopped(const struct printer *p)
 {
-	return p->room && !*p->room;
+	return (p->room && !*p->room) || p->out->failed;
 }
 
 /* Everything here recurses as deep as the value nests, which its reader has bounded. */
@@ -172,7 +172,7 @@ static void print_marked_items(const struct printer *p, const char *name, const 
 static void print_key(const struct printer *p, const struct edn *key)
 {
 	const char *prefix = json_key_prefix(key);
-	struct buf text = BUF_INIT;
+	struct buf text = {.max = p->out->max};
 
 	buf_add_char(p->out, '"');
 	if (prefix) {
@@ -181,8 +181,8 @@ static void print_key(const struct printer *p, const struct edn *key)
 	} else {
 		json_key_print(&text, key);
 		json_string_print(p->out, buf_slice(&text));
-		if (buf_error(&text))
-			p->out->failed = true;
+		p->out->full |= text.full && !p->out->failed;
+		p->out->failed |= text.failed;
 		buf_release(&text);
 	}
 	end_key(p);
@@ -322,8 +322,9 @@ void json_print_document(struct buf *out, const struct edn *v)
 	struct printer p = {.out = out, .indent = 2, .room = &room};
 
 	print_value(&p, v, 0);
-	if (!room) {
+	if (out->full || (!room && !out->failed)) {
 		out->len = start;
+		out->failed = out->full = false;
 		json_print(out, v, 0);
 	}
 	buf_add_char(out, '\n');
