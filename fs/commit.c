@@ -50,7 +50,7 @@ static int pin(struct fs *fs, struct node *node, struct slice path)
 	}
 	pthread_mutex_unlock(&fs->lock);
 	version_unref(version);
-	return ret == -ENOENT ? 0 : ret;
+	return ret == -ENOENT || ret == -EFBIG ? 0 : ret; /* nobody reads what can't be read */
 }
 
 int document_pin(struct fs *fs, struct document *document, struct node *node)
@@ -207,8 +207,10 @@ static void settled(struct fs *fs, struct document *document, struct slice path,
 	on_disk = document->on_disk;
 	document->created = false;
 	document->on_disk = false;
-	if (verdict->node)
+	if (verdict->node) {
 		verdict->node->version = verdict->st.version;
+		verdict->node->hidden = false;
+	}
 	pthread_mutex_unlock(&fs->lock);
 	/* Its time is that of this commit; the kernel may have asked for it since CREATE. */
 	if (directory)

@@ -74,6 +74,7 @@ static const char *const EVENTS[] = {
 	"error",
 	"store-degraded",
 	"store-recovered",
+	"hidden",
 };
 
 /* Upper bounds of the buckets. */

@@ -54,11 +54,12 @@ struct node {
 		struct document *document;   /* documents with open handles, which reference it */
 		struct event_stream *stream; /* control files: what is seen of one that grows */
 	};
-	uint32_t lookups;    /* the kernel's; with as many as fit it stays for good */
-	uint32_t refs;       /* our own */
-	uint32_t handles;    /* open ones, and readers expected back; a part of refs */
-	uint8_t kind : 3;    /* enum node_kind */
-	uint8_t control : 5; /* NODE_CONTROL: index in the table */
+	uint32_t lookups;      /* the kernel's; with as many as fit it stays for good */
+	uint32_t refs;         /* our own */
+	uint32_t handles : 31; /* open ones, and readers expected back; a part of refs */
+	uint32_t hidden : 1;   /* a document's version that can't be read, as memory_stat has it */
+	uint8_t kind : 3;      /* enum node_kind */
+	uint8_t control : 5;   /* NODE_CONTROL: index in the table */
 	uint8_t name_len;
 	uint8_t name_room; /* in place; a longer one, of a rename, is elsewhere, and a pointer to it here */
 	/* apart from kind, which is read without the lock */

@@ -85,6 +85,7 @@ static struct node *current_node(struct fs *fs, struct node *parent, struct slic
 	if (!node)
 		return NULL;
 	node->version = view->version;
+	node->hidden = view->hidden;
 	node->ino = view->st.st_ino;
 	node->control = (uint8_t)view->control;
 	node_hash(&fs->nodes, node);

@@ -104,13 +104,38 @@ static void share_draft(struct fs *fs, struct handle *handle)
 	pthread_mutex_unlock(&fs->lock);
 }
 
+/* Sooner than a READ, which is SIGBUS to who has it mapped. */
+static int check_hidden(struct fs *fs, struct node *node)
+{
+	struct version *version;
+	struct buf path = BUF_INIT;
+	bool hidden;
+	int ret;
+
+	pthread_mutex_lock(&fs->lock);
+	hidden = node->hidden && node->state == NODE_CURRENT;
+	pthread_mutex_unlock(&fs->lock);
+	if (!hidden)
+		return 0;
+	version = version_new();
+	ret = version ? fs_path(fs, node, NULL, &path) : -ENOMEM;
+	if (!ret)
+		ret = memory_read(fs->memory, buf_slice(&path), &version->st, &version->bytes,
+			NULL);
+	buf_release(&path);
+	version_unref(version);
+	return ret == -EFBIG ? ret : 0;
+}
+
 static int open_document(struct fs *fs, fuse_req_t req, struct node *node, struct handle *handle,
 	struct fuse_file_info *fi)
 {
 	bool write = wants_to_write(fi->flags);
 	struct admitted admitted;
-	int ret;
+	int ret = write ? 0 : check_hidden(fs, node);
 
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&fs->lock);
 	ret = admit(fs, node, handle, write, thread_of(req), &admitted);
 	if (!ret && !write) {

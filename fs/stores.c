@@ -121,6 +121,8 @@ static void explain(struct fs *fs, struct slice path, int ret)
 		refusals_log(fs->refusals, path, "the mode keeps the EAV store closed");
 	else if (ret == -EIO)
 		refusals_log(fs->refusals, path, "the store can't be read");
+	else if (ret == -EFBIG)
+		refusals_log(fs->refusals, path, "larger than doc_max allows");
 }
 
 int stores_list(struct fs *fs, struct slice path, memory_list_fn *fn, void *context)

@@ -25,6 +25,7 @@ static const struct told TOLD[] = {
 	{"validation-completed", log_info, false, "the stores are compared", true},
 	{"outside-change", log_info, false, "memory.edn was changed by another writer", false},
 	{"conflict", log_warning, true, "another writer's value is kept in .conflicts", false},
+	{"hidden", log_warning, true, "can't be read", false},
 	{"store-degraded", log_warning, true, "fails", false},
 	{"store-remade", log_warning, true, "was damaged, and is made anew", false},
 	{"store-recovered", log_info, false, "is well again", false},

@@ -201,6 +201,7 @@ static int find_document(struct fs *fs, struct slice path, struct view *view)
 	if (!ret && found.kind == MEMORY_DOCUMENT) {
 		view->kind = VIEW_DOCUMENT;
 		view->version = found.version;
+		view->hidden = found.hidden;
 		view_document_stat(fs, &found, &view->st);
 		return 0;
 	}

@@ -24,6 +24,7 @@ struct view {
 	enum view_kind kind;
 	struct stat st;   /* complete, as the kernel gets it */
 	uint64_t version; /* VIEW_DOCUMENT */
+	bool hidden;      /* VIEW_DOCUMENT: it can't be read */
 	bool in_memory;   /* VIEW_DIRECTORY: keys make it */
 	bool in_scratch;  /* VIEW_DIRECTORY: a real directory makes it */
 	unsigned control; /* VIEW_CONTROL */

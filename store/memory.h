@@ -17,7 +17,8 @@
  * edn_delay_ms (memory_sync waits for that).
  *
  * Errors: -ENOENT, -EINVAL (a name that is no key's own name), -EBADMSG (no JSON, or no document that
- * maps to readable EDN; line and column), -EFBIG (larger than doc_max, or more values than it allows), -EISDIR (a map where a collection
+ * maps to readable EDN; line and column), -EFBIG (larger than doc_max, or more values than it allows; also of what another program put into memory.edn,
+ * which can be read as little as it could be saved), -EISDIR (a map where a collection
  * belongs; a directory where a file is meant), -ENOTDIR, -EEXIST (also: a key that Clojure's = takes for
  * another one that exists), -ENOTEMPTY, -EXDEV, -EROFS, -ENOSPC, -EIO, -ENOMEM.
  */
@@ -58,7 +59,9 @@ struct memory_stat {
 	mode_t mode;      /* permission bits only */
 	uint64_t ino;     /* stable over remounts, never shared by two paths; follows a rename */
 	uint64_t version; /* documents: another number after every change of the bytes */
-	uint64_t size;    /* documents: bytes that memory_read returns */
+	uint64_t
+		size; /* documents: bytes that memory_read returns; of a hidden one, those in memory.edn */
+	bool hidden; /* a document that memory_read does not return: -EFBIG */
 	struct timespec mtime;
 };
 
@@ -145,7 +148,7 @@ void memory_on_adoption(struct memory *memory, memory_adoption_fn *fn, void *con
  * What happens in the memory: memory/save memory/get (a fallback to memory.edn) memory/delete memory/rename
  * mode-changed migration-started migration-progress migration-paused migration-completed migration-failed
  * migration-stopped validation-completed outside-change rejected conflict edn-rewritten error store-degraded
- * store-recovered. Slices last as long as the call, and hold nothing that is in a document.
+ * store-recovered hidden (memory_read, -EFBIG: once while the value stands). Slices last as long as the call, and hold nothing that is in a document.
  */
 struct memory_event {
 	const char *name;

@@ -53,17 +53,33 @@ static int put_document(struct chunk *chunk, struct slice name, const struct doc
 	return ret;
 }
 
+static int note_difference(struct agree *agree, struct slice name)
+{
+	struct entity_id id;
+
+	if (!agree->differ++ && entity_id_of_name(name, &id))
+		snprintf(agree->first, sizeof(agree->first), "%.*s%s%.*s", (int)id.key.len,
+			id.key.ptr, id.member.ptr ? " " : "", (int)id.member.len,
+			id.member.ptr ? id.member.ptr : "");
+	return 0;
+}
+
 int agree_make(struct chunk *chunk, size_t i)
 {
 	struct agree_source *source = &chunk->sources[i];
 	struct eav_item *item = &chunk->items[i];
+	struct slice name = item->name;
 	int ret = 0;
 
 	if (source->text.ptr)
-		ret = memory_eav_item(chunk->m, &chunk->arena, item->name, &source->saved,
-			source->text, source->in_edn, item);
+		ret = memory_eav_item(chunk->m, &chunk->arena, name, &source->saved, source->text,
+			source->in_edn, item);
 	source->text.ptr = NULL;
-	return ret;
+	if (ret != -EFBIG || chunk->agree->tolerant)
+		return ret;
+	/* it stays in memory.edn alone, and what the EAV store had there before is no more */
+	*item = (struct eav_item){.name = name};
+	return note_difference(chunk->agree, name);
 }
 
 /* What is served goes to the EAV store. */
@@ -138,17 +154,6 @@ static int keep_theirs(struct chunk *chunk, struct entity_id id, const struct ea
 	return ret;
 }
 
-static int note_difference(struct agree *agree, struct slice name)
-{
-	struct entity_id id;
-
-	if (!agree->differ++ && entity_id_of_name(name, &id))
-		snprintf(agree->first, sizeof(agree->first), "%.*s%s%.*s", (int)id.key.len,
-			id.key.ptr, id.member.ptr ? " " : "", (int)id.member.len,
-			id.member.ptr ? id.member.ptr : "");
-	return 0;
-}
-
 /* Of a difference. record: what the EAV store has, if found. */
 static int settle_one(struct chunk *chunk, struct slice name, struct entity_id id, struct doc *doc,
 	struct hash128 ours, const struct eav_record *record, bool found)
@@ -207,7 +212,8 @@ static bool agrees_with_edn(const struct memory *m, const struct eav_record *the
 }
 
 /* The same text is the same value, without looking into it. record NULL: the EAV store has none. */
-static int identify(struct doc *doc, const struct eav_record *record, struct hash128 *ours)
+static int identify(const struct memory *m, struct doc *doc, const struct eav_record *record,
+	struct hash128 *ours)
 {
 	struct slice text = doc->item.text;
 	int ret;
@@ -217,7 +223,7 @@ static int identify(struct doc *doc, const struct eav_record *record, struct has
 		*ours = record->identity;
 		return 0;
 	}
-	ret = doc_identity(doc);
+	ret = doc_identity(m, doc);
 	if (!ret)
 		*ours = doc->record.identity;
 	return ret;
@@ -254,7 +260,7 @@ int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name)
 		goto out;
 	}
 	if (!ret && doc.item.text.ptr)
-		ret = identify(&doc, found ? &record : NULL, &ours);
+		ret = identify(m, &doc, found ? &record : NULL, &ours);
 	if (ret || !wanted)
 		goto out;
 	if (damaged || !hash128_equal(ours, identity_of(&record, found)))

@@ -16,15 +16,17 @@ static void reset_slot(struct memory *m, struct entity_id id)
 /* What an earlier mount was allowed to save is held, whether or not it came to memory.edn. */
 static int hold_replayed(const struct apply *a, const struct change *c)
 {
+	const struct memory *m = a->m;
 	struct table *held = &a->m->held;
+	struct held_adding adding = {m, held};
 	struct ednfile_item item = {.unreadable = false};
-	int ret = a->replay ? held_add_key(held, c->id.key) : 0;
+	int ret = a->replay ? held_add_key(m, held, c->id.key) : 0;
 
 	if (!a->replay || ret || c->kind != CHANGE_PUT)
 		return ret;
-	ret = held_add_key(held, c->id.member);
-	if (!ret && ednfile_get(a->m->file, c->id.key, c->id.member, &item) == 0)
-		ret = held_add_entry(held, slice_of(NULL, 0), &item);
+	ret = held_add_key(m, held, c->id.member);
+	if (!ret && ednfile_get(m->file, c->id.key, c->id.member, &item) == 0)
+		ret = held_add_entry(&adding, slice_of(NULL, 0), &item);
 	return ret;
 }
 
@@ -324,7 +326,7 @@ static int apply_base(struct apply *a, const struct change *c)
 	if (!ret)
 		ret = doc_load(m, &doc);
 	if (!ret)
-		ret = doc_identity(&doc);
+		ret = doc_identity(m, &doc);
 	if (!ret) {
 		doc.record.base = c->saved.base;
 		doc.record.sequence = a->sequence;

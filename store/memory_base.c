@@ -53,7 +53,7 @@ static int identity_now(struct memory *m, struct entity_id id, struct hash128 *i
 	if (!ret)
 		ret = doc_load(m, &doc);
 	if (!ret)
-		ret = doc_identity(&doc);
+		ret = doc_identity(m, &doc);
 	if (!ret)
 		*identity = doc.record.identity;
 	doc_release(&doc);

@@ -8,7 +8,8 @@
 /* ---- judging ---- */
 
 /* What theirs has at id, whatever its kind. */
-static int identity_in(const struct ednfile *file, struct entity_id id, struct hash128 *identity)
+static int identity_in(const struct memory *m, const struct ednfile *file, struct entity_id id,
+	struct hash128 *identity)
 {
 	struct slice text;
 	int ret;
@@ -20,7 +21,7 @@ static int identity_in(const struct ednfile *file, struct entity_id id, struct h
 	}
 	ret = memory_entity_text(file, id, false, &text);
 	if (!ret)
-		ret = memory_text_identity(text, identity);
+		ret = memory_text_identity(m, text, identity);
 	return ret == -ENOENT ? 0 : ret;
 }
 
@@ -51,7 +52,7 @@ static int judge_conflict(struct merge *merge, struct entity_id id, struct slice
 	bool left_alone = !mode_row((enum mode)atomic_load(&m->mode))->writes_edn && m->eav.store;
 	struct hash128 ours;
 	bool untouched;
-	int ret = identity_in(m->file, id, &ours);
+	int ret = identity_in(m, m->file, id, &ours);
 
 	if (ret)
 		return ret;
@@ -180,7 +181,7 @@ static int adopt_value(struct merge *merge, struct entity_id id, struct slice te
 		return ret;
 	c.saved.base = (struct saved_base){0};
 	doc.item.text = text;
-	ret = doc_identity(&doc);
+	ret = doc_identity(m, &doc);
 	c.saved.identity = doc.record.identity;
 	c.saved.text_hash = doc.record.text_hash;
 	c.saved.has_bytes = false;
@@ -213,10 +214,10 @@ static int merge_entity(struct merge *merge, struct entity_id id, bool collectio
 	int ret = memory_entity_text(merge->m->file, id, collection, &ours);
 
 	if (!ret)
-		ret = memory_identical(&merge->verdicts, ours, text, &same);
+		ret = memory_identical(merge->m, &merge->verdicts, ours, text, &same);
 	if (same || (ret && ret != -ENOENT))
 		return ret;
-	ret = identity_in(merge->theirs, id, &theirs);
+	ret = identity_in(merge->m, merge->theirs, id, &theirs);
 	if (!ret)
 		ret = judge(merge, id, theirs, &base);
 	if (ret < 0)
@@ -327,7 +328,7 @@ static int merge_lack(struct merge *merge, struct entity_id id, bool collection)
 	struct saved_base base;
 	struct hash128 theirs;
 	bool absent;
-	int ret = identity_in(merge->theirs, id, &theirs);
+	int ret = identity_in(merge->m, merge->theirs, id, &theirs);
 
 	absent = !theirs.high && !theirs.low;
 	if (!ret)

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "json.h"
 #include "regular.h"
 #include "write_all.h"
 
@@ -22,9 +21,9 @@ static int open_below(int dir_fd, const char *name)
 }
 
 /* Writes all of it, syncs and closes. */
-static int write_and_close(int fd, const struct buf *bytes)
+static int write_and_close(int fd, struct slice bytes)
 {
-	int ret = write_all(fd, bytes->ptr, bytes->len);
+	int ret = write_all(fd, bytes.ptr, bytes.len);
 
 	if (!ret && fsync(fd))
 		ret = -errno;
@@ -32,7 +31,7 @@ static int write_and_close(int fd, const struct buf *bytes)
 	return ret;
 }
 
-static int write_file(int dir_fd, const char *name, const struct buf *bytes)
+static int write_file(int dir_fd, const char *name, struct slice bytes)
 {
 	int fd = regular_open(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC);
 
@@ -42,19 +41,18 @@ static int write_file(int dir_fd, const char *name, const struct buf *bytes)
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text)
 {
 	const struct memory_done done = {.name = "conflict", .path = path};
-	struct arena arena = ARENA_INIT;
 	struct buf bytes = BUF_INIT;
 	struct buf names = BUF_INIT;
-	struct edn value;
 	char *name, *slash;
-	int ret = edn_read(&arena, text, EDN_LOAD_DEPTH, &value, NULL, NULL);
-	int dir = ret ? ret : open_below(m->dir.dir_fd, "conflicts");
+	int ret = memory_value_show(m, text, &bytes, NULL);
+	int dir;
 
 	if (!ret)
-		json_print_document(&bytes, &value);
+		text = buf_slice(&bytes);
+	dir = ret && ret != -EFBIG ? ret : open_below(m->dir.dir_fd, "conflicts");
 	buf_add_slice(&names, path);
 	name = buf_cstr(&names) ? names.ptr : NULL;
-	ret = dir < 0 ? dir : name && !buf_error(&bytes) ? 0 : -ENOMEM;
+	ret = dir < 0 ? dir : name ? 0 : -ENOMEM;
 	while (!ret && (slash = strchr(name, '/'))) {
 		int below;
 
@@ -66,14 +64,13 @@ int memory_keep_conflict(struct memory *m, struct slice path, struct slice text)
 		name = slash + 1;
 	}
 	if (!ret)
-		ret = write_file(dir, name, &bytes);
+		ret = write_file(dir, name, text);
 	if (dir >= 0)
 		close(dir);
 	if (!ret)
 		memory_tell_done(m, &done);
 	buf_release(&names);
 	buf_release(&bytes);
-	arena_release(&arena);
 	return ret;
 }
 
@@ -81,7 +78,7 @@ static int write_new(const char *name, const struct buf *copy)
 {
 	int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-	return fd < 0 ? -errno : write_and_close(fd, copy);
+	return fd < 0 ? -errno : write_and_close(fd, buf_slice(copy));
 }
 
 int memory_set_aside(struct memory *m, const struct buf *copy, char kept[SET_ASIDE_NAME],

@@ -38,16 +38,16 @@ static bool is_learning(struct slice text)
 	return marks.bare && slice_equal(shape.prefix, SLICE_LITERAL("learning"));
 }
 
-const char *memory_type_of_value(struct slice text)
+const char *memory_type_of_value(const struct memory *m, struct slice text)
 {
-	return is_learning(text) ? "learning" : "cache";
+	return memory_value_is_short(m, text) && is_learning(text) ? "learning" : "cache";
 }
 
 static const char *type_of(const struct memory *m, struct slice key, struct slice text)
 {
 	const struct schema_row *row = schema_match(m->options.schema, memory_keyword(key));
 
-	return row ? row->type : memory_type_of_value(text);
+	return row ? row->type : memory_type_of_value(m, text);
 }
 
 const char *memory_type_of(struct memory *m, const struct doc *doc)

@@ -143,7 +143,7 @@ static int encode_document(struct move *move, struct tree_node *node)
 	if (ret == -EINVAL || ret == -EISDIR)
 		ret = -EXDEV;
 	if (!ret)
-		ret = rename_fill_put(&c, &doc, target.doc.id);
+		ret = rename_fill_put(m, &c, &doc, target.doc.id);
 	if (!ret) {
 		c.from = doc.id;
 		ret = memory_encode(move->m, &move->payload, &c);

@@ -3,8 +3,6 @@
 
 #include <errno.h>
 
-#include "json.h"
-
 /*
  * An entry's slot in the ednfile: what was found out about a value that has no pending record.
  * Zero whenever the value or its record changes.
@@ -12,7 +10,9 @@
 #define SLOT_KNOWN  ((uint64_t)1 << 63)
 #define SLOT_RECORD ((uint64_t)1 << 62) /* saved's record speaks of this value */
 #define SLOT_SIZED  ((uint64_t)1 << 61)
-#define SLOT_SIZE   (SLOT_SIZED - 1)
+#define SLOT_HIDDEN ((uint64_t)1 << 60) /* it is not shown; the size is its text's */
+#define SLOT_TOLD   ((uint64_t)1 << 59) /* someone was told why */
+#define SLOT_SIZE   (SLOT_TOLD - 1)
 
 struct slice memory_keyword(struct slice key)
 {
@@ -124,7 +124,7 @@ static bool has_identity(const struct saved_record *record)
 	return record->identity.high || record->identity.low;
 }
 
-int memory_is_of_text(const struct saved_record *record, struct slice text)
+int memory_is_of_text(const struct memory *m, const struct saved_record *record, struct slice text)
 {
 	struct hash128 identity;
 	int ret;
@@ -133,7 +133,7 @@ int memory_is_of_text(const struct saved_record *record, struct slice text)
 		return 1;
 	if (!has_identity(record))
 		return 0;
-	ret = memory_text_identity(text, &identity);
+	ret = memory_text_identity(m, text, &identity);
 	return ret == -ENOMEM ? ret : !ret && hash128_equal(identity, record->identity);
 }
 
@@ -173,7 +173,7 @@ static int load_saved(struct memory *m, struct doc *doc)
 	} else if (slot & SLOT_KNOWN) {
 		doc->has_record = slot & SLOT_RECORD;
 	} else {
-		ret = memory_is_of_text(&doc->record, doc->item.text);
+		ret = memory_is_of_text(m, &doc->record, doc->item.text);
 		if (ret < 0)
 			return ret;
 		doc->has_record = ret;
@@ -286,55 +286,70 @@ int doc_load_shown(struct memory *m, struct doc *doc)
 	return load(m, doc, true, false);
 }
 
-int doc_identity(struct doc *doc)
+int doc_identity(const struct memory *m, struct doc *doc)
 {
 	struct slice text = doc->item.text;
 
 	doc->record.text_hash = hash128(text.ptr, text.len);
-	return has_identity(&doc->record) ? 0 : memory_text_identity(text, &doc->record.identity);
+	return has_identity(&doc->record) ? 0
+					  : memory_text_identity(m, text, &doc->record.identity);
 }
 
 /* ---- showing ---- */
 
-int doc_bytes(struct memory *m, struct doc *doc, struct buf *out)
+int doc_bytes(struct memory *m, struct doc *doc, struct buf *out, struct err *err)
 {
-	struct arena arena = ARENA_INIT;
-	struct edn value;
-	int ret;
-
-	(void)m;
-	if (doc->record.has_bytes) {
-		buf_add_slice(out, doc->record.bytes);
-		return buf_error(out);
-	}
-	ret = edn_read(&arena, doc->item.text, EDN_LOAD_DEPTH, &value, NULL, NULL);
-	if (!ret)
-		json_print_document(out, &value);
-	arena_release(&arena);
-	return ret == -EBADMSG ? -EIO : ret ? ret : buf_error(out);
-}
-
-int doc_size(struct memory *m, struct doc *doc, uint64_t *size)
-{
-	struct buf bytes = BUF_INIT;
 	uint64_t slot;
 	int ret;
 
 	if (doc->record.has_bytes) {
-		*size = doc->record.bytes.len;
+		buf_add_slice(out, doc->record.bytes);
+		return buf_error(out);
+	}
+	/* not again and again for who reads all there is */
+	slot = __atomic_load_n(doc->item.slot, __ATOMIC_ACQUIRE);
+	if ((slot & SLOT_HIDDEN) && (slot & SLOT_TOLD))
+		return err_set(err, -EFBIG, "%s", strerror(EFBIG));
+	ret = memory_value_show(m, doc->item.text, out, err);
+	return ret == -EBADMSG ? -EIO : ret;
+}
+
+static int look_at_size(struct memory *m, struct doc *doc, uint64_t *slot)
+{
+	struct buf bytes = BUF_INIT;
+	int ret = doc_bytes(m, doc, &bytes, NULL);
+
+	*slot = SLOT_SIZED | bytes.len;
+	if (ret == -EFBIG) {
+		*slot = SLOT_SIZED | SLOT_HIDDEN | doc->item.text.len;
+		ret = 0;
+	}
+	if (!ret)
+		__atomic_fetch_or(doc->item.slot, *slot, __ATOMIC_RELEASE);
+	buf_release(&bytes);
+	return ret;
+}
+
+int doc_size(struct memory *m, struct doc *doc, struct memory_stat *st)
+{
+	uint64_t slot;
+	int ret = 0;
+
+	if (doc->record.has_bytes) {
+		st->size = doc->record.bytes.len;
 		return 0;
 	}
 	slot = __atomic_load_n(doc->item.slot, __ATOMIC_ACQUIRE);
-	if (slot & SLOT_SIZED) {
-		*size = slot & SLOT_SIZE;
-		return 0;
-	}
-	ret = doc_bytes(m, doc, &bytes);
-	*size = bytes.len;
-	if (!ret)
-		__atomic_fetch_or(doc->item.slot, SLOT_SIZED | bytes.len, __ATOMIC_RELEASE);
-	buf_release(&bytes);
+	if (!(slot & SLOT_SIZED))
+		ret = look_at_size(m, doc, &slot);
+	st->size = slot & SLOT_SIZE;
+	st->hidden = slot & SLOT_HIDDEN;
 	return ret;
+}
+
+bool doc_is_told_first(struct doc *doc)
+{
+	return !(__atomic_fetch_or(doc->item.slot, SLOT_TOLD, __ATOMIC_ACQ_REL) & SLOT_TOLD);
 }
 
 void doc_stat(const struct doc *doc, struct memory_stat *st)

@@ -133,13 +133,20 @@ static int set_gone(struct memory *m, struct arena *arena, struct eav_item *item
 static int make_item(struct memory *m, struct arena *arena, struct slice name,
 	const struct pending *p, struct eav_item *item)
 {
+	int ret;
+
 	*item = (struct eav_item){.name = name};
 	if (p->saved.deleted)
 		return set_gone(m, arena, item);
 	if (p->saved.collection)
 		return memory_eav_collection(arena, name, p->sequence, item);
-	return memory_eav_item(m, arena, name, &p->saved, p->saved.text,
+	ret = memory_eav_item(m, arena, name, &p->saved, p->saved.text,
 		mode_row(m->mode)->writes_edn, item);
+	if (ret != -EFBIG)
+		return ret;
+	/* memory.edn alone holds it: no older value may be found in its place */
+	*item = (struct eav_item){.name = name};
+	return 0;
 }
 
 int memory_eav_write(struct memory *m, const struct batch *b, struct err *err)

@@ -17,7 +17,7 @@ static const char *type_of(const struct memory *m, struct arena *arena, struct s
 	row = schema_match(m->options.schema, memory_keyword(id.key));
 	if (row)
 		return row->type;
-	if (edn_read(arena, id.key, EDN_LOAD_DEPTH, &key, NULL, NULL))
+	if (memory_value_read(m, arena, id.key, &key, NULL))
 		return "cache";
 	return schema_type(m->options.schema, &key, value);
 }
@@ -48,8 +48,8 @@ static int set_base(struct memory *m, struct slice name, bool in_edn, struct eav
 }
 
 /* As it was saved, else as it is shown. */
-static int set_bytes(struct arena *arena, const struct saved_record *saved, const struct edn *value,
-	struct slice *bytes)
+static int set_bytes(const struct memory *m, struct arena *arena, const struct saved_record *saved,
+	const struct edn *value, struct slice *bytes)
 {
 	struct buf shown = BUF_INIT;
 	char *copy;
@@ -59,12 +59,22 @@ static int set_bytes(struct arena *arena, const struct saved_record *saved, cons
 		*bytes = saved->bytes;
 		return 0;
 	}
-	json_print_document(&shown, value);
-	ret = buf_error(&shown);
+	ret = memory_value_print(m, value, &shown, NULL);
 	copy = ret ? NULL : arena_copy(arena, shown.ptr, shown.len);
 	*bytes = slice_of(copy, shown.len);
 	buf_release(&shown);
 	return ret ? ret : copy ? 0 : -ENOMEM;
+}
+
+/* Of what was saved the value was small enough, then: doc_max may be another now. */
+static int read_value(const struct memory *m, struct arena *arena, const struct saved_record *saved,
+	struct slice text, struct edn *value)
+{
+	if (!text.ptr)
+		return json_read(arena, saved->bytes, EDN_LOAD_DEPTH, value, NULL);
+	if (saved->has_bytes)
+		return edn_read(arena, text, EDN_LOAD_DEPTH, value, NULL, NULL);
+	return memory_value_read(m, arena, text, value, NULL);
 }
 
 int memory_eav_item(struct memory *m, struct arena *arena, struct slice name,
@@ -76,8 +86,7 @@ int memory_eav_item(struct memory *m, struct arena *arena, struct slice name,
 
 	if (!record || !value)
 		return -ENOMEM;
-	ret = text.ptr ? edn_read(arena, text, EDN_LOAD_DEPTH, value, NULL, NULL)
-		       : json_read(arena, saved->bytes, EDN_LOAD_DEPTH, value, NULL);
+	ret = read_value(m, arena, saved, text, value);
 	if (ret)
 		return ret;
 	*record = (struct eav_record){
@@ -93,7 +102,7 @@ int memory_eav_item(struct memory *m, struct arena *arena, struct slice name,
 	};
 	ret = set_base(m, name, in_edn, record);
 	if (!ret)
-		ret = set_bytes(arena, saved, value, &record->bytes);
+		ret = set_bytes(m, arena, saved, value, &record->bytes);
 	*item = (struct eav_item){name, record, value};
 	return ret;
 }

@@ -20,21 +20,22 @@ int memory_entity_text(const struct ednfile *file, struct entity_id id, bool col
 	return ret;
 }
 
-static int compare(struct slice a, struct slice b, bool *same)
+static int compare(const struct memory *m, struct slice a, struct slice b, bool *same)
 {
 	struct arena arena = ARENA_INIT;
 	struct edn x, y;
-	int ret = edn_read(&arena, a, EDN_LOAD_DEPTH, &x, NULL, NULL);
+	int ret = memory_value_read(m, &arena, a, &x, NULL);
 
 	if (!ret)
-		ret = edn_read(&arena, b, EDN_LOAD_DEPTH, &y, NULL, NULL);
+		ret = memory_value_read(m, &arena, b, &y, NULL);
 	if (!ret)
 		*same = edn_identical(&x, &y);
 	arena_release(&arena);
-	return ret;
+	return ret == -EFBIG ? 0 : ret;
 }
 
-int memory_identical(struct table *verdicts, struct slice a, struct slice b, bool *same)
+int memory_identical(const struct memory *m, struct table *verdicts, struct slice a, struct slice b,
+	bool *same)
 {
 	static const char VERDICTS[2] = {'n', 'y'};
 	struct hash128 texts[2];
@@ -51,21 +52,31 @@ int memory_identical(struct table *verdicts, struct slice a, struct slice b, boo
 		*same = *known == 'y';
 		return 0;
 	}
-	ret = compare(a, b, same);
+	ret = compare(m, a, b, same);
 	/* for lack of memory the next time takes as long, nothing else */
 	if (!ret)
 		table_put(verdicts, slice_of(texts, sizeof(texts)), (void *)&VERDICTS[*same], NULL);
 	return ret;
 }
 
-int memory_text_identity(struct slice text, struct hash128 *identity)
+/* No value's identity. */
+static struct hash128 identity_of_text(struct slice text)
+{
+	struct hash128 words[2] = {hash128(text.ptr, text.len), {0, text.len}};
+
+	return hash128(words, sizeof(words));
+}
+
+int memory_text_identity(const struct memory *m, struct slice text, struct hash128 *identity)
 {
 	struct arena arena = ARENA_INIT;
 	struct edn value;
-	int ret = edn_read(&arena, text, EDN_LOAD_DEPTH, &value, NULL, NULL);
+	int ret = memory_value_read(m, &arena, text, &value, NULL);
 
 	if (!ret)
 		*identity = edn_identity(&value);
+	else if (ret == -EFBIG)
+		*identity = identity_of_text(text);
 	arena_release(&arena);
-	return ret;
+	return ret == -EFBIG ? 0 : ret;
 }

@@ -94,6 +94,21 @@ void memory_tell_done(struct memory *m, const struct memory_done *done)
 	buf_release(&detail);
 }
 
+void memory_tell_hidden(struct memory *m, struct slice path, const struct err *reason)
+{
+	struct memory_event event = {.name = "hidden", .store = "edn", .ret = reason->code};
+	struct buf key = BUF_INIT;
+
+	if (!memory_is_heard(m))
+		return;
+	add_key(m, path, &key);
+	event.key = buf_slice(&key);
+	event.detail = slice_str(reason->text);
+	if (!buf_error(&key))
+		memory_tell(m, &event);
+	buf_release(&key);
+}
+
 /* ---- what fails ---- */
 
 static const char *const STORES[FAILING_COUNT] = {

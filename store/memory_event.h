@@ -25,6 +25,8 @@ struct memory_done {
 };
 /* Not under memory.lock, so that nobody waits for it. */
 void memory_tell_done(struct memory *m, const struct memory_done *done);
+/* A document is not shown, memory_value_read's reason says why. Likewise. */
+void memory_tell_hidden(struct memory *m, struct slice path, const struct err *reason);
 
 /*
  * A store fails (with the reason, or with err->code 0: it does no more). Told when it begins and when it

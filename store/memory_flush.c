@@ -178,7 +178,14 @@ static int reopen_eav(struct memory *m, struct err *err)
 	return ret;
 }
 
-static int bring_up(struct memory *m, bool migrate, struct err *err)
+static void note_differ(struct flush_job *job, const struct agree *agree)
+{
+	job->differ = agree->differ;
+	memcpy(job->first, agree->first, sizeof(job->first));
+}
+
+/* job (may be NULL) learns what memory.edn alone holds even then. */
+static int bring_up(struct memory *m, bool migrate, struct flush_job *job, struct err *err)
 {
 	struct agree agree = {.migrate = migrate};
 	int behind = EAV_BEHIND;
@@ -189,6 +196,8 @@ static int bring_up(struct memory *m, bool migrate, struct err *err)
 	agree.migrate |= m->eav.remade;
 	if (!ret)
 		ret = memory_agree(m, &agree, err);
+	if (job)
+		note_differ(job, &agree);
 	/* what was saved meanwhile, then nothing is missing */
 	if (!ret)
 		ret = flush_pending(m, err);
@@ -212,8 +221,7 @@ static int check(struct memory *m, struct flush_job *job)
 	if (atomic_load(&m->eav.state) != EAV_READY)
 		return job->ret = memory_eav_reason(m, &job->err);
 	job->ret = memory_agree(m, &agree, &job->err);
-	job->differ = agree.differ;
-	memcpy(job->first, agree.first, sizeof(job->first));
+	note_differ(job, &agree);
 	return job->ret;
 }
 
@@ -244,7 +252,7 @@ static void run_job(struct memory *m, const struct err *err)
 	}
 	switch (job->kind) {
 	case JOB_BRING_UP:
-		job->ret = bring_up(m, job->migrate, &job->err);
+		job->ret = bring_up(m, job->migrate, job, &job->err);
 		break;
 	case JOB_CHECK:
 		job->ret = check(m, job);
@@ -320,7 +328,7 @@ static void *flush(void *context)
 
 		pthread_mutex_lock(&m->flush.turn);
 		if (atomic_load(&m->eav.state) == EAV_FAILED && attempt.start_ms >= retry_ms) {
-			bring_up(m, false, &eav_err);
+			bring_up(m, false, NULL, &eav_err);
 			retry_ms = pace_now_ms() + RETRY_MS;
 		}
 		err.code = flush_pending(m, &err);

@@ -66,12 +66,12 @@ int held_merge(struct table *held, const struct table *more)
 	return ret;
 }
 
-int held_add_text(struct table *held, struct slice text)
+static int add_text(const struct memory *m, struct table *held, struct slice text)
 {
 	struct arena arena = ARENA_INIT;
 	struct table tokens = {0};
 	struct edn value;
-	int ret = edn_read(&arena, text, EDN_LOAD_DEPTH, &value, NULL, NULL);
+	int ret = memory_value_read(m, &arena, text, &value, NULL);
 
 	if (!ret)
 		ret = collect(&value, &tokens);
@@ -82,23 +82,24 @@ int held_add_text(struct table *held, struct slice text)
 	return ret == -ENOMEM ? ret : 0;
 }
 
-int held_add_key(struct table *held, struct slice key)
+int held_add_key(const struct memory *m, struct table *held, struct slice key)
 {
 	if (!key.len || key.ptr[0] == '"')
 		return 0;
 	if (key.ptr[0] == ':' && edn_is_keyword(slice_of(key.ptr + 1, key.len - 1)))
 		return 0;
-	return held_add_text(held, key);
+	return add_text(m, held, key);
 }
 
-int held_add_entry(void *held, struct slice key, const struct ednfile_item *item)
+int held_add_entry(void *adding, struct slice key, const struct ednfile_item *item)
 {
+	const struct held_adding *to = adding;
 	int ret;
 
 	if (!item->unreadable)
 		return 0;
-	ret = held_add_key(held, key);
-	return ret ? ret : held_add_text(held, item->text);
+	ret = held_add_key(to->m, to->held, key);
+	return ret ? ret : add_text(to->m, to->held, item->text);
 }
 
 /* ---- judging ---- */

@@ -133,7 +133,7 @@ static int fill_saved(struct import *im, struct entity_id id, struct slice text,
 	}
 	doc_release(&doc);
 	if (!ret)
-		ret = memory_text_identity(text, &saved->identity);
+		ret = memory_text_identity(im->m, text, &saved->identity);
 	saved->base = (struct saved_base){0};
 	saved->text_hash = hash128(text.ptr, text.len);
 	saved->has_bytes = false;
@@ -154,7 +154,7 @@ static int put_entity(struct import *im, struct entity_id id, struct slice text)
 
 	is_new = ret == -ENOENT;
 	if (!ret)
-		ret = memory_identical(&im->verdicts, ours, text, &same);
+		ret = memory_identical(im->m, &im->verdicts, ours, text, &same);
 	if (same || (ret && !is_new))
 		return ret;
 	ret = is_new ? check_free(im, id) : 0;
@@ -210,10 +210,11 @@ static int check_exists(struct import *im)
 static int check_readable(struct import *im)
 {
 	struct table tokens = {0};
+	struct held_adding adding = {im->m, &tokens};
 	struct slice token;
 	size_t at = 0;
 	void *value;
-	int ret = ednfile_each(im->theirs, held_add_entry, &tokens);
+	int ret = ednfile_each(im->theirs, held_add_entry, &adding);
 
 	while (!ret && table_next(&tokens, &at, &token, &value))
 		if (!table_get(&im->m->held, token))

@@ -48,7 +48,7 @@ struct flush_job {
 	bool migrate;
 	int ret;
 	struct err err;
-	size_t differ; /* of JOB_CHECK: entities, and one of them */
+	size_t differ; /* entities that the EAV store lacks or holds otherwise, and one of them */
 	char first[200];
 };
 
@@ -228,14 +228,17 @@ int doc_load_edn(struct memory *m, struct doc *doc);
 int doc_load_shown(struct memory *m, struct doc *doc);
 void doc_release(struct doc *doc);
 /* What memory_read returns, appended. */
-int doc_bytes(struct memory *m, struct doc *doc, struct buf *out);
-int doc_size(struct memory *m, struct doc *doc, uint64_t *size);
+int doc_bytes(struct memory *m, struct doc *doc, struct buf *out, struct err *err);
+/* Of what is not shown: is this the first time since it stands there that someone is told why? */
+bool doc_is_told_first(struct doc *doc);
+/* Sets size, and hidden. */
+int doc_size(struct memory *m, struct doc *doc, struct memory_stat *st);
 /* Sees to it that record.identity is the value's. */
-int doc_identity(struct doc *doc);
+int doc_identity(const struct memory *m, struct doc *doc);
 void doc_stat(const struct doc *doc, struct memory_stat *st);
 
 /* Does the record speak of the value that is this text? 1, 0, -ENOMEM. */
-int memory_is_of_text(const struct saved_record *record, struct slice text);
+int memory_is_of_text(const struct memory *m, const struct saved_record *record, struct slice text);
 
 uint64_t memory_default_ino(struct memory *m, struct slice name);
 uint64_t memory_directory_ino(struct memory *m, const struct tree_node *node);
@@ -248,8 +251,8 @@ struct slice memory_keyword(struct slice key);
 
 /* The entity's type, of a doc whose id and item are known. */
 const char *memory_type_of(struct memory *m, const struct doc *doc);
-/* The same where no pattern matches the key. */
-const char *memory_type_of_value(struct slice text);
+/* The same where no pattern matches the key. What is not looked into is a cache. */
+const char *memory_type_of_value(const struct memory *m, struct slice text);
 /* Under the writer's lock: what the document at node is from now on; that it goes. */
 void memory_count_in(struct memory *m, struct tree_node *node, struct slice key, struct slice text);
 void memory_count_out(struct memory *m, struct tree_node *node);
@@ -317,12 +320,15 @@ static inline void target_release(struct target *target)
 /* ---- memory_held.c: what clojure.edn can't read, but memory.edn held ---- */
 
 /*
- * Into a table of tokens, from EDN text, from a canonical key, from an entry (an ednfile_each_fn: what
- * is not flagged isn't looked at). 0, -ENOMEM.
+ * Into a table of tokens, from a canonical key, from an entry (an ednfile_each_fn: what is not flagged isn't looked at,
+ * nor a value that is not shown). 0, -ENOMEM.
  */
-int held_add_text(struct table *held, struct slice text);
-int held_add_key(struct table *held, struct slice key);
-int held_add_entry(void *held, struct slice key, const struct ednfile_item *item);
+struct held_adding {
+	const struct memory *m;
+	struct table *held;
+};
+int held_add_key(const struct memory *m, struct table *held, struct slice key);
+int held_add_entry(void *adding, struct slice key, const struct ednfile_item *item);
 int held_merge(struct table *held, const struct table *more);
 /* Is every token in v one that clojure.edn reads or that was held? 0, -EBADMSG, -ENOMEM. Takes the lock. */
 int held_check_value(struct memory *m, const struct edn *v, struct err *err);
@@ -353,11 +359,29 @@ int memory_entity_text(const struct ednfile *file, struct entity_id id, bool col
 	struct slice *text);
 /*
  * Are two EDN texts the same value? What had to be parsed to know is remembered in
- * verdicts, by the texts' hashes.
+ * verdicts, by the texts' hashes. What is not looked into is another value than any other text.
  */
-int memory_identical(struct table *verdicts, struct slice a, struct slice b, bool *same);
-/* edn_identity of the value that the text is. -EBADMSG, -ENOMEM. */
-int memory_text_identity(struct slice text, struct hash128 *identity);
+int memory_identical(const struct memory *m, struct table *verdicts, struct slice a, struct slice b,
+	bool *same);
+/* edn_identity of the value that the text is; of what is not looked into, one of its text. -EBADMSG, -ENOMEM. */
+int memory_text_identity(const struct memory *m, struct slice text, struct hash128 *identity);
+
+/* ---- memory_value.c: values that other programs put into memory.edn ---- */
+
+size_t memory_max_values(const struct memory *m); /* that a document may have */
+/* Else memory_value_read fails, without looking at it. */
+bool memory_value_is_short(const struct memory *m, struct slice text);
+/*
+ * A value's text as a value. -EFBIG, with the reason and before it takes much memory: no save could have brought it
+ * there, so it is kept, and not looked into. -EBADMSG, -ENOMEM.
+ */
+int memory_value_read(const struct memory *m, struct arena *arena, struct slice text,
+	struct edn *value, struct err *err);
+/* Appends its JSON. -EFBIG: that passes doc_max. */
+int memory_value_print(const struct memory *m, const struct edn *value, struct buf *out,
+	struct err *err);
+/* Both. */
+int memory_value_show(const struct memory *m, struct slice text, struct buf *out, struct err *err);
 
 /* ---- memory_base.c ---- */
 
@@ -399,7 +423,7 @@ int memory_merge(struct memory *m, const char *from, struct err *err);
  */
 typedef int memory_adopt_fn(void *context, struct err *err);
 int memory_adopt(struct memory *m, memory_adopt_fn *fn, void *context, struct err *err);
-/* Keeps a value that lost as STORE/conflicts/<path>. */
+/* Keeps a value that lost as STORE/conflicts/<path>: as JSON, or its text where it is not shown. */
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text);
 enum { SET_ASIDE_NAME = NAME_MAX + 1 };
 /*

@@ -30,30 +30,22 @@ static unsigned depth_of(const struct edn *v)
 	return deepest + 1;
 }
 
-static int read_current(const struct save *save, struct arena *arena, struct edn *value)
+static int read_current(const struct memory *m, const struct save *save, struct arena *arena,
+	struct edn *value)
 {
-	return edn_read(arena, buf_slice(&save->current), EDN_LOAD_DEPTH, value, NULL, NULL);
+	return memory_value_read(m, arena, buf_slice(&save->current), value, NULL);
 }
 
 /* How deep is what memory.edn holds there? 0 when that is nothing. */
-static int current_depth(const struct save *save, unsigned *depth)
+static int current_depth(const struct memory *m, const struct save *save, unsigned *depth)
 {
 	struct arena arena = ARENA_INIT;
 	struct edn value;
-	int ret = save->has_current ? read_current(save, &arena, &value) : -ENOENT;
+	int ret = save->has_current ? read_current(m, save, &arena, &value) : -ENOENT;
 
 	*depth = ret ? 0 : depth_of(&value);
 	arena_release(&arena);
 	return ret == -ENOMEM ? ret : 0;
-}
-
-/* Each takes 16 bytes and more in memory, however short its text: all together some twice doc_max. */
-static size_t max_values(const struct memory *m)
-{
-	enum { AT_LEAST = 65536, SHARE = 12 };
-	size_t most = m->options.doc_max_bytes / SHARE;
-
-	return most < AT_LEAST ? AT_LEAST : most;
 }
 
 /*
@@ -68,13 +60,13 @@ static int judge_by_held(struct memory *m, struct slice json, const struct save 
 	int ret;
 
 	arena_reset(arena);
-	ret = json_read_limited(arena, json, EDN_LOAD_DEPTH, max_values(m), value, &reason);
+	ret = json_read_limited(arena, json, EDN_LOAD_DEPTH, memory_max_values(m), value, &reason);
 	if (ret == -EFBIG && err)
 		*err = reason;
 	if (ret)
 		return ret;
 	if (depth_of(value) > EDN_SAVE_DEPTH) {
-		ret = current_depth(save, &depth);
+		ret = current_depth(m, save, &depth);
 		if (!ret && depth_of(value) > depth)
 			ret = -EBADMSG;
 	}
@@ -92,7 +84,7 @@ static int place(struct slice json, int ret, struct err *err)
 static int read_saved(struct memory *m, struct slice json, const struct save *save,
 	struct arena *arena, struct edn *value, struct err *err)
 {
-	int ret = json_read_limited(arena, json, EDN_SAVE_DEPTH, max_values(m), value, err);
+	int ret = json_read_limited(arena, json, EDN_SAVE_DEPTH, memory_max_values(m), value, err);
 
 	if (!ret)
 		ret = edn_check_readable(value, EDN_SAVE_DEPTH, err);
@@ -147,7 +139,7 @@ static int take_current(struct memory *m, const struct target *t, struct save *s
 }
 
 /* The same value in other clothes: memory.edn stays as it is, layout and all. */
-static int keep_layout(struct save *save)
+static int keep_layout(const struct memory *m, struct save *save)
 {
 	struct hash128 *now = &save->current_identity;
 	struct arena arena = ARENA_INIT;
@@ -157,7 +149,7 @@ static int keep_layout(struct save *save)
 	if (!save->has_current || slice_equal(buf_slice(&save->current), buf_slice(&save->text)))
 		return 0;
 	if (!now->high && !now->low) {
-		ret = read_current(save, &arena, &value);
+		ret = read_current(m, save, &arena, &value);
 		if (!ret)
 			*now = edn_identity(&value);
 		arena_release(&arena);
@@ -195,7 +187,7 @@ int save_judge(struct memory *m, struct slice path, struct slice json, struct sa
 		ret = parse(m, json, save, err);
 	if (!ret && no_map.code && save->is_map)
 		ret = err_set(err, no_map.code, "%s", no_map.text);
-	if (!ret && keep_layout(save))
+	if (!ret && keep_layout(m, save))
 		ret = err_set(err, -ENOMEM, "out of memory");
 	return ret;
 }

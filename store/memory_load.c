@@ -98,8 +98,9 @@ static int load_key(void *context, struct slice key, const struct ednfile_item *
 	struct load *load = context;
 	struct memory *m = load->m;
 	bool collection = ednfile_item_is_collection(m->file, key, item);
+	struct held_adding adding = {m, &m->held};
 	struct tree_node *node;
-	int ret = held_add_entry(&m->held, key, item);
+	int ret = held_add_entry(&adding, key, item);
 
 	if (ret)
 		return ret;

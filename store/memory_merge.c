@@ -93,8 +93,11 @@ static int settle(struct merge *merge, struct err *err)
 	}
 	if (!ret)
 		ret = apply_ours(merge);
-	buf_add_slice(&merge->lacks, buf_slice(&merge->payload));
-	return ret ? ret : buf_error(&merge->lacks);
+	/* it may hold all that is in the file */
+	buf_insert(&merge->payload, buf_slice(&merge->lacks));
+	if (!ret)
+		ret = buf_error(&merge->lacks);
+	return ret ? ret : buf_error(&merge->payload);
 }
 
 static int merge_locked(void *context, struct err *err)
@@ -111,8 +114,9 @@ static int merge_locked(void *context, struct err *err)
 	if (ret)
 		return ret;
 	m->file = merge->theirs;
-	if (merge->lacks.len)
-		ret = memory_commit_payload(m, JOURNAL_ADOPTION, &merge->lacks, memory_now(), err);
+	if (merge->payload.len)
+		ret = memory_commit_payload(m, JOURNAL_ADOPTION, &merge->payload, memory_now(),
+			err);
 	merge->adopted = m->sequence;
 	if (ret && !m->broken) {
 		m->file = before;
@@ -254,6 +258,7 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 		.resolved = !from,
 		.exactly = from != NULL};
 	struct merge merge = {.m = m, .from_elsewhere = from != NULL};
+	struct held_adding adding = {m, &merge.held};
 	double start_ms = memory_clock_ms();
 	struct hash128 hash = {0};
 	struct err reason = {0};
@@ -272,7 +277,7 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 		merge.own = !from && hash128_equal(hash, m->work.file.hash);
 		if (is_our_own(m, &merge))
 			goto out;
-		ret = ednfile_each(merge.theirs, held_add_entry, &merge.held);
+		ret = ednfile_each(merge.theirs, held_add_entry, &adding);
 	}
 	/* before the adoption begins: from then on the listener may hold readers up */
 	if (!ret)

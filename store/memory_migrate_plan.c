@@ -139,7 +139,7 @@ static const char *type_of_id(struct memory *m, struct entity_id id)
 	if (row)
 		return row->type;
 	return ednfile_get(m->file, id.key, id.member, &item) ? "cache"
-							      : memory_type_of_value(item.text);
+							      : memory_type_of_value(m, item.text);
 }
 
 /* ---- the plan ---- */

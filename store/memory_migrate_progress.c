@@ -2,6 +2,7 @@
 #include "memory_event.h"
 #include "memory_migrate.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,7 +51,8 @@ static void add_failure(struct migration *g, const struct agree_failure *failure
 	entity_id_text(&text, id);
 	snprintf(to->key, sizeof(to->key), "%.*s", (int)text.len, text.ptr);
 	buf_release(&text);
-	snprintf(to->error, sizeof(to->error), "%s", strerror(-failure->ret));
+	snprintf(to->error, sizeof(to->error), "%s",
+		failure->ret == -EFBIG ? "larger than doc_max allows" : strerror(-failure->ret));
 }
 
 static bool has_failed(const struct chunk *chunk, struct slice name)

@@ -40,11 +40,17 @@ int memory_run_job(struct memory *m, struct flush_job *job, struct err *err)
 			: 0;
 }
 
-static int bring_eav_up(struct memory *m, bool migrate, struct err *err)
+/* alone: it is to do without memory.edn. */
+static int bring_eav_up(struct memory *m, bool migrate, bool alone, struct err *err)
 {
 	struct flush_job job = {.kind = JOB_BRING_UP, .migrate = migrate};
+	int ret = memory_run_job(m, &job, err);
 
-	return memory_run_job(m, &job, err);
+	if (!ret && alone && job.differ)
+		return err_set(err, -EBUSY,
+			"%zu %s larger than doc_max allows, and in memory.edn alone (%.60s)",
+			job.differ, job.differ == 1 ? "entity is" : "entities are", job.first);
+	return ret;
 }
 
 static int check_agreement(struct memory *m, struct err *err)
@@ -96,7 +102,7 @@ static int prepare(struct memory *m, const struct mode_row *from, const struct m
 						 "dual-write first, or write \"force "
 						 "datalevin-only\"");
 	if (!ret && to->writes_eav && (!from->writes_eav || !to->writes_edn))
-		ret = bring_eav_up(m, true, err);
+		ret = bring_eav_up(m, true, !to->writes_edn, err);
 	if (!ret && to->writes_edn && !from->writes_edn)
 		ret = bring_edn_up(m, err);
 	else if (!ret && !to->writes_eav)
@@ -167,7 +173,7 @@ static int set_mode(struct memory *m, const struct mode_row *from, enum mode mod
 	 * store that fails just now is brought up later.
 	 */
 	if (!ret && to->writes_eav && !from->writes_edn)
-		bring_eav_up(m, false, &later);
+		bring_eav_up(m, false, false, &later);
 	/* opened for nothing, or needed no more */
 	if ((ret && !from->writes_eav) || (!ret && !to->writes_eav))
 		memory_run_job(m, &close, NULL);

@@ -74,16 +74,16 @@ uint64_t memory_new_ino(struct memory *m)
 static int same_bytes(struct memory *m, struct doc *doc, struct slice json, bool *same)
 {
 	struct buf bytes = BUF_INIT;
-	uint64_t size;
-	int ret = doc_size(m, doc, &size);
+	struct memory_stat st;
+	int ret = doc_size(m, doc, &st);
 
 	*same = false;
-	if (ret || size != json.len)
+	if (ret || st.size != json.len)
 		return ret;
-	ret = doc_bytes(m, doc, &bytes);
+	ret = doc_bytes(m, doc, &bytes, NULL);
 	*same = !ret && slice_equal(buf_slice(&bytes), json);
 	buf_release(&bytes);
-	return ret;
+	return ret == -EFBIG ? 0 : ret; /* it is none that was saved */
 }
 
 /* The change of an existing document: no more than there is to change. */
@@ -144,7 +144,7 @@ static int stat_after(struct memory *m, struct slice path, struct memory_stat *s
 		ret = doc_load(m, &doc);
 	if (!ret) {
 		doc_stat(&doc, st);
-		ret = doc_size(m, &doc, &st->size);
+		ret = doc_size(m, &doc, st);
 	}
 	doc_release(&doc);
 	return ret;
@@ -254,7 +254,7 @@ static int set_document(struct memory *m, struct tree_node *node,
 	if (!ret)
 		ret = doc_load(m, &doc);
 	if (!ret)
-		ret = doc_identity(&doc);
+		ret = doc_identity(m, &doc);
 	if (!ret) {
 		c.id = doc.id;
 		c.saved = doc.record;

@@ -29,7 +29,7 @@ static int stat_locked(struct memory *m, struct slice path, struct memory_stat *
 		ret = doc_load_shown(m, &doc);
 	if (!ret) {
 		doc_stat(&doc, st);
-		ret = doc_size(m, &doc, &st->size);
+		ret = doc_size(m, &doc, st);
 	}
 	doc_release(&doc);
 	return ret;
@@ -68,9 +68,10 @@ int memory_read(struct memory *m, struct slice path, struct memory_stat *st, str
 	struct err *err)
 {
 	struct memory_done done = {.name = "memory/get", .path = path, .store = "edn"};
+	struct err reason = {0};
 	struct doc doc = DOC_INIT;
 	size_t before = bytes->len;
-	bool fell_back = false;
+	bool fell_back = false, is_news = false;
 	int ret;
 
 	if (memory_is_heard(m))
@@ -81,7 +82,9 @@ int memory_read(struct memory *m, struct slice path, struct memory_stat *st, str
 	if (!ret)
 		ret = doc_load_shown(m, &doc);
 	if (!ret)
-		ret = doc_bytes(m, &doc, bytes);
+		ret = doc_bytes(m, &doc, bytes, &reason);
+	if (ret == -EFBIG)
+		is_news = doc_is_told_first(&doc);
 	if (!ret && st) {
 		doc_stat(&doc, st);
 		st->size = bytes->len - before;
@@ -93,6 +96,10 @@ int memory_read(struct memory *m, struct slice path, struct memory_stat *st, str
 	memory_resident_tick(m);
 	if (fell_back)
 		memory_tell_done(m, &done);
+	if (is_news)
+		memory_tell_hidden(m, path, &reason);
+	if (ret == -EFBIG)
+		return err_set(err, ret, "%s", reason.text);
 	return ret ? err_set(err, ret, "%s", strerror(-ret)) : 0;
 }
 

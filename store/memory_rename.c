@@ -17,9 +17,10 @@ int rename_check(struct memory *m, const struct doc *source, const struct target
 	return target_check_value(m, target, source->item.type == EDN_MAP, err);
 }
 
-int rename_fill_put(struct change *c, struct doc *source, struct entity_id id)
+int rename_fill_put(const struct memory *m, struct change *c, struct doc *source,
+	struct entity_id id)
 {
-	int ret = doc_identity(source);
+	int ret = doc_identity(m, source);
 
 	*c = (struct change){
 		.kind = CHANGE_PUT, .id = id, .text = source->item.text, .saved = source->record};
@@ -45,7 +46,7 @@ static int rename_one(struct memory *m, struct doc *from, struct target *to, uns
 	if (!ret)
 		ret = rename_check(m, from, to, err);
 	if (!ret)
-		ret = rename_fill_put(&changes[0], from, to->doc.id);
+		ret = rename_fill_put(m, &changes[0], from, to->doc.id);
 	if (ret)
 		return ret;
 	/* what replaces a document stands in its place, else it stays where it was */
@@ -69,9 +70,9 @@ static int exchange(struct memory *m, struct doc *from, struct target *to, struc
 	if (!ret)
 		ret = rename_check(m, &to->doc, &back, err);
 	if (!ret)
-		ret = rename_fill_put(&changes[0], from, to->doc.id);
+		ret = rename_fill_put(m, &changes[0], from, to->doc.id);
 	if (!ret)
-		ret = rename_fill_put(&changes[1], &to->doc, from->id);
+		ret = rename_fill_put(m, &changes[1], &to->doc, from->id);
 	return ret ? ret : memory_commit(m, changes, 2, memory_now(), err);
 }
 

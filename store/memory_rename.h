@@ -10,7 +10,8 @@
 int rename_check(struct memory *m, const struct doc *source, const struct target *target,
 	struct err *err);
 /* id gets all that source has: value, bytes, times, mode, inode number, version. It borrows source's memory. */
-int rename_fill_put(struct change *c, struct doc *source, struct entity_id id);
+int rename_fill_put(const struct memory *m, struct change *c, struct doc *source,
+	struct entity_id id);
 /* Gives code back; where err has no reason yet, it is what the code says. */
 int rename_explain(struct err *err, int code);
 

@@ -21,6 +21,14 @@ struct restore {
 	bool all;
 };
 
+static int put_text(struct memory *m, struct entity_id id, struct slice text)
+{
+	m->rewrite_wanted = true;
+	if (id.member.ptr && !ednfile_is_collection(m->file, id.key))
+		ednfile_delete(m->file, id.key, slice_of(NULL, 0));
+	return ednfile_put(m->file, id.key, id.member, text, NULL);
+}
+
 static int put_value(struct memory *m, struct entity_id id, const struct edn *value)
 {
 	struct buf text = BUF_INIT;
@@ -28,12 +36,21 @@ static int put_value(struct memory *m, struct entity_id id, const struct edn *va
 
 	edn_print(&text, value);
 	ret = buf_error(&text);
-	if (!ret && id.member.ptr && !ednfile_is_collection(m->file, id.key))
-		ednfile_delete(m->file, id.key, slice_of(NULL, 0));
 	if (!ret)
-		ret = ednfile_put(m->file, id.key, id.member, buf_slice(&text), NULL);
+		ret = put_text(m, id, buf_slice(&text));
 	buf_release(&text);
 	return ret;
+}
+
+/* Of what is not looked into. */
+static int restore_text(struct memory *m, struct entity_id id, struct slice text)
+{
+	struct slice there;
+	int ret = memory_entity_text(m->file, id, false, &there);
+
+	if (ret && ret != -ENOENT)
+		return ret;
+	return !ret && slice_equal(there, text) ? 0 : put_text(m, id, text);
 }
 
 /* Does the file hold this value already, in whatever layout? */
@@ -46,11 +63,11 @@ static int holds(struct memory *m, struct entity_id id, const struct edn *value,
 
 	*same = false;
 	if (!ret)
-		ret = edn_read(&arena, text, EDN_LOAD_DEPTH, &there, NULL, NULL);
+		ret = memory_value_read(m, &arena, text, &there, NULL);
 	if (!ret)
 		*same = edn_identical(&there, value);
 	arena_release(&arena);
-	return ret == -ENOENT ? 0 : ret;
+	return ret == -ENOENT || ret == -EFBIG ? 0 : ret;
 }
 
 int memory_restore_value(struct memory *m, struct entity_id id, struct slice bytes,
@@ -58,16 +75,16 @@ int memory_restore_value(struct memory *m, struct entity_id id, struct slice byt
 {
 	struct arena arena = ARENA_INIT;
 	struct edn value;
-	bool same = false;
+	bool same = true;
 	int ret = bytes.ptr ? json_read(&arena, bytes, EDN_LOAD_DEPTH, &value, NULL)
-			    : edn_read(&arena, text, EDN_LOAD_DEPTH, &value, NULL, NULL);
+			    : memory_value_read(m, &arena, text, &value, NULL);
 
-	if (!ret)
+	if (ret == -EFBIG)
+		ret = restore_text(m, id, text);
+	else if (!ret)
 		ret = holds(m, id, &value, &same);
-	if (!ret && !same) {
-		m->rewrite_wanted = true;
+	if (!ret && !same)
 		ret = put_value(m, id, &value);
-	}
 	arena_release(&arena);
 	/* a key that Clojure's = takes for it stands in the way: what is in the file is left there */
 	return ret == -EEXIST ? 0 : ret;

@@ -18,25 +18,21 @@ struct shown {
 	struct slice text;  /* else: EDN */
 };
 
-static int print(const struct shown *shown, struct buf *out)
+static int print(const struct memory *m, const struct shown *shown, struct buf *out)
 {
-	struct arena arena = ARENA_INIT;
-	struct edn value;
 	int ret;
 
 	if (shown->has_bytes) {
 		buf_add_slice(out, shown->bytes);
 		return buf_error(out);
 	}
-	ret = edn_read(&arena, shown->text, EDN_LOAD_DEPTH, &value, NULL, NULL);
-	if (!ret)
-		json_print_document(out, &value);
-	arena_release(&arena);
-	return ret == -EBADMSG ? -EIO : ret ? ret : buf_error(out);
+	ret = memory_value_show(m, shown->text, out, NULL);
+	return ret == -EBADMSG ? -EIO : ret;
 }
 
 /* st or bytes, or both. */
-static int show(const struct shown *shown, struct memory_stat *st, struct buf *bytes)
+static int show(const struct memory *m, const struct shown *shown, struct memory_stat *st,
+	struct buf *bytes)
 {
 	struct buf own = BUF_INIT;
 	struct buf *to = bytes ? bytes : &own;
@@ -44,7 +40,7 @@ static int show(const struct shown *shown, struct memory_stat *st, struct buf *b
 	int ret = 0;
 
 	if (bytes || !shown->has_bytes)
-		ret = print(shown, to);
+		ret = print(m, shown, to);
 	if (!ret && st)
 		*st = (struct memory_stat){.kind = MEMORY_DOCUMENT,
 			.mode = shown->mode,
@@ -82,7 +78,7 @@ static int look_at_eav(struct memory *m, struct slice name, struct memory_stat *
 		if (pending->saved.deleted || pending->saved.collection)
 			return -ENOENT;
 		show_saved(m, &shown, &pending->saved);
-		return show(&shown, st, bytes);
+		return show(m, &shown, st, bytes);
 	}
 	ret = m->eav.store ? eav_read_begin(m->eav.store, &reader) : -ENODEV;
 	if (!ret)
@@ -95,7 +91,7 @@ static int look_at_eav(struct memory *m, struct slice name, struct memory_stat *
 			.mtime = record.has_mtime ? record.mtime : m->first_seen,
 			.has_bytes = true,
 			.bytes = record.bytes};
-		ret = show(&shown, st, bytes);
+		ret = show(m, &shown, st, bytes);
 	}
 	eav_read_end(&reader);
 	return ret;
@@ -135,26 +131,29 @@ static int find_in_eav(struct eav_reader *reader, struct slice name, const struc
 }
 
 /* Of what nothing is saved for this value: text, in the bytes that the EAV store has for it, if it does. */
-static int show_text(struct eav_reader *reader, struct slice name, struct shown *shown,
-	struct memory_stat *st, struct buf *bytes)
+static int show_text(const struct memory *m, struct eav_reader *reader, struct slice name,
+	struct shown *shown, struct memory_stat *st, struct buf *bytes)
 {
 	struct arena arena = ARENA_INIT;
 	struct buf printed = BUF_INIT;
 	struct edn value;
-	int ret = edn_read(&arena, shown->text, EDN_LOAD_DEPTH, &value, NULL, NULL);
+	int ret = memory_value_read(m, &arena, shown->text, &value, NULL);
 
-	if (!ret) {
-		json_print_document(&printed, &value);
-		ret = buf_error(&printed);
-	}
+	if (!ret)
+		ret = memory_value_print(m, &value, &printed, NULL);
 	shown->has_bytes = true;
 	shown->bytes = buf_slice(&printed);
 	if (!ret)
 		ret = find_in_eav(reader, name, &value, buf_slice(&printed), &shown->bytes);
 	if (!ret)
-		ret = show(shown, st, bytes);
+		ret = show(m, shown, st, bytes);
 	buf_release(&printed);
 	arena_release(&arena);
+	/* as doc_size has it */
+	if (ret == -EFBIG && !bytes) {
+		shown->bytes = shown->text;
+		return show(m, shown, st, NULL);
+	}
 	return ret == -EBADMSG ? -EIO : ret;
 }
 
@@ -175,8 +174,8 @@ static int look_at_document(struct memory *m, struct tree_node *node, struct mem
 		show_saved(m, &shown, &doc.record);
 		shown.mtime = doc.record.mtime;
 		shown.text = doc.item.text;
-		ret = shown.has_bytes ? show(&shown, st, bytes)
-				      : show_text(&eav, buf_slice(&doc.name), &shown, st, bytes);
+		ret = shown.has_bytes ? show(m, &shown, st, bytes)
+				      : show_text(m, &eav, buf_slice(&doc.name), &shown, st, bytes);
 	}
 	doc_release(&doc);
 	eav_read_end(&eav);
@@ -201,7 +200,7 @@ static int find_saved(struct memory *m, struct slice name, struct slice text,
 	if (ret || record.deleted || record.collection)
 		return ret == -ENOENT || ret == -EIO ? 0 : ret;
 	shown->mode = record.mode;
-	ret = memory_is_of_text(&record, text);
+	ret = memory_is_of_text(m, &record, text);
 	if (ret <= 0)
 		return ret;
 	shown->has_bytes = record.has_bytes;
@@ -232,8 +231,8 @@ static int look_at_file(struct memory *m, struct slice name, struct memory_stat 
 	if (!ret)
 		ret = find_saved(m, name, shown.text, &reader, &shown);
 	if (!ret)
-		ret = shown.has_bytes ? show(&shown, st, bytes)
-				      : show_text(&eav, name, &shown, st, bytes);
+		ret = shown.has_bytes ? show(m, &shown, st, bytes)
+				      : show_text(m, &eav, name, &shown, st, bytes);
 	saved_read_end(&reader);
 	eav_read_end(&eav);
 	return ret;

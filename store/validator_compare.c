@@ -81,7 +81,7 @@ static int identify(struct comparing *c, struct side *edn, const struct eav_reco
 		return 0;
 	}
 	c->bytes += edn->text.len;
-	return memory_text_identity(edn->text, &edn->identity);
+	return memory_text_identity(c->v->m, edn->text, &edn->identity);
 }
 
 static bool is_absent(const struct side *side)

@@ -9,8 +9,13 @@ import subprocess
 
 import pytest
 
-from conftest import status_kb
+from conftest import status_kb, wait_until
+from modes_driver import mode_of, switch
+from outside import conflicts
+from rival import write_in_place
 from test_hostile import errno_of, save
+from test_migrate import ended, migrate
+from test_validate import validate
 
 MEMORY = '{:config {:v 1}, :presence/s1 {"alice" {:n 1}}}'
 MIB = 1 << 20
@@ -158,3 +163,172 @@ def test_indentation_stays_in_proportion(mount, depth):
     assert found == '[' * depth + ','.join(['1'] * 100_000) + ']' * depth
     assert (shown == found + '\n') == (depth == 1000)
     assert shown.endswith(']\n')
+
+
+DOC_MAX = 512 << 10
+FOREIGN = 4 * MIB
+
+
+def spaced(unit, size):
+    return unit * (size // len(unit))
+
+
+def counted(form, size):
+    return b' '.join(form % i for i in range(size // (len(form) + 5)))
+
+
+# What no save could bring there, whatever makes it large.
+FOREIGN_BOMBS = {
+    'scalars': lambda: b'[%s]' % spaced(b'1 ', FOREIGN),
+    'nested': lambda: b'[%s]' % spaced(b'[' * 500 + b'1 ' * 50 + b']' * 500, FOREIGN),
+    'deep, then wide': lambda: b'[' * 1000 + spaced(b'1 ', FOREIGN) + b']' * 1000,
+    'a set': lambda: b'#{%s}' % counted(b'%d', FOREIGN),
+    'a map': lambda: b'{%s}' % counted(b':k%d 1', FOREIGN),
+    'a map that could be a learning': lambda: b'{:x "learning" %s}' % counted(b':k%d 1', FOREIGN),
+    'a key': lambda: b'{[%s] 1}' % spaced(b'1 ', FOREIGN),
+    'an element of a set': lambda: b'#{#{%s}}' % counted(b'%d', FOREIGN),
+    'a discard': lambda: b'[#_[%s] 1]' % spaced(b'1 ', FOREIGN),
+    'a string': lambda: b'"%s"' % spaced(b'a', FOREIGN),
+    'escapes': lambda: b'"%s"' % spaced(b'\\n', FOREIGN),
+    'a tag': lambda: b'#a/%s 1' % spaced(b'b', FOREIGN),
+    'a keyword': lambda: b':%s' % spaced(b'b', FOREIGN),
+    'digits': lambda: b'[%sN 1]' % spaced(b'9', FOREIGN),
+    'a decimal': lambda: b'%sM' % spaced(b'9', FOREIGN),
+    'tags': lambda: b'[%s]' % spaced(b'#uuid "00000001-0001-0001-0001-000000000001" ', FOREIGN),
+    'few bytes, many values': lambda: b'[%s]' % spaced(b'[]', 2 * VALUES_MIN + 2),
+    'large as JSON': lambda: b'"%s"' % spaced(b'\x01', DOC_MAX // 4),
+    'a key that is large as JSON': lambda: b'{"%s" 1}' % spaced(b'\x01', DOC_MAX // 4),
+}
+
+
+def foreign(bomb, n=1):
+    return b'{:config %s ; stays\n, :presence/s1 {"alice" {:n %d}}}' % (bomb, n)
+
+
+def told(m, key=b':config'):
+    return (m.mnt / '.errors').read_bytes().count(key + b": can't be read: ")
+
+
+def holds(m, bomb):
+    m.sync()
+    return bomb in m.edn.read_bytes()
+
+
+def check_listed(m, bomb):
+    """It is there, and is not read; the others are."""
+    path = m.mnt / 'config.json'
+    before = told(m)
+    assert path.stat().st_size == len(bomb)
+    for _ in range(2):
+        assert errno_of(path.read_bytes) == 'EFBIG'
+    assert told(m) == before + 1
+    done = subprocess.run(['grep', '-rh', '"n"', '.'], cwd=m.mnt, capture_output=True, text=True, check=False)
+    assert done.stdout == '  "n": 1\n' and re.fullmatch(r'grep: \./config\.json: File too large\n', done.stderr)
+    for tool in (['ls', '-lR'], ['find', '.', '-size', '+0'], ['du', '-a']):
+        assert 'config.json' in subprocess.run(tool, cwd=m.mnt, capture_output=True, text=True, check=True).stdout
+    store = m.mnt / '.store/edn/config.json'
+    assert store.stat().st_size == len(bomb)
+    assert errno_of(store.read_bytes) == 'EFBIG'
+
+
+def check_stores(m):
+    """It is not for the EAV store, which takes all else, and can't take over."""
+    migrate(m, 'all')
+    found = ended(m)
+    assert (found['state'], found['done'], found['failed']) == ('done', found['total'] - 1, 1)
+    assert found['failures'] == [{'key': ':config', 'error': 'larger than doc_max allows'}]
+    found = validate(m)
+    assert [(row['kind'], row['path']) for row in found['first']] == [('only_edn', 'config.json')]
+    mode = mode_of(m)
+    for word in ('datalevin-only', 'force datalevin-only'):
+        assert errno_of((m.mnt / '.mode').write_text, word) == 'EBUSY'
+    assert 'larger than doc_max allows, and in memory.edn alone (:config)' in (m.mnt / '.errors').read_text()
+    assert mode_of(m) == mode
+
+
+def check_changed(m, bomb):
+    """What needs no look into it can be done with it."""
+    path = m.mnt / 'config.json'
+    path.chmod(0o600)
+    os.utime(path, (1, 1))
+    save(m.mnt / 'presence/s1/alice.json', b'{"n": 3}')
+    assert holds(m, bomb) and b'{:n 3}' in m.edn.read_bytes() and b'; stays\n' in m.edn.read_bytes()
+    assert (path.stat().st_mode & 0o777, path.stat().st_mtime) == (0o600, 1)
+    path.rename(m.mnt / 'other.json')
+    assert errno_of((m.mnt / 'other.json').read_bytes) == 'EFBIG'
+    assert holds(m, b':other ' + bomb)
+    assert height_kb(m.proc.pid) < limit_kb(bomb)
+    m.kill()
+    m.mount()
+    assert errno_of((m.mnt / 'other.json').read_bytes) == 'EFBIG'
+    assert errno_of((m.mnt / 'other.json').rename, m.mnt / 'scratch') == 'EFBIG'
+    save(m.mnt / 'other.json', b'{"v": 2}')
+    assert (m.mnt / 'other.json').read_bytes() == b'{"v": 2}'
+    assert not holds(m, bomb)
+
+
+def limit_kb(bomb):
+    """The file and what it is put together from; not what a value takes."""
+    return (20 * MIB + 6 * len(bomb)) >> 10
+
+
+@pytest.mark.busy
+@pytest.mark.parametrize('shape, mode', [
+    *((shape, 'datalevin-first') for shape in FOREIGN_BOMBS),
+    *((shape, mode) for shape in ('scalars', 'large as JSON') for mode in ('dual-write', 'edn-only'))])
+def test_what_another_program_put_there(mount, shape, mode):
+    bomb = FOREIGN_BOMBS[shape]()
+    m = mount(foreign(bomb), f'doc_max={DOC_MAX}', f'mode={mode}')
+    check_listed(m, bomb)
+    if mode != 'edn-only':
+        check_stores(m)
+    check_changed(m, bomb)
+    assert height_kb(m.proc.pid) < limit_kb(bomb)
+
+
+@pytest.mark.busy
+@pytest.mark.parametrize('shape', FOREIGN_BOMBS)
+def test_what_another_program_puts_there_meanwhile(mount, shape):
+    """Over a value that the EAV store has, which is not served in its place; deleted at last."""
+    bomb = FOREIGN_BOMBS[shape]()
+    m = mount(foreign(b'{:v 1}'), f'doc_max={DOC_MAX}')
+    switch(m, 'edn-only')
+    switch(m, 'datalevin-first')
+    path = m.mnt / 'config.json'
+    write_in_place(m.edn, foreign(bomb))
+    wait_until(lambda: path.stat().st_size == len(bomb), 'the change to be seen')
+    m.sync()
+    check_listed(m, bomb)
+    check_stores(m)
+    write_in_place(m.edn, foreign(bomb, 2))
+    wait_until(lambda: json.loads((m.mnt / 'presence/s1/alice.json').read_text()) == {'n': 2}, 'the next')
+    assert holds(m, bomb)
+    path.unlink()
+    assert not holds(m, bomb)
+    assert height_kb(m.proc.pid) < limit_kb(bomb)
+
+
+@pytest.mark.busy
+def test_a_conflict_with_what_is_not_shown(mount):
+    """It is kept as it stands there."""
+    bomb = FOREIGN_BOMBS['scalars']()
+    m = mount(foreign(b'{:v 1}'), f'doc_max={DOC_MAX}', 'edn_delay=60000')
+    save(m.mnt / 'config.json', b'{"v": 2}')
+    write_in_place(m.edn, foreign(bomb))
+    wait_until(lambda: conflicts(m), 'the conflict')
+    assert conflicts(m) == {'config.json': bomb.decode()}
+    assert json.loads((m.mnt / 'config.json').read_text()) == {'v': 2}
+    assert not holds(m, bomb)
+
+
+def test_what_was_saved_can_be_read_when_it_was_printed_again(mount):
+    """An instant is longer in EDN than it may be in JSON."""
+    text = b'[%s]' % b','.join([b'{"#inst":"2020"}'] * (VALUES_MIN // 3))
+    m = mount(MEMORY, 'doc_max=512K')
+    save(m.mnt / 'config.json', text)
+    m.sync()
+    again = m.edn.read_bytes().replace(b'} }', b'}, }').replace(b'" #inst', b'"  #inst')
+    assert len(again) > DOC_MAX and again != m.edn.read_bytes()
+    write_in_place(m.edn, again.replace(b':n 1', b':n 2'))
+    wait_until(lambda: json.loads((m.mnt / 'presence/s1/alice.json').read_text()) == {'n': 2}, 'the change')
+    assert (m.mnt / 'config.json').read_bytes() == text
