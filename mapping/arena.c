@@ -77,6 +77,19 @@ bool arena_adopt(struct arena *arena, void *allocated)
 	return true;
 }
 
+void arena_rewind(struct arena *arena, struct arena mark)
+{
+	for (; arena->guest != mark.guest; arena->guest = arena->guest->older)
+		free(arena->guest->allocated);
+	while (arena->block != mark.block) {
+		struct arena_block *older = arena->block->older;
+
+		free(arena->block);
+		arena->block = older;
+	}
+	arena->used = mark.used;
+}
+
 void arena_reset(struct arena *arena)
 {
 	for (; arena->guest; arena->guest = arena->guest->older)

@@ -23,6 +23,8 @@ void *arena_alloc(struct arena *arena, size_t size); /* NULL: out of memory */
 void *arena_copy(struct arena *arena, const void *bytes, size_t size);
 /* Takes over what malloc gave, which is freed with the rest: what is large need not be copied. False: out of memory. */
 bool arena_adopt(struct arena *arena, void *allocated);
+/* What was allocated since goes; the arena itself says how it is: `struct arena mark = arena`. */
+void arena_rewind(struct arena *arena, struct arena mark);
 void arena_reset(struct arena *arena);
 void arena_release(struct arena *arena);
 

@@ -92,6 +92,12 @@ int edn_read(struct arena *arena, struct slice text, unsigned max_depth, struct 
 int edn_read_limited(struct arena *arena, struct slice text, unsigned max_depth, size_t *room,
 	struct edn *value, size_t *end, struct err *err);
 
+/*
+ * Where the first form ends: the same verdict without a value, in little memory however large it is. hash: NULL, or for
+ * its edn_hash.
+ */
+int edn_skip(struct slice text, unsigned max_depth, size_t *end, uint64_t *hash);
+
 /* Is the whole of text, behind a colon, one keyword token for clojure.edn (not by leniency)? */
 bool edn_is_keyword(struct slice text);
 /* The same with the leniency: one token, whatever its characters (no whitespace, no terminator). */
@@ -137,6 +143,15 @@ bool edn_instant_ms(struct slice text, int64_t *ms); /* edn_instant.c */
  */
 void edn_print(struct buf *out, const struct edn *v);
 void edn_print_canonical(struct buf *out, const struct edn *v);
+/*
+ * A key that is so large is named by its text as it stands, not in canonical form, where it is more than a token; and
+ * it equals what has its edn_hash.
+ */
+enum { EDN_KEY_READ_MAX = 1 << 20 };
+static inline bool edn_key_is_text(struct slice key)
+{
+	return key.len > EDN_KEY_READ_MAX && memchr("[({#", key.ptr[0], 4);
+}
 /* Double.toString's layout, shortest digits that read back: "1.0", "1.5E300", "##NaN". */
 void edn_print_double(struct buf *out, double real);
 

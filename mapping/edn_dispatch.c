@@ -86,7 +86,8 @@ static int make_tagged(struct edn_reader *r, const struct edn *tag, const struct
 	bool hashed, struct edn_key *form)
 {
 	const char *at = r->src.start + form->offset;
-	struct edn *items = arena_alloc(r->arena, 2 * sizeof(*items));
+	struct edn own[2];
+	struct edn *items = r->drops ? own : arena_alloc(r->arena, sizeof(own));
 	int ret = 0;
 
 	if (!items)
@@ -104,6 +105,9 @@ static int make_tagged(struct edn_reader *r, const struct edn *tag, const struct
 	form->value = (struct edn){.type = EDN_TAGGED, .count = 2, .items = items};
 	if (hashed)
 		form->hash = edn_hash_tagged(&form->value, under->hash, r->seed);
+	if (r->drops)
+		form->value.items = NULL;
+	form->dropped = r->drops;
 	return 0;
 }
 

@@ -74,6 +74,7 @@ struct edn_key {
 	struct edn value;
 	uint32_t offset;
 	bool relative; /* in a #:ns{} map that is scanned: without its namespace */
+	bool dropped;  /* what is in it is not known any more: it is compared by its hash */
 };
 
 struct edn_unique {

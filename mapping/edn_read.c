@@ -27,6 +27,8 @@ int edn_reader_enter(struct edn_reader *r, const char *at)
 	if (r->depth >= r->max_depth)
 		return edn_fail(&r->src, at, "nested deeper than %u levels", r->max_depth);
 	r->depth++;
+	if (r->depth > r->deepest)
+		r->deepest = r->depth;
 	return 0;
 }
 
@@ -57,6 +59,7 @@ int edn_skip_to_form(struct edn_reader *r, const char **at)
 	int ret = edn_skip_blank(&r->src, at);
 
 	while (!ret && *at < r->src.end && is_discard(r, *at)) {
+		struct arena mark = *r->arena;
 		struct edn_key discarded;
 
 		ret = edn_reader_enter(r, *at);
@@ -65,6 +68,8 @@ int edn_skip_to_form(struct edn_reader *r, const char **at)
 		*at += 2;
 		ret = edn_reader_form(r, at, false, &discarded);
 		edn_reader_leave(r);
+		if (r->drops)
+			arena_rewind(r->arena, mark);
 		if (!ret)
 			ret = edn_skip_blank(&r->src, at);
 	}
@@ -102,7 +107,8 @@ struct opened {
 	enum edn_type type;
 	struct slice prefix; /* of a map, or empty */
 	bool hashed;
-	size_t base;      /* where its items begin on the stack */
+	size_t count;     /* of its items */
+	size_t base;      /* where they begin on the stack */
 	size_t keys;      /* and its keys */
 	uint64_t pending; /* hash of the key that waits for its value */
 	uint64_t sum;     /* of the hashes so far */
@@ -120,8 +126,9 @@ static void add_hash(struct opened *c, bool key, uint64_t hash)
 
 static int read_item(struct edn_reader *r, const char **at, struct opened *c)
 {
-	bool key = c->type == EDN_MAP && !((r->stack.count - c->base) & 1);
+	bool key = c->type == EDN_MAP && !(c->count & 1);
 	bool unique = key || c->type == EDN_SET;
+	struct arena mark = *r->arena;
 	struct edn_key item;
 	int ret = edn_reader_form(r, at, c->hashed || unique, &item);
 
@@ -133,6 +140,12 @@ static int read_item(struct edn_reader *r, const char **at, struct opened *c)
 		return ret;
 	if (c->hashed)
 		add_hash(c, key, item.hash);
+	c->count++;
+	if (r->drops) {
+		if (!unique || item.dropped)
+			arena_rewind(r->arena, mark);
+		return 0;
+	}
 	ret = edn_stack_push(&r->stack, &item.value);
 	return ret ? edn_stack_fail(&r->stack, ret, r->src.err) : 0;
 }
@@ -178,17 +191,17 @@ static int check_unique(struct edn_reader *r, const struct opened *c)
 /* The stack from the base on becomes the value. */
 static int finish(struct edn_reader *r, const struct opened *c, struct edn_key *form)
 {
-	size_t count = r->stack.count - c->base;
-	const struct edn *items;
-	int ret = edn_stack_take(&r->stack, c->base, r->arena, &items);
+	const struct edn *items = NULL;
+	int ret = r->drops ? 0 : edn_stack_take(&r->stack, c->base, r->arena, &items);
 
 	if (ret)
 		return edn_stack_fail(&r->stack, ret, r->src.err);
 	r->count = c->keys;
 	form->hash = edn_hash_end(c->type, c->sum, r->seed);
 	form->value = (struct edn){.type = c->type,
-		.count = (uint32_t)(c->type == EDN_MAP ? count / 2 : count),
+		.count = (uint32_t)(c->type == EDN_MAP ? c->count / 2 : c->count),
 		.items = items};
+	form->dropped = r->drops;
 	return 0;
 }
 
@@ -207,7 +220,7 @@ int edn_read_collection(struct edn_reader *r, const char **at, enum edn_type typ
 	if (ret)
 		return ret;
 	edn_reader_leave(r);
-	if (type == EDN_MAP && ((r->stack.count - c.base) & 1))
+	if (type == EDN_MAP && (c.count & 1))
 		return edn_fail(&r->src, *at - 1, "the last key of the map has no value");
 	ret = check_unique(r, &c);
 	return ret ? ret : finish(r, &c, form);
@@ -262,6 +275,32 @@ int edn_reader_form(struct edn_reader *r, const char **at, bool hashed, struct e
 	default:
 		return read_atom(r, at, hashed, form);
 	}
+}
+
+int edn_skip(struct slice text, unsigned max_depth, size_t *end, uint64_t *hash)
+{
+	struct arena arena = ARENA_INIT;
+	const char *at = text.ptr;
+	struct edn_reader reader;
+	struct edn_key form;
+	int ret;
+
+	if (text.len > UINT32_MAX)
+		return -EOVERFLOW;
+	edn_reader_init(&reader, text, max_depth, NULL);
+	reader.arena = &arena;
+	reader.drops = true;
+	if (hash)
+		reader.seed = 0;
+	ret = edn_reader_form(&reader, &at, hash != NULL, &form);
+	edn_reader_release(&reader);
+	arena_release(&arena);
+	if (ret)
+		return ret;
+	*end = (size_t)(at - text.ptr);
+	if (hash)
+		*hash = form.hash;
+	return 0;
 }
 
 int edn_read_limited(struct arena *arena, struct slice text, unsigned max_depth, size_t *room,

@@ -16,6 +16,12 @@ struct edn_reader {
 	struct arena *arena;
 	unsigned depth;
 	unsigned max_depth;
+	/*
+	 * Only the verdict is wanted, of something that may be large: no items are built, and what has some is dropped, as
+	 * struct edn_key has it.
+	 */
+	bool drops;
+	unsigned deepest; /* while it drops: how deep it was */
 	uint64_t seed;
 	bool lenient;           /* some token was read by leniency */
 	bool tagged;            /* some tag was neither inst nor uuid */

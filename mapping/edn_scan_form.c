@@ -204,7 +204,9 @@ static int read_value(struct edn_scanner *s)
 	int ret;
 
 	r->arena = &s->passing;
+	r->drops = true;
 	ret = edn_reader_form(r, &s->at, false, &form);
+	r->drops = false;
 	arena_reset(r->arena);
 	if (ret)
 		return ret;

@@ -51,17 +51,52 @@ static int scan_plain_key(struct edn_scanner *s, struct edn_key *key)
 	return 0;
 }
 
-static int read_key(struct edn_scanner *s, struct edn_frame *frame, struct edn_key *key)
+/* One with more values than that is read once more, and of what is in it nothing is kept. */
+enum { KEY_VALUES_MAX = 1 << 16 };
+
+static int read_large_key(struct edn_scanner *s, const struct edn_reader *before, const char *start,
+	struct edn_key *key)
 {
+	struct edn_reader *r = &s->reader;
 	int ret;
 
-	s->reader.arena = frame == s->frames ? &s->kept : &s->scratch;
-	ret = edn_reader_form(&s->reader, &s->at, true, key);
+	if (r->src.err)
+		*r->src.err = (struct err){0};
+	r->depth = r->deepest = before->depth;
+	r->lenient = before->lenient;
+	r->tagged = before->tagged;
+	r->stack.count = before->stack.count;
+	r->count = before->count;
+	s->at = start;
+	r->drops = true;
+	ret = edn_reader_form(r, &s->at, true, key);
+	r->drops = false;
+	return ret;
+}
+
+static int read_key(struct edn_scanner *s, struct edn_frame *frame, struct edn_key *key)
+{
+	struct edn_reader *r = &s->reader;
+	struct edn_reader before = *r;
+	const char *start = s->at;
+	struct arena mark;
+	int ret;
+
+	r->arena = frame == s->frames ? &s->kept : &s->scratch;
+	mark = *r->arena;
+	r->stack.max = r->stack.taken + r->stack.count + KEY_VALUES_MAX;
+	ret = edn_reader_form(r, &s->at, true, key);
+	r->stack.max = SIZE_MAX;
+	if (ret == -EFBIG) {
+		arena_rewind(r->arena, mark);
+		ret = read_large_key(s, &before, start, key);
+	}
 	if (ret)
 		return ret;
 	edn_scan_note_reader(s);
 	if (frame != s->frames)
-		edn_scan_note_depth(s, depth_of(&key->value));
+		edn_scan_note_depth(s,
+			key->dropped ? r->deepest - before.depth : depth_of(&key->value));
 	return 0;
 }
 
@@ -116,7 +151,7 @@ int edn_scan_key(struct edn_scanner *s, struct edn_frame *frame, uint8_t *type, 
 	int plain;
 	int ret = 0;
 
-	key.relative = false;
+	key.relative = key.dropped = false;
 	plain = scan_plain_key(s, &key);
 	if (plain < 0)
 		return plain;

@@ -8,7 +8,8 @@ enum { PAIRWISE = 10 }; /* up to so many keys, comparing all pairs of hashes bea
 
 static bool same(const struct edn_key *a, const struct edn_key *b)
 {
-	return a->hash == b->hash && a->relative == b->relative && edn_equal(&a->value, &b->value);
+	return a->hash == b->hash && a->relative == b->relative &&
+	       (a->dropped || b->dropped || edn_equal(&a->value, &b->value));
 }
 
 static int reserve(struct edn_unique *unique, size_t cap)

@@ -94,13 +94,27 @@ static int read_canonical(struct arena *arena, struct slice text, struct edn *va
 	return ret == 0 || ret == -ENOMEM ? ret : -EINVAL;
 }
 
+/* Of what is not read: the mark that it would have, too. */
+static int add_unread(struct buf *path, struct slice key)
+{
+	size_t start = path->len;
+
+	buf_add_char(path, '#');
+	buf_add_slice(path, key);
+	path_name_finish_file(path, start);
+	return buf_error(path);
+}
+
 int path_of_key_text(const struct schema *schema, struct slice key, bool directory,
 	struct buf *path)
 {
 	struct arena arena = ARENA_INIT;
 	struct edn value;
-	int ret = read_canonical(&arena, key, &value);
+	int ret;
 
+	if (edn_key_is_text(key))
+		return add_unread(path, key);
+	ret = read_canonical(&arena, key, &value);
 	if (ret == 0)
 		ret = path_of_key(schema, &value, directory, path);
 	arena_release(&arena);
@@ -111,8 +125,11 @@ int path_of_member_text(enum schema_member plain, struct slice member, struct bu
 {
 	struct arena arena = ARENA_INIT;
 	struct edn value;
-	int ret = read_canonical(&arena, member, &value);
+	int ret;
 
+	if (edn_key_is_text(member))
+		return add_unread(name, member);
+	ret = read_canonical(&arena, member, &value);
 	if (ret == 0)
 		ret = path_of_member(plain, &value, name);
 	arena_release(&arena);

@@ -41,6 +41,7 @@ static struct ednfile *new_file(const struct ednfile_options *options)
 	file->settle_ms = options->settle_ms;
 	file->index_dir = options->index_dir ? *options->index_dir : -1;
 	file->pool.max_depth = options->max_depth;
+	file->pool.unread = file->pool.unread_slots;
 	if (getrandom(&file->pool.seed, sizeof(file->pool.seed), 0) < 0)
 		file->pool.seed = 0; /* the tables still work, an enemy could slow them down */
 	return file;

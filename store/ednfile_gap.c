@@ -25,17 +25,12 @@ static bool has_newline(struct slice s)
 /* The end of the form that begins at `at`; gaps have been read before, so there is one. */
 static size_t form_end(const struct ednpool *pool, struct slice gap, size_t at)
 {
-	struct arena arena = ARENA_INIT;
-	struct edn value;
 	size_t end;
-	int ret;
 
-	if (at >= gap.len)
+	if (at >= gap.len ||
+		edn_skip(slice_of(gap.ptr + at, gap.len - at), pool->max_depth, &end, NULL))
 		return gap.len;
-	ret = edn_read(&arena, slice_of(gap.ptr + at, gap.len - at), pool->max_depth, &value, &end,
-		NULL);
-	arena_release(&arena);
-	return ret ? gap.len : at + end;
+	return at + end;
 }
 
 /* The token at *at, which moves behind it. A comment ends before its newline. */

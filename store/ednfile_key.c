@@ -65,7 +65,7 @@ int ednkey_expand(const struct ednpool *pool, struct slice prefix, struct slice 
 	if (prefix.len && written.ptr[0] == ':') {
 		buf_add_char(out, ':');
 		add_expanded(out, prefix, slice_of(written.ptr + 1, written.len - 1));
-	} else if (prefix.len && written.ptr[0] != '"') {
+	} else if (prefix.len && written.ptr[0] != '"' && !edn_key_is_text(written)) {
 		ret = edn_read(&arena, written, pool->max_depth, &value, NULL, NULL);
 		if (!ret && value.type == EDN_SYMBOL)
 			add_expanded(out, prefix, edn_text(&value));
@@ -105,6 +105,36 @@ static int read_value(struct ednkey *key, const struct ednpool *pool, struct sli
 	return ret ? ret : buf_error(&key->buf);
 }
 
+static int hash_unread(const struct ednpool *pool, struct slice written, uint64_t *hash)
+{
+	uint64_t text = hash64(written.ptr, written.len, pool->seed);
+	_Atomic uint64_t *slot = pool->unread[text % EDNPOOL_UNREAD];
+	size_t end;
+	int ret;
+
+	*hash = atomic_load(&slot[1]);
+	if (*hash && (atomic_load(&slot[0]) ^ *hash) == text)
+		return 0;
+	ret = edn_skip(written, pool->max_depth, &end, hash);
+	if (ret)
+		return ret;
+	atomic_store(&slot[0], *hash ^ text);
+	atomic_store(&slot[1], *hash);
+	return 0;
+}
+
+static int set_unread(struct ednkey *key, const struct ednpool *pool, struct slice written)
+{
+	uint64_t hash = 0;
+	int ret = hash_unread(pool, written, &hash);
+
+	key->text = written;
+	key->kind = EDNKEY_VALUE;
+	key->unread = true;
+	key->hash = (uint32_t)hash;
+	return ret;
+}
+
 int ednkey_read(struct ednkey *key, const struct ednpool *pool, struct slice prefix,
 	struct slice written)
 {
@@ -119,6 +149,8 @@ int ednkey_read(struct ednkey *key, const struct ednpool *pool, struct slice pre
 		key->kind = EDNKEY_SPELLED;
 	} else if (written.ptr[0] == ':' || (written.ptr[0] == '"' && is_plain_string(written))) {
 		set_plain(key, pool, written);
+	} else if (edn_key_is_text(written)) {
+		ret = set_unread(key, pool, written);
 	} else {
 		ret = read_value(key, pool, prefix, written);
 	}
@@ -151,16 +183,16 @@ static int compare(const struct ednmap *map, const struct ednentry *entry, const
 	*same = *equal = false;
 	if (entry->hash != key->hash)
 		return 0;
-	if (entry->key_kind == EDNKEY_PLAIN) {
+	if (entry->key_kind == EDNKEY_PLAIN || key->unread)
 		*same = *equal = slice_equal(ednentry_key(entry), key->text);
+	if (entry->key_kind == EDNKEY_PLAIN || *same)
 		return 0;
-	}
 	ret = ednkey_read(&other, map->pool, map->prefix, ednentry_key(entry));
 	if (ret)
 		return ret;
 	*same = *equal = slice_equal(other.text, key->text);
 	if (!*same && other.kind == EDNKEY_VALUE && key->kind == EDNKEY_VALUE)
-		*equal = edn_equal(&other.value, &key->value);
+		*equal = other.unread || key->unread || edn_equal(&other.value, &key->value);
 	ednkey_release(&other);
 	return 0;
 }

@@ -2,6 +2,7 @@
 #ifndef OUROFS_EDNFILE_MAP_H
 #define OUROFS_EDNFILE_MAP_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,8 @@ struct ednblock {
 	_Alignas(8) char bytes[];
 };
 
+enum { EDNPOOL_UNREAD = 16 };
+
 /* What all maps of one file share. */
 struct ednpool {
 	size_t owned_bytes;    /* of the living blocks, their headers included */
@@ -41,6 +44,12 @@ struct ednpool {
 	bool held;             /* a snapshot is out */
 	uint64_t seed;
 	unsigned max_depth;
+	/*
+	 * The edn_hash of unread keys, which takes long, by that of their texts: slots of any thread's, as hash ^ text's, hash,
+	 * so that one that is half another's says nothing.
+	 */
+	_Atomic uint64_t (*unread)[2];
+	_Atomic uint64_t unread_slots[EDNPOOL_UNREAD][2];
 };
 
 struct ednblock *ednblock_new(struct ednpool *pool, size_t size);
@@ -150,6 +159,7 @@ struct ednkey {
 	uint32_t hash;
 	uint8_t kind;
 	struct edn value; /* EDNKEY_VALUE */
+	bool unread;      /* EDNKEY_VALUE, but edn_key_is_text: there is no value */
 	struct buf buf;
 	struct arena arena;
 };
