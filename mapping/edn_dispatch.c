@@ -18,6 +18,7 @@ bool edn_is_meta(uint8_t type)
 
 int edn_read_meta(struct edn_reader *r, const char **at, bool hashed, struct edn_key *form)
 {
+	unsigned deepest = r->deepest;
 	const char *start = *at;
 	int ret = edn_reader_enter(r, start);
 
@@ -27,6 +28,7 @@ int edn_read_meta(struct edn_reader *r, const char **at, bool hashed, struct edn
 	ret = edn_reader_form(r, at, false, form);
 	if (ret)
 		return ret;
+	r->deepest = deepest;
 	if (!edn_is_meta(form->value.type))
 		return edn_fail_meta(&r->src, start, form->value.type);
 	ret = edn_reader_form(r, at, hashed, form);
@@ -116,7 +118,7 @@ static int read_tagged(struct edn_reader *r, const char **at, bool hashed, struc
 	const char *start = *at;
 	struct edn_key under;
 	struct edn tag;
-	int ret = edn_reader_enter(r, start);
+	int ret = edn_reader_descend(r, start);
 
 	if (ret)
 		return ret;
@@ -131,7 +133,7 @@ static int read_tagged(struct edn_reader *r, const char **at, bool hashed, struc
 	ret = edn_reader_form(r, at, hashed, &under);
 	if (ret)
 		return ret;
-	edn_reader_leave(r);
+	edn_reader_ascend(r);
 	return make_tagged(r, &tag, &under, hashed, form);
 }
 

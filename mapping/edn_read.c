@@ -27,9 +27,16 @@ int edn_reader_enter(struct edn_reader *r, const char *at)
 	if (r->depth >= r->max_depth)
 		return edn_fail(&r->src, at, "nested deeper than %u levels", r->max_depth);
 	r->depth++;
-	if (r->depth > r->deepest)
-		r->deepest = r->depth;
 	return 0;
+}
+
+int edn_reader_descend(struct edn_reader *r, const char *at)
+{
+	int ret = edn_reader_enter(r, at);
+
+	if (!ret && ++r->level > r->deepest)
+		r->deepest = r->level;
+	return ret;
 }
 
 static int no_memory(const struct edn_reader *r)
@@ -59,6 +66,7 @@ int edn_skip_to_form(struct edn_reader *r, const char **at)
 	int ret = edn_skip_blank(&r->src, at);
 
 	while (!ret && *at < r->src.end && is_discard(r, *at)) {
+		unsigned deepest = r->deepest;
 		struct arena mark = *r->arena;
 		struct edn_key discarded;
 
@@ -68,6 +76,7 @@ int edn_skip_to_form(struct edn_reader *r, const char **at)
 		*at += 2;
 		ret = edn_reader_form(r, at, false, &discarded);
 		edn_reader_leave(r);
+		r->deepest = deepest;
 		if (r->drops)
 			arena_rewind(r->arena, mark);
 		if (!ret)
@@ -213,13 +222,13 @@ int edn_read_collection(struct edn_reader *r, const char **at, enum edn_type typ
 		.hashed = hashed,
 		.base = r->stack.count,
 		.keys = r->count};
-	int ret = edn_reader_enter(r, *at);
+	int ret = edn_reader_descend(r, *at);
 
 	if (!ret)
 		ret = read_items(r, at, &c);
 	if (ret)
 		return ret;
-	edn_reader_leave(r);
+	edn_reader_ascend(r);
 	if (type == EDN_MAP && (c.count & 1))
 		return edn_fail(&r->src, *at - 1, "the last key of the map has no value");
 	ret = check_unique(r, &c);

@@ -21,7 +21,8 @@ struct edn_reader {
 	 * struct edn_key has it.
 	 */
 	bool drops;
-	unsigned deepest; /* while it drops: how deep it was */
+	unsigned level;   /* of depth, what is of the value: no discards, no metadata */
+	unsigned deepest; /* how deep a dropped one was */
 	uint64_t seed;
 	bool lenient;           /* some token was read by leniency */
 	bool tagged;            /* some tag was neither inst nor uuid */
@@ -48,6 +49,14 @@ int edn_reader_enter(struct edn_reader *r, const char *at);
 static inline void edn_reader_leave(struct edn_reader *r)
 {
 	r->depth--;
+}
+
+/* The same of what is a level of the value, too. */
+int edn_reader_descend(struct edn_reader *r, const char *at);
+static inline void edn_reader_ascend(struct edn_reader *r)
+{
+	r->level--;
+	edn_reader_leave(r);
 }
 
 /* The forms that begin with # or ^ : edn_dispatch.c */

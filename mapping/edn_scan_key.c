@@ -62,7 +62,8 @@ static int read_large_key(struct edn_scanner *s, const struct edn_reader *before
 
 	if (r->src.err)
 		*r->src.err = (struct err){0};
-	r->depth = r->deepest = before->depth;
+	r->depth = before->depth;
+	r->level = r->deepest = 0;
 	r->lenient = before->lenient;
 	r->tagged = before->tagged;
 	r->stack.count = before->stack.count;
@@ -95,8 +96,7 @@ static int read_key(struct edn_scanner *s, struct edn_frame *frame, struct edn_k
 		return ret;
 	edn_scan_note_reader(s);
 	if (frame != s->frames)
-		edn_scan_note_depth(s,
-			key->dropped ? r->deepest - before.depth : depth_of(&key->value));
+		edn_scan_note_depth(s, key->dropped ? r->deepest : depth_of(&key->value));
 	return 0;
 }
 

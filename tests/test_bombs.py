@@ -340,6 +340,7 @@ def test_what_was_saved_can_be_read_when_it_was_printed_again(mount):
 MANY = b'1 ' * VALUES_MIN
 VERDICTS = {
     'fine': (b'{[%s 1] 1, [%s 2] 2, #{(%s) 1N} 3}' % (MANY, MANY, MANY), None),
+    'deep where it is discarded': (b'{[%s #_%s%s] 1}' % (MANY, b'[' * 600, b']' * 600), None),
     'equal': (b'{[%s 1] 1\n (%s 1N) 2}' % (MANY, MANY), '2:2: a key that the map has already'),
     'equal, without what is discarded': (b'{[%s 1] 1\n [%s #_[2] 1] 2}' % (MANY, MANY), '2:2: a key that the map has already'),
     'equal tags': (b'#{#a [%s]\n #a (%s)}' % (MANY, MANY), '2:2: an element that the set has already'),
