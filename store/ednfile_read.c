@@ -96,7 +96,7 @@ static int begin(struct reading *reading, struct ednmap *map, struct ednpool *po
 
 /* ---- a large text, in two halves ---- */
 
-enum { HALVES_FROM_BYTES = 16 << 20 };
+enum { HALVES_FROM_BYTES = 16 << 20, HALF_ENTRIES = 65536, HALF_ENTRY_BYTES = 64 };
 
 struct half {
 	struct reading reading;
@@ -108,13 +108,22 @@ struct half {
 	bool runs;
 };
 
+/* So many entries, so short, are rather what is in a large value: all that is found there would be for nothing. */
+static int add_half_entry(void *context, const struct edn_map_entry *entry)
+{
+	struct half *half = context;
+	size_t most = HALF_ENTRIES + (entry->key.offset - half->join.from) / HALF_ENTRY_BYTES;
+
+	return half->map.used > most ? -ECANCELED : add_entry(&half->reading, entry);
+}
+
 static void *read_half(void *context)
 {
 	struct half *half = context;
 	struct ednmap *map = &half->map;
 
 	half->tail = edn_tail_scan(half->text, &half->join, map->depth, map->pool->max_depth,
-		add_entry, &half->reading);
+		add_half_entry, half);
 	return NULL;
 }
 

@@ -394,3 +394,13 @@ def test_a_large_key_of_the_memory(mount, shape):
     member.unlink()
     assert not holds(m, key)
     assert m.edn.read_bytes().startswith(b'{:a 1')
+
+
+@pytest.mark.busy
+def test_what_looks_like_many_entries_in_the_middle_of_a_value(mount):
+    """There a large file is read from, too."""
+    bomb = b'[%s]' % spaced(b'{} :a ', 24 * MIB)
+    m = mount(foreign(bomb), f'doc_max={DOC_MAX}')
+    assert height_kb(m.proc.pid) < limit_kb('a value', bomb) - (2 * len(bomb) >> 10)
+    assert errno_of((m.mnt / 'config.json').read_bytes) == 'EFBIG'
+    assert json.loads((m.mnt / 'presence/s1/alice.json').read_text()) == {'n': 1}
