@@ -17,15 +17,15 @@ enum {
 	SETTLE_MS = 2000,   /* no byte changed for so long: it is broken, not half written */
 	GIVE_UP_TIMES = 15, /* settle times in all, for a file that never stands still */
 	POLL_MS = 10,
-	TICK_MS = 20, /* within it, two writes may have one mtime (a kernel's tick is 1..10) */
+	TICK_MS = 20, /* more than a kernel's tick (1..10); a server's clock may be far ahead */
 	LINKS_MAX = 40,
 };
 
-static int64_t now_ms(clockid_t clock)
+static int64_t now_ms(void)
 {
 	struct timespec now;
 
-	clock_gettime(clock, &now);
+	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
@@ -195,6 +195,25 @@ static int open_regular(const struct ednfile *file, struct stat *st, struct err 
 	return ret;
 }
 
+/*
+ * The kernel stamps a change with a clock that ticks; a filesystem of more exact stamps is never behind it. Until it is
+ * past the file's stamp a change might leave no trace, whatever is looked at before and after reading.
+ */
+static bool is_fresh(const struct stat *st)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return now.tv_sec < st->st_ctim.tv_sec ||
+	       (now.tv_sec == st->st_ctim.tv_sec && now.tv_nsec <= st->st_ctim.tv_nsec);
+}
+
+static void wait_tick(const struct stat *st)
+{
+	for (int64_t waited_ms = 0; waited_ms < TICK_MS && is_fresh(st); waited_ms++)
+		sleep_ms(1);
+}
+
 /* What is read of one state of the file. */
 struct reading {
 	struct ednblock *block;
@@ -261,15 +280,12 @@ static int read_once(struct ednfile *file, struct reading *reading, struct err *
 
 	if (fd < 0)
 		return fd;
+	wait_tick(&st);
 	reading->identity = ednfile_identity_of(&st);
 	if (file->index_dir >= 0)
 		reading->index = ednindex_load(file->index_dir, (uint64_t)st.st_size);
 	reading->block = ednblock_new(&file->pool, (size_t)st.st_size + 1);
 	ret = reading->block ? read_text(fd, reading, (size_t)st.st_size + 1, &len) : -ENOMEM;
-	if (!ret && now_ms(CLOCK_REALTIME) - (int64_t)st.st_mtim.tv_sec * 1000 -
-				    st.st_mtim.tv_nsec / 1000000 <
-			    TICK_MS)
-		sleep_ms(TICK_MS);
 	if (!ret && fstat(fd, &st))
 		ret = -errno;
 	close(fd);
@@ -337,25 +353,25 @@ static int load_once(struct ednfile *file, struct ednfile_identity *identity, st
 /* Waits for a change of what was read; false when there was none for the settle time. */
 static bool wait_change(struct ednfile *file, const struct ednfile_identity *seen, int64_t until)
 {
-	int64_t start = now_ms(CLOCK_MONOTONIC);
+	int64_t start = now_ms();
 	bool changed;
 
 	for (;;) {
 		struct ednfile_identity now = look(file->target);
 
 		changed = !same_identity(&now, seen);
-		if (changed || now_ms(CLOCK_MONOTONIC) >= until)
+		if (changed || now_ms() >= until)
 			break;
 		sleep_ms(POLL_MS);
 	}
-	file->waited_ms += now_ms(CLOCK_MONOTONIC) - start;
+	file->waited_ms += now_ms() - start;
 	return changed;
 }
 
 int ednfile_load(struct ednfile *file, struct err *err)
 {
 	int64_t settle_ms = file->settle_ms ? file->settle_ms : SETTLE_MS;
-	int64_t give_up = now_ms(CLOCK_MONOTONIC) + GIVE_UP_TIMES * settle_ms;
+	int64_t give_up = now_ms() + GIVE_UP_TIMES * settle_ms;
 	struct ednfile_identity identity;
 	int ret;
 
@@ -363,7 +379,7 @@ int ednfile_load(struct ednfile *file, struct err *err)
 		int64_t start;
 
 		ret = load_once(file, &identity, err);
-		start = now_ms(CLOCK_MONOTONIC);
+		start = now_ms();
 		if ((ret != -EBADMSG && ret != -EAGAIN) || start >= give_up)
 			break;
 		if (ret == -EBADMSG && !wait_change(file, &identity, start + settle_ms))
