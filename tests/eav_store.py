@@ -11,6 +11,7 @@ the way: checksums, the order of keys, both indexes against each other, the numb
     ('uuid', 16 bytes) ('keyword', bytes) ('string', bytes) ('json', bytes)
 """
 import collections
+import functools
 import pathlib
 import struct
 
@@ -20,6 +21,7 @@ FORMAT = 2
 KEY_MAX, NAME_CUT, DATOM_CUT = 511, 495, 487
 MASK = (1 << 64) - 1
 SECRET = (0x2d358dccaa6c78a5, 0x8bb84b93962eacc9, 0x4b33a62ed433d4a3, 0x4d5a2da51de1aa47)
+PAIR = struct.Struct('<QQ')
 HEADER = struct.Struct('=QIIQQQQqII16s16s16sQQII')
 MAGIC = 0x31564145
 TYPES = {0x01: 'nil', 0x02: 'false', 0x03: 'true', 0x10: 'long', 0x11: 'double', 0x18: 'instant',
@@ -38,15 +40,16 @@ def fold(a, b):
     return (product & MASK) ^ (product >> 64)
 
 
+@functools.lru_cache(maxsize=256)  # the same large documents come again and again
 def hash64(data, seed):
     def word(at, size):
         return int.from_bytes(data[at:at + size], 'little')
 
     h = seed ^ fold(seed ^ SECRET[0], SECRET[1])
-    at, left = 0, len(data)
-    while left > 16:
-        h = fold(word(at, 8) ^ SECRET[1], word(at + 8, 8) ^ h)
-        at, left = at + 16, left - 16
+    at = max(len(data) - 1, 0) // 16 * 16
+    left = len(data) - at
+    for a, b in PAIR.iter_unpack(data[:at]):
+        h = fold(a ^ SECRET[1], b ^ h)
     if left > 8:
         h = fold(word(at, 8) ^ SECRET[2], word(at + 8, left - 8) ^ h)
     elif left:

@@ -15,7 +15,7 @@ sys.setrecursionlimit(20000)  # of 512 levels each takes a few frames
 
 TOKEN = re.compile(r'''
     (?P<gap>[\s,]+|;[^\n]*)
-  | (?P<string>"(?:[^"\\]|\\.)*")
+  | (?P<string>"[^"\\]*(?:\\.[^"\\]*)*")
   | (?P<char>\\.[^\s,"()\[\]{};\\]*)
   | (?P<open>\#\{|[(\[{])
   | (?P<close>[)\]}])
