@@ -38,9 +38,15 @@ def pytest_configure(config):
     config.addinivalue_line('markers', 'busy: so much at once that a sanitizer makes it too slow')
     config.addinivalue_line('markers', 'tsan: for a build with ThreadSanitizer, which has no other')
     config.addinivalue_line('markers', 'style: looks at the source, not at what was built')
+    config.addinivalue_line('markers', 'forks: copies this process, hundreds of times')
     # No example may fail for being slow: sanitizers and busy machines are.
     hypothesis.settings.register_profile('suite', deadline=None, print_blob=True)
     hypothesis.settings.load_profile('suite')
+
+
+def pytest_collection_modifyitems(items):
+    # A fork takes the longer the more memory there is, and a suite that ran has half a gigabyte: 40 ms instead of 5.
+    items.sort(key=lambda item: item.get_closest_marker('forks') is None)
 
 
 def wait_until(condition, what, bound_s=BOUND_S):

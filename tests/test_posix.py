@@ -21,6 +21,8 @@ from conftest import wait_until
 from posix_side import (CWD, EXCHANGE, LIBC, NOREPLACE, WHITEOUT, checked, compare,
                         differences, fallocate, mode, read, real_directory, renameat2, run, tree, write)
 
+pytestmark = pytest.mark.forks
+
 # ---- rename: everything over everything ----
 
 KINDS = {
