@@ -9,6 +9,7 @@
 Whatever a daemon prints on stderr that a test did not announce (m.expect_stderr) fails the test, and
 so does an exit status other than 0; no mount outlives its test.
 """
+import collections
 import ctypes
 import errno
 import fcntl
@@ -29,6 +30,8 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parent
 TOP = TESTS.parent
 MNT_FORCE = 1
+# A sanitizer's pass has one of so many where there are many of a kind, as the plain one has all of them.
+ONE_OF = int(os.environ.get('OUROFS_ONE_OF', '1'))
 BOUND_S = 60  # how long to wait for what must happen: generous, as sanitizers and CI are slow
 
 
@@ -38,13 +41,31 @@ def pytest_configure(config):
     config.addinivalue_line('markers', 'busy: so much at once that a sanitizer makes it too slow')
     config.addinivalue_line('markers', 'tsan: for a build with ThreadSanitizer, which has no other')
     config.addinivalue_line('markers', 'style: looks at the source, not at what was built')
+    config.addinivalue_line('markers', 'sampled: with OUROFS_ONE_OF=N each N-th of its parameters alone')
     config.addinivalue_line('markers', 'forks: copies this process, hundreds of times')
     # No example may fail for being slow: sanitizers and busy machines are.
-    hypothesis.settings.register_profile('suite', deadline=None, print_blob=True)
+    hypothesis.settings.register_profile('suite', deadline=None, print_blob=True, max_examples=examples(100))
     hypothesis.settings.load_profile('suite')
 
 
-def pytest_collection_modifyitems(items):
+def examples(count):
+    """How many of these are tried in this pass."""
+    return -(-count // ONE_OF)
+
+
+def left_out(items):
+    """All of a function that is sampled but each ONE_OF-th, by which every value of several parameters is met."""
+    of_function = collections.defaultdict(list)
+    for item in items:
+        if item.get_closest_marker('sampled'):
+            of_function[item.function].append(item)
+    return {item for alike in of_function.values() for number, item in enumerate(alike) if number % ONE_OF}
+
+
+def pytest_collection_modifyitems(config, items):
+    out = left_out(items)
+    config.hook.pytest_deselected(items=list(out))
+    items[:] = [item for item in items if item not in out]
     # A fork takes the longer the more memory there is, and a suite that ran has half a gigabyte: 40 ms instead of 5.
     items.sort(key=lambda item: item.get_closest_marker('forks') is None)
 

@@ -448,6 +448,7 @@ def serves(m, check, mode, seen, exactly):
     assert look(m) == found
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize('state', STATES)
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('damage', EAV)
@@ -458,6 +459,7 @@ def test_damage_to_the_eav_store(damaged, check, mode, state, damage):
     serves(m, check, mode, seen, exactly=True)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize('state', STATES)
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('damage', SAVED)

@@ -16,6 +16,7 @@ import uuid
 import eav_store
 import lmdb
 import pytest
+from conftest import examples
 from eav_store import CODES, Store, name_of
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -186,7 +187,7 @@ def shared(binary):
     shutil.rmtree(base)
 
 
-many = settings(max_examples=200, suppress_health_check=[
+many = settings(max_examples=examples(200), suppress_health_check=[
     HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large])
 
 

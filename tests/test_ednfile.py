@@ -12,7 +12,7 @@ import subprocess
 import threading
 
 import pytest
-from conftest import TESTS, wait_until
+from conftest import TESTS, examples, wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -944,7 +944,7 @@ def test_any_changes_of_any_map(probe, tmp_path):
     file = tmp_path / 'memory.edn'
     pairs = []
 
-    @settings(max_examples=250, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(250), suppress_health_check=list(HealthCheck))
     @given(files(), OPS)
     def run(made, ops):
         text, entries = made
@@ -991,7 +991,7 @@ def kept_discards(before, after):
     return [n for n in re.findall(r'#_ ?(?:#_ )?[\["]?d(\d+)', before) if n in kept]
 
 
-@settings(max_examples=200, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(200), suppress_health_check=list(HealthCheck))
 @given(made=files(), data=st.data())
 def test_one_edit_leaves_all_other_bytes(probe, tmp_path_factory, made, data):
     """The text before and behind the edited value stands as it stood."""

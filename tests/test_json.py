@@ -14,9 +14,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import json_values
+from conftest import examples
 
 CASES = pathlib.Path(__file__).parent / 'cases' / 'json'
-FEW = settings(max_examples=100)
+FEW = settings(max_examples=examples(100))
 
 
 class Refused(Exception):
@@ -299,7 +300,7 @@ def read_or_assume(probe, operation, edn):
         raise
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(edn=json_values.values())
 def test_edn_to_json_to_edn_is_the_identity(probe, edn):
     read_or_assume(probe, 'i', edn)
@@ -425,7 +426,7 @@ PIECES = ['', ',', '"', '}', ']', '{', '[', '0', '-', '.', 'e', 'E+', ':', '\\',
 edits = st.lists(st.tuples(st.integers(0), st.integers(0, 2), st.sampled_from(PIECES)), max_size=3)
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(value=plain_json(), compact=st.booleans(), escaped=st.booleans(), changes=edits)
 def test_any_text_is_judged_as_rfc_8259_does(probe, value, compact, escaped, changes):
     """In both directions, and with the same value: Python's reader is the judge."""
@@ -448,7 +449,7 @@ def test_any_text_is_judged_as_rfc_8259_does(probe, value, compact, escaped, cha
 def test_jq_round_trip_keeps_the_value(probe):
     shown = []
 
-    @settings(max_examples=400, database=None)
+    @settings(max_examples=examples(400), database=None)
     @given(edn=json_values.values(surrogates=False))
     def collect(edn):
         shown.append(read_or_assume(probe, 'j', edn))
@@ -457,7 +458,7 @@ def test_jq_round_trip_keeps_the_value(probe):
     done = subprocess.run(['jq', '-c', '.'], input='\n'.join(shown).encode(), capture_output=True)
     assert done.returncode == 0, done.stderr
     rewritten = done.stdout.decode().rstrip('\n').split('\n')
-    assert len(rewritten) == len(shown) > 400
+    assert len(rewritten) == len(shown) > examples(400)
     for before, after in zip(shown, rewritten):
         assert probe.ask('s', f'{before}\0{after}') == 'same', (before, after)
 
@@ -494,7 +495,7 @@ ORACLE = r'''
 def test_clojure_reads_the_same_value_back(probe, tmp_path):
     texts = []
 
-    @settings(max_examples=1000, database=None)
+    @settings(max_examples=examples(1000), database=None)
     @given(edn=json_values.values(lenient=False))
     def collect(edn):
         texts.append((edn, probe.ask('e', read_or_assume(probe, 'j', edn))))
@@ -509,7 +510,7 @@ def test_clojure_reads_the_same_value_back(probe, tmp_path):
     done = subprocess.run(['clojure', str(script)], input='\n'.join(lines) + '\n',
                           capture_output=True, text=True)
     verdicts = done.stdout.splitlines()
-    assert done.returncode == 0 and len(verdicts) == len(texts) > 1000, done.stderr
+    assert done.returncode == 0 and len(verdicts) == len(texts) > examples(1000), done.stderr
     wrong = [(verdict, *pair) for verdict, pair in zip(verdicts, texts) if verdict != 'same']
     assert not wrong
 

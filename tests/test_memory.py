@@ -17,7 +17,7 @@ from hypothesis.stateful import (RuleBasedStateMachine, initialize, invariant, r
                                  run_state_machine_as_test)
 
 import edn_reader
-from conftest import wait_until
+from conftest import examples, wait_until
 from memory_driver import DIRECTORY, DOCUMENT, EXCHANGE, NOREPLACE, Memory, Refused
 
 
@@ -293,7 +293,7 @@ def test_life(probe):
         pass
     One.probe = probe
     run_state_machine_as_test(One, settings=hypothesis.settings(
-        max_examples=25, stateful_step_count=30, deadline=None,
+        max_examples=examples(25), stateful_step_count=30, deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck)))
 
 

@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from hypothesis import assume, example, given, settings, strategies as st
 
+from conftest import examples
+
 CASES = pathlib.Path(__file__).parent / 'cases' / 'path'
 PLAIN_KEYWORD = (':learning/index', ':learning/review-index')
 
@@ -190,7 +192,7 @@ keys = st.recursive(scalars, lambda inner: st.one_of(
 collections = st.one_of(
     st.sampled_from([':presence/s1', ':learning/tag-index', *PLAIN_KEYWORD]),
     tokens.map(lambda text: ':presence/' + text))
-COUNT = settings(max_examples=300)
+COUNT = settings(max_examples=examples(300))
 
 
 def check_names(path):
@@ -261,7 +263,7 @@ def twins(text):
     return found
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(text=hostile, collection=collections)
 @example('a' * 250, ':presence/s1').via('names that are cut alike')
 @example('長' * 90, ':learning/index').via('names that are cut alike')
@@ -290,7 +292,7 @@ def test_two_keys_never_share_a_path(probe, text, collection):
     assert len(seen) > 10
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(text=tokens, other=tokens)
 def test_canonical_texts_are_the_values(probe, text, other):
     """What tells two keys apart above, their canonical texts, agrees with edn_identical."""
@@ -311,7 +313,7 @@ paths = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=8).map(lambda parts: b''.join(parts) + b'.json'))
 
 
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 @given(path=paths)
 def test_accepted_paths_print_back(probe, path):
     place = probe.parse(path)

@@ -16,13 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
     run_state_machine_as_test
 
 import edn_reader
-from conftest import BOUND_S
+from conftest import BOUND_S, examples
 from outside import conflicts
 from rival import write_in_place
 from stores_model import COLLECTIONS, DIRECTORIES, DOCUMENTS, EXCHANGE, MODES, NAMESPACES, NOREPLACE, \
     THERE, Model, edn_of, entity_of, json_of, path_of, print_edn, read_values, values_of
 
-EXAMPLES = int(os.environ.get('OUROFS_STORES_EXAMPLES', '60'))
+EXAMPLES = int(os.environ.get('OUROFS_STORES_EXAMPLES', examples(60)))
 # Shrinking takes minutes: by OUROFS_STORES_SHRINK.
 PHASES = [phase for phase in Phase if phase.name not in
           ('explain', '' if os.environ.get('OUROFS_STORES_SHRINK') else 'shrink')]
