@@ -181,22 +181,32 @@ static const struct edn_tail *get_tail(void *context)
 	return context;
 }
 
-/* Is it the same where the second half was scanned by itself, from there on? *joined is counted up where that counts. */
-static bool is_same_in_halves(const struct scanned *whole, struct slice text, unsigned depth,
-	size_t from, size_t *joined)
+/*
+ * Is it the same where the second half was scanned by itself, from there on? *joined is counted up where that counts.
+ * Where memory was out it is in whole.
+ */
+static bool is_same_in_halves(struct scanned *whole, struct slice text, unsigned depth, size_t from,
+	size_t *joined)
 {
-	struct buf behind = BUF_INIT;
 	struct edn_join join = {.from = from, .seed = 42, .wait = get_tail};
-	struct edn_tail *tail = edn_tail_scan(text, &join, 0, depth, add_entry, &behind);
+	struct buf behind = BUF_INIT;
+	struct edn_tail *tail;
 	struct scanned halves;
 	bool same;
 
+	errno = 0;
+	tail = edn_tail_scan(text, &join, 0, depth, add_entry, &behind);
 	join.context = tail;
 	scan(&halves, text, depth, &join);
 	if (join.joined)
 		buf_add_slice(&halves.entries, buf_slice(&behind));
 	*joined += join.joined;
 	same = same_scan(whole, &halves);
+	if (halves.ret == -ENOMEM || buf_error(&halves.entries) || buf_error(&behind) ||
+		(!tail && errno == ENOMEM)) {
+		whole->ret = err_set(&whole->err, -ENOMEM, "out of memory");
+		same = true;
+	}
 	buf_release(&halves.entries);
 	buf_release(&behind);
 	edn_tail_free(tail);
@@ -204,7 +214,7 @@ static bool is_same_in_halves(const struct scanned *whole, struct slice text, un
 }
 
 /* From each byte on, of a short text: then behind each entry there is a half. */
-static bool is_same_in_all_halves(const struct scanned *whole, struct slice text, unsigned depth)
+static bool is_same_in_all_halves(struct scanned *whole, struct slice text, unsigned depth)
 {
 	enum { SHORT = 300 };
 	struct edn_join guess = {0};
@@ -214,7 +224,8 @@ static bool is_same_in_all_halves(const struct scanned *whole, struct slice text
 			    is_same_in_halves(whole, text, depth, guess.from, &joined));
 
 	joined = 0;
-	for (size_t from = 1; text.len <= SHORT && from <= text.len && same; from++)
+	for (size_t from = 1;
+		text.len <= SHORT && from <= text.len && same && whole->ret != -ENOMEM; from++)
 		same = is_same_in_halves(whole, text, depth, from, &joined);
 	/* metadata before the map, and its prefix, are what a half doesn't know of */
 	return same && (text.len > SHORT || whole->ret || !joined || joined == whole->shape.count);
@@ -226,7 +237,7 @@ static void put_scan(struct slice text, unsigned depth)
 
 	scan(&whole, text, depth, NULL);
 	fputs(" | ", stdout);
-	if (!is_same_in_all_halves(&whole, text, depth)) {
+	if (whole.ret != -ENOMEM && !is_same_in_all_halves(&whole, text, depth)) {
 		fputs("DIFFERENT in halves", stdout);
 	} else if (whole.ret) {
 		put_error(whole.ret, &whole.err);
