@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "regular.h"
 #include "write_all.h"
 
 static int open_below(int dir_fd, const char *name)
@@ -31,11 +30,25 @@ static int write_and_close(int fd, struct slice bytes)
 	return ret;
 }
 
-static int write_file(int dir_fd, const char *name, struct slice bytes)
+/* In one step, as someone may be reading it, through a name that is this thread's. */
+static int write_file(struct memory *m, int dir_fd, const char *name, struct slice bytes)
 {
-	int fd = regular_open(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC);
+	int staging = open_below(m->dir.dir_fd, "staging");
+	char staged[32];
+	int ret, fd;
 
-	return fd < 0 ? fd : write_and_close(fd, bytes);
+	if (staging < 0)
+		return staging;
+	snprintf(staged, sizeof(staged), "%d", (int)gettid());
+	unlinkat(staging, staged, 0);
+	fd = openat(staging, staged, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	ret = fd < 0 ? -errno : write_and_close(fd, bytes);
+	if (!ret && renameat(staging, staged, dir_fd, name))
+		ret = -errno;
+	if (ret)
+		unlinkat(staging, staged, 0);
+	close(staging);
+	return ret;
 }
 
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text)
@@ -64,7 +77,7 @@ int memory_keep_conflict(struct memory *m, struct slice path, struct slice text)
 		name = slash + 1;
 	}
 	if (!ret)
-		ret = write_file(dir, name, text);
+		ret = write_file(m, dir, name, text);
 	if (dir >= 0)
 		close(dir);
 	if (!ret)
