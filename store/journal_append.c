@@ -97,18 +97,20 @@ static void note_size(struct journal *j, uint64_t size)
 /* Cuts what a failed append left, and room: behind a segment's end there must be nothing once another follows. */
 static int cut_rest(struct journal *j)
 {
-	struct segment s;
+	struct segment *s;
+	int ret = 0;
 
-	if (!j->count)
-		return 0;
-	s = last_segment(j);
-	if (s.size == s.bytes && !j->torn)
-		return 0;
-	if (ftruncate(s.fd, (off_t)s.bytes))
-		return -errno;
-	note_size(j, s.bytes);
-	j->torn = false;
-	return 0;
+	pthread_mutex_lock(&j->mutex);
+	s = j->count ? &j->segments[j->count - 1] : NULL;
+	if (s && (s->size != s->bytes || j->torn)) {
+		ret = ftruncate(s->fd, (off_t)s->bytes) ? -errno : 0;
+		if (!ret) {
+			s->size = s->bytes;
+			j->torn = false;
+		}
+	}
+	pthread_mutex_unlock(&j->mutex);
+	return ret;
 }
 
 /* Where a disk has none, or can't, the file grows by what is written. */
@@ -166,9 +168,9 @@ static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
 		if (s->bytes + bytes <= JOURNAL_SEGMENT_BYTES)
 			return 0;
 	}
-	ret = cut_rest(j);
-	if (!ret)
-		ret = start_segment(j);
+	/* room that can't be cut off does no harm */
+	cut_rest(j);
+	ret = start_segment(j);
 	if (!ret)
 		*s = last_segment(j);
 	return ret;
@@ -181,25 +183,19 @@ static void undo_append(struct journal *j, const struct segment *s, uint64_t byt
 	note_size(j, j->torn ? larger(s->size, s->bytes + bytes) : s->bytes);
 }
 
-int journal_append(struct journal *j, struct timespec now, enum journal_kind kind,
-	struct slice payload, uint64_t *sequence, struct err *err)
+static int append(struct journal *j, const struct journal_record *record, struct err *err)
 {
-	struct journal_record record = {
-		.sequence = j->last + 1, .time = now, .kind = kind, .payload = payload};
 	char head[JOURNAL_RECORD_BYTES];
-	uint64_t bytes = sizeof(head) + payload.len;
+	uint64_t bytes = sizeof(head) + record->payload.len;
 	struct segment s, *last;
 	int ret;
 
-	assert(kind != JOURNAL_LOST);
-	if (payload.len > JOURNAL_PAYLOAD_MAX)
-		return journal_fail(err, -EFBIG, "a change is too large");
 	ret = current_segment(j, bytes, &s);
 	if (ret)
 		return journal_fail(err, ret, "cannot start a segment");
 	take_room(j, &s, bytes);
-	journal_encode_record(head, &record);
-	ret = write_all(s.fd, slice_of(head, sizeof(head)), payload, s.bytes);
+	journal_encode_record(head, record);
+	ret = write_all(s.fd, slice_of(head, sizeof(head)), record->payload, s.bytes);
 	if (ret) {
 		undo_append(j, &s, bytes);
 		return journal_fail(err, ret, "cannot append");
@@ -209,11 +205,36 @@ int journal_append(struct journal *j, struct timespec now, enum journal_kind kin
 	last = &j->segments[j->count - 1];
 	last->bytes = s.bytes + bytes;
 	last->size = larger(s.size, last->bytes);
-	last->last = record.sequence;
-	j->last = record.sequence;
+	last->last = record->sequence;
+	j->last = record->sequence;
 	pthread_mutex_unlock(&j->mutex);
-	*sequence = record.sequence;
 	return 0;
+}
+
+/* While it does, a trim leaves the last segment, also where a sync of it has failed. */
+static void set_appending(struct journal *j, bool appending)
+{
+	pthread_mutex_lock(&j->mutex);
+	j->appending = appending;
+	pthread_mutex_unlock(&j->mutex);
+}
+
+int journal_append(struct journal *j, struct timespec now, enum journal_kind kind,
+	struct slice payload, uint64_t *sequence, struct err *err)
+{
+	struct journal_record record = {
+		.sequence = j->last + 1, .time = now, .kind = kind, .payload = payload};
+	int ret;
+
+	assert(kind != JOURNAL_LOST);
+	if (payload.len > JOURNAL_PAYLOAD_MAX)
+		return journal_fail(err, -EFBIG, "a change is too large");
+	set_appending(j, true);
+	ret = append(j, &record, err);
+	set_appending(j, false);
+	if (!ret)
+		*sequence = record.sequence;
+	return ret;
 }
 
 int journal_retract(struct journal *j)

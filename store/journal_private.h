@@ -30,8 +30,9 @@ struct journal {
 	pthread_cond_t sync_done;
 	struct segment *segments; /* ascending */
 	size_t count, cap;
-	bool current;  /* the last segment takes records */
-	uint64_t last; /* appended */
+	bool current;   /* the last segment takes records */
+	bool appending; /* the writer is at work in the last segment, whether it is current or not */
+	uint64_t last;  /* appended */
 	uint64_t synced;
 	bool dir_dirty; /* a segment was made since the last fsync of the directory */
 	bool syncing;

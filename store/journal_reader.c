@@ -170,8 +170,19 @@ int journal_read_record(struct journal_reader *reader, uint64_t offset,
 		       : JOURNAL_BAD;
 }
 
+/* By the daemon that writes it, while this is a look from outside: then size is what is left. */
+static bool was_cut(struct journal_reader *reader)
+{
+	struct stat st;
+
+	if (fstat(reader->fd, &st) || (uint64_t)st.st_size >= reader->size)
+		return false;
+	reader->size = (uint64_t)st.st_size;
+	return true;
+}
+
 /* Looks for the mark at every offset. */
-int journal_find_record(struct journal_reader *reader, uint64_t from, uint64_t *at,
+static int find_record(struct journal_reader *reader, uint64_t from, uint64_t *at,
 	struct journal_record *record, struct err *err)
 {
 	char window[65536];
@@ -197,6 +208,19 @@ int journal_find_record(struct journal_reader *reader, uint64_t from, uint64_t *
 		from += len - 3;
 	}
 	return 0;
+}
+
+int journal_find_record(struct journal_reader *reader, uint64_t from, uint64_t *at,
+	struct journal_record *record, struct err *err)
+{
+	int ret;
+
+	do {
+		ret = find_record(reader, from, at, record, err);
+	} while (ret < 0 && was_cut(reader));
+	if (ret >= 0 && err)
+		*err = (struct err){0};
+	return ret;
 }
 
 int journal_is_torn(struct journal_reader *reader, uint64_t from, uint64_t to, struct err *err)

@@ -123,7 +123,8 @@ static int remove_segment(struct journal *j)
 
 static bool is_passed(const struct journal *j, uint64_t watermark)
 {
-	return j->count > (j->current ? 1U : 0U) && j->segments[0].last <= watermark;
+	return j->count > (j->current || j->appending ? 1U : 0U) &&
+	       j->segments[0].last <= watermark;
 }
 
 /* A backup shares the lock. Where there are no locks, it is no worse off than we can help. */
