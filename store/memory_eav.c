@@ -145,6 +145,7 @@ static int make_item(struct memory *m, struct arena *arena, struct slice name,
 	if (ret != -EFBIG)
 		return ret;
 	/* memory.edn alone holds it: no older value may be found in its place */
+	atomic_fetch_add(&m->eav.refused, 1);
 	*item = (struct eav_item){.name = name};
 	return 0;
 }

@@ -38,7 +38,7 @@ int memory_eav_write(struct memory *m, const struct batch *batch, struct err *er
 /*
  * What the store is to hold for a document; all of it in arena. in_edn: memory.edn is written with it. Else the
  * EAV store is asked what that had, under memory.lock or on the flush thread. text.ptr NULL: saved has the bytes.
- * -EFBIG: it is not taken there, see memory_value_read.
+ * -EFBIG: it is not taken there, as memory.edn has it, see memory_value_read.
  */
 int memory_eav_item(struct memory *m, struct arena *arena, struct slice name,
 	const struct saved_record *saved, struct slice text, bool in_edn, struct eav_item *item);

@@ -49,7 +49,7 @@ static int set_base(struct memory *m, struct slice name, bool in_edn, struct eav
 
 /* As it was saved, else as it is shown. */
 static int set_bytes(const struct memory *m, struct arena *arena, const struct saved_record *saved,
-	const struct edn *value, struct slice *bytes)
+	const struct edn *value, bool in_edn, struct slice *bytes)
 {
 	struct buf shown = BUF_INIT;
 	char *copy;
@@ -59,20 +59,28 @@ static int set_bytes(const struct memory *m, struct arena *arena, const struct s
 		*bytes = saved->bytes;
 		return 0;
 	}
-	ret = memory_value_print(m, value, &shown, NULL);
+	if (in_edn) {
+		ret = memory_value_print(m, value, &shown, NULL);
+	} else {
+		json_print_document(&shown, value);
+		ret = buf_error(&shown);
+	}
 	copy = ret ? NULL : arena_copy(arena, shown.ptr, shown.len);
 	*bytes = slice_of(copy, shown.len);
 	buf_release(&shown);
 	return ret ? ret : copy ? 0 : -ENOMEM;
 }
 
-/* Of what was saved the value was small enough, then: doc_max may be another now. */
+/*
+ * Of what was saved the value was small enough, then: doc_max may be another now. And what memory.edn does not hold has no
+ * other place.
+ */
 static int read_value(const struct memory *m, struct arena *arena, const struct saved_record *saved,
-	struct slice text, struct edn *value)
+	struct slice text, bool in_edn, struct edn *value)
 {
 	if (!text.ptr)
 		return json_read(arena, saved->bytes, EDN_LOAD_DEPTH, value, NULL);
-	if (saved->has_bytes)
+	if (saved->has_bytes || !in_edn)
 		return edn_read(arena, text, EDN_LOAD_DEPTH, value, NULL, NULL);
 	return memory_value_read(m, arena, text, value, NULL);
 }
@@ -86,7 +94,7 @@ int memory_eav_item(struct memory *m, struct arena *arena, struct slice name,
 
 	if (!record || !value)
 		return -ENOMEM;
-	ret = read_value(m, arena, saved, text, value);
+	ret = read_value(m, arena, saved, text, in_edn, value);
 	if (ret)
 		return ret;
 	*record = (struct eav_record){
@@ -102,7 +110,7 @@ int memory_eav_item(struct memory *m, struct arena *arena, struct slice name,
 	};
 	ret = set_base(m, name, in_edn, record);
 	if (!ret)
-		ret = set_bytes(m, arena, saved, value, &record->bytes);
+		ret = set_bytes(m, arena, saved, value, in_edn, &record->bytes);
 	*item = (struct eav_item){name, record, value};
 	return ret;
 }

@@ -75,8 +75,10 @@ struct eav_side {
 	bool marked;        /* and it says so. One that was made anew does not */
 	bool remade;        /* the flush thread's: all that is served is to come there */
 	pthread_mutex_t mutex;
-	struct err reason;      /* of EAV_FAILED; guarded by mutex */
-	atomic_ulong reads;     /* documents that came from it */
+	struct err reason;  /* of EAV_FAILED; guarded by mutex */
+	atomic_ulong reads; /* documents that came from it */
+	atomic_ulong
+		refused; /* times it was not given what is too large for it, see memory_eav_item */
 	atomic_ulong fallbacks; /* ... that it was asked for first, and came from memory.edn */
 };
 

@@ -113,15 +113,21 @@ static int prepare(struct memory *m, const struct mode_row *from, const struct m
 	return ret;
 }
 
-static int commit_mode(struct memory *m, enum mode mode, uint64_t *sequence, struct err *err)
+/* refused: as m->eav.refused was before the EAV store was brought up. */
+static int commit_mode(struct memory *m, enum mode mode, unsigned long refused, uint64_t *sequence,
+	struct err *err)
 {
+	bool alone = !mode_row(mode)->writes_edn;
 	struct change c = {.kind = CHANGE_MODE, .id.key = slice_str(mode_row(mode)->name)};
 	int ret;
 
 	pthread_rwlock_wrlock(&m->lock);
 	/* what it failed to take since it was brought up is in memory.edn alone */
-	if (!mode_row(mode)->writes_edn && atomic_load(&m->eav.state) != EAV_READY)
+	if (alone && atomic_load(&m->eav.state) != EAV_READY)
 		ret = err_set(err, -EBUSY, "the EAV store can't take over: it failed just now");
+	else if (alone && atomic_load(&m->eav.refused) != refused)
+		ret = err_set(err, -EBUSY,
+			"a value that is larger than doc_max allows came to memory.edn just now");
 	else
 		ret = memory_commit(m, &c, 1, memory_now(), err);
 	m->edn_active = mode_row((enum mode)atomic_load(&m->mode))->writes_edn;
@@ -159,11 +165,12 @@ static int set_mode(struct memory *m, const struct mode_row *from, enum mode mod
 	struct err later = {0};
 	const struct mode_row *to = mode_row(mode);
 	double start_ms = memory_clock_ms();
+	unsigned long refused = atomic_load(&m->eav.refused);
 	uint64_t sequence;
 	int ret = prepare(m, from, to, force, err);
 
 	if (!ret)
-		ret = commit_mode(m, mode, &sequence, err);
+		ret = commit_mode(m, mode, refused, &sequence, err);
 	if (!ret)
 		mode_file_write(m->dir.dir_fd, mode);
 	if (!ret)

@@ -78,7 +78,8 @@ static int look_at_eav(struct memory *m, struct slice name, struct memory_stat *
 		if (pending->saved.deleted || pending->saved.collection)
 			return -ENOENT;
 		show_saved(m, &shown, &pending->saved);
-		return show(m, &shown, st, bytes);
+		ret = show(m, &shown, st, bytes);
+		return ret == -EFBIG ? -ENOENT : ret; /* it is not for this store */
 	}
 	ret = m->eav.store ? eav_read_begin(m->eav.store, &reader) : -ENODEV;
 	if (!ret)

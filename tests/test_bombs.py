@@ -5,10 +5,12 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 
 import pytest
 
+import callpoint
 from conftest import status_kb, wait_until
 from modes_driver import mode_of, switch
 from outside import conflicts
@@ -320,6 +322,27 @@ def test_a_conflict_with_what_is_not_shown(mount):
     assert conflicts(m) == {'config.json': bomb.decode()}
     assert json.loads((m.mnt / 'config.json').read_text()) == {'v': 2}
     assert not holds(m, bomb)
+
+
+@pytest.mark.busy
+@pytest.mark.preload
+def test_what_memory_edn_does_not_hold_is_not_left_out(mount, binary, build_dir):
+    """A tool knows no doc_max: what it was killed over comes to the EAV store, which has it alone."""
+    bomb = FOREIGN_BOMBS['scalars']()
+    m = mount(MEMORY, f'doc_max={DOC_MAX}')
+    switch(m, 'datalevin-only')
+    m.unmount()
+    news = m.base / 'news.edn'
+    news.write_bytes(foreign(bomb))
+    counts = m.base / 'counts'
+    env = callpoint.environment(build_dir, counts, 2, 'after', only='pwritev')  # header, record
+    done = subprocess.run([binary('ourofsctl'), 'import', m.store, news], env=env, check=False)
+    assert done.returncode == -signal.SIGKILL
+    for _ in range(2):
+        m.mount()
+        m.sync()
+        assert (m.mnt / 'config.json').read_bytes().count(b'1') == bomb.count(b'1')
+        m.kill()
 
 
 def test_what_was_saved_can_be_read_when_it_was_printed_again(mount):
