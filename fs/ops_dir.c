@@ -141,11 +141,12 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct node *directory = node_of(fs, parent);
 	struct buf path = BUF_INIT;
 	struct settling settling;
-	int ret;
+	int ret, left;
 
 	pthread_rwlock_rdlock(&fs->moves);
 	ret = fs_path(fs, directory, name, &path);
-	settle_begin_leaving(fs, buf_slice(&path), &settling);
+	left = settle_begin_leaving(fs, buf_slice(&path), &settling);
+	ret = ret ? ret : left;
 	if (!ret)
 		ret = remove_directory(fs, directory, name, buf_slice(&path));
 	if (!ret)
@@ -169,6 +170,15 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 /* ---- unlink ---- */
 
+static int delete_document(struct fs *fs, const struct document *document, struct slice path,
+	struct err *reason)
+{
+	int ret = memory_delete(fs->memory, path, reason);
+	int removed = scratch_unlink(&fs->trees[TREE_SCRATCH], path, false); /* an empty draft */
+
+	return ret == -ENOENT && (!removed || document->created) ? 0 : ret;
+}
+
 static int unlink_document(struct fs *fs, struct node *parent, const char *name, struct slice path)
 {
 	struct document_change change = {.kill = true};
@@ -176,7 +186,6 @@ static int unlink_document(struct fs *fs, struct node *parent, const char *name,
 	struct settling settling;
 	struct err reason = {0};
 	int ret;
-	int removed;
 
 	pthread_mutex_lock(&fs->lock);
 	document = document_get(fs, parent, slice_str(name));
@@ -185,12 +194,9 @@ static int unlink_document(struct fs *fs, struct node *parent, const char *name,
 		return -ENOMEM;
 	ret = document_begin_alone(fs, document);
 	if (!ret) {
-		settle_begin_leaving(fs, path, &settling);
-		ret = memory_delete(fs->memory, path, &reason);
-		removed =
-			scratch_unlink(&fs->trees[TREE_SCRATCH], path, false); /* an empty draft */
-		if (ret == -ENOENT && (!removed || document->created))
-			ret = 0;
+		ret = settle_begin_leaving(fs, path, &settling);
+		if (!ret)
+			ret = delete_document(fs, document, path, &reason);
 		if (!ret)
 			settle_left(fs, &settling);
 		settle_release(fs, &settling);

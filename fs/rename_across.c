@@ -115,6 +115,7 @@ int rename_to_scratch(struct renaming *renaming)
 	struct memory_stat st;
 	struct document_change change = {.kill = true};
 	int ret = rename_judge_drafts(renaming, &renaming->from);
+	int left;
 
 	if (ret)
 		return ret;
@@ -127,7 +128,8 @@ int rename_to_scratch(struct renaming *renaming)
 	if (!ret)
 		ret = scratch_write_whole(renaming->to.tree, renaming->to.rel, buf_slice(&bytes),
 			st.mode, &st.mtime, true); /* soon the only copy */
-	settle_begin_leaving(fs, side_path(&renaming->from), &leaving);
+	left = settle_begin_leaving(fs, side_path(&renaming->from), &leaving);
+	ret = ret ? ret : left;
 	if (!ret)
 		ret = memory_delete(fs->memory, side_path(&renaming->from), &reason);
 	if (!ret)
@@ -194,6 +196,7 @@ int rename_directory(struct renaming *renaming)
 	struct settling leaving;
 	bool undo = false;
 	int ret = 0;
+	int left;
 
 	if (!renaming->to.found && renaming->to.view.kind != VIEW_DIRECTORY)
 		return -ENOTDIR;
@@ -217,7 +220,8 @@ int rename_directory(struct renaming *renaming)
 		!renaming->from.view.in_memory)
 		ret = memory_remove_directory(fs->memory, side_path(&renaming->to), &reason);
 	settle_begin_coming(fs, side_path(&renaming->to), &coming);
-	settle_begin_leaving(fs, side_path(&renaming->from), &leaving);
+	left = settle_begin_leaving(fs, side_path(&renaming->from), &leaving);
+	ret = ret ? ret : left;
 	if (!ret && renaming->from.view.in_memory)
 		ret = memory_rename_directory(fs->memory, side_path(&renaming->from),
 			side_path(&renaming->to), &reason);

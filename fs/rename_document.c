@@ -226,9 +226,10 @@ int rename_document(struct renaming *renaming)
 	if (ret)
 		return ret;
 	settle_begin_coming(fs, side_path(&renaming->to), &coming);
-	settle_begin_leaving(fs, side_path(&renaming->from), &leaving);
-	ret = memory_rename(fs->memory, side_path(&renaming->from), side_path(&renaming->to), flags,
-		&reason);
+	ret = settle_begin_leaving(fs, side_path(&renaming->from), &leaving);
+	if (!ret)
+		ret = memory_rename(fs->memory, side_path(&renaming->from),
+			side_path(&renaming->to), flags, &reason);
 	if (!ret) {
 		settle_came(fs, &coming);
 		settle_left(fs, &leaving);

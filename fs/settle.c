@@ -62,7 +62,6 @@ static bool add(struct settling_directory ***last, size_t len, mode_t mode, stru
 {
 	struct settling_directory *one = malloc(sizeof(*one));
 
-	/* Without memory for it a directory shows the default: no reason to refuse a save. */
 	if (!one)
 		return false;
 	*one = (struct settling_directory){.len = len, .mode = mode & 0777, .mtime = mtime};
@@ -89,7 +88,10 @@ void settle_begin_coming(struct fs *fs, struct slice path, struct settling *sett
 		return;
 	lock(fs, settling);
 	buf_add_slice(&settling->path, path);
-	/* Of one that is the memory's all above are, too. */
+	/*
+	 * Of one that is the memory's all above are, too. Without memory for it a directory shows the default: no reason to
+	 * refuse a save.
+	 */
 	while (!buf_error(&settling->path) && directory.len &&
 		memory_stat(fs->memory, directory, &known) == -ENOENT &&
 		!scratch_stat(&fs->trees[TREE_SCRATCH], directory, &st) &&
@@ -139,23 +141,29 @@ static void make_ready(struct fs *fs, struct settling *settling)
 	}
 }
 
-void settle_begin_leaving(struct fs *fs, struct slice path, struct settling *settling)
+int settle_begin_leaving(struct fs *fs, struct slice path, struct settling *settling)
 {
 	struct settling_directory **last = &settling->first;
 	struct slice directory = slice_of(path.ptr, parent_len(path));
 	struct memory_stat known;
+	int ret;
 
 	*settling = (struct settling){0};
 	if (!directory.len)
-		return;
+		return 0;
 	lock(fs, settling);
 	buf_add_slice(&settling->path, path);
-	while (!buf_error(&settling->path) && directory.len &&
-		!memory_stat(fs->memory, directory, &known) &&
-		add(&last, directory.len, known.mode, known.mtime))
+	ret = buf_error(&settling->path);
+	while (!ret && directory.len) {
+		ret = memory_stat(fs->memory, directory, &known);
+		if (!ret && !add(&last, directory.len, known.mode, known.mtime))
+			ret = -ENOMEM;
 		directory.len = parent_len(directory);
-	if (!buf_error(&settling->path))
-		make_ready(fs, settling);
+	}
+	if (ret == -ENOMEM)
+		return ret;
+	make_ready(fs, settling);
+	return 0;
 }
 
 int settle_secure(struct fs *fs, struct slice path)

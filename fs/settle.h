@@ -9,7 +9,7 @@
  * memory's, and with the last it is a real one again. Its mode and time go along: nothing happens to
  * it that would change them, except to the innermost one, in which a name comes or goes.
  *
- *	settle_begin_coming(fs, path, &settling);	or	settle_begin_leaving(...);
+ *	settle_begin_coming(fs, path, &settling);	or	ret = settle_begin_leaving(...);
  *	...
  *	settle_came(fs, &settling);	or	settle_left(fs, &settling);
  *	settle_release(fs, &settling);		// in any case
@@ -27,8 +27,8 @@ struct settling {
 
 /* Before a document comes to be: the real directories above it that will be the memory's. */
 void settle_begin_coming(struct fs *fs, struct slice path, struct settling *settling);
-/* Before a document leaves: the memory's directories above it. */
-void settle_begin_leaving(struct fs *fs, struct slice path, struct settling *settling);
+/* Before a document leaves: the memory's directories above it. -ENOMEM: they would go along, so it is to stay. */
+int settle_begin_leaving(struct fs *fs, struct slice path, struct settling *settling);
 void settle_came(struct fs *fs, struct settling *settling);
 void settle_left(struct fs *fs, struct settling *settling);
 void settle_release(struct fs *fs, struct settling *settling);
