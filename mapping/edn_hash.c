@@ -154,5 +154,5 @@ uint64_t edn_hash_tagged(const struct edn *v, uint64_t under, uint64_t seed)
 
 uint64_t edn_hash(const struct edn *v)
 {
-	return edn_hash_value(v, 0);
+	return edn_hash_value(v, EDN_HASH_SEED);
 }

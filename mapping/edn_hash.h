@@ -12,6 +12,8 @@
  * all of its keys in one bucket.
  */
 uint64_t edn_hash_seed(const void *text);
+/* Of edn_hash: the same in each run. With none (0) the empty text would be as if it were not there. */
+#define EDN_HASH_SEED ((uint64_t)0xe7037ed1a0b428db)
 
 /* Of a value without items. */
 uint64_t edn_hash_leaf(const struct edn *v, uint64_t seed);

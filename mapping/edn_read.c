@@ -300,7 +300,7 @@ int edn_skip(struct slice text, unsigned max_depth, size_t *end, uint64_t *hash)
 	reader.arena = &arena;
 	reader.drops = true;
 	if (hash)
-		reader.seed = 0;
+		reader.seed = EDN_HASH_SEED;
 	ret = edn_reader_form(&reader, &at, hash != NULL, &form);
 	edn_reader_release(&reader);
 	arena_release(&arena);

@@ -14,7 +14,7 @@
 #include "write_all.h"
 
 /* FORMAT is another whenever the scan says something else of a text, or hashes keys in another way. */
-enum { FORMAT = 1, LENIENT = 1, TAGGED = 2 };
+enum { FORMAT = 2, LENIENT = 1, TAGGED = 2 };
 
 static const char NAME[] = "edn.index";
 static const char NAME_NEW[] = "edn.index.new";

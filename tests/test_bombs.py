@@ -393,6 +393,7 @@ KEYS = {
     'a vector': lambda: b'[%s]' % (b'1 ' * MIB),
     'a set': lambda: b'#{[%s] "\\t" 2N}' % (b'1 ' * MIB),
     'a string': lambda: b'"%s\\t"' % (b'a' * MIB),
+    'with empty ones': lambda: b'#{[%s] [""] [] #{} #{""}}' % (b'1 ' * MIB),
 }
 
 
