@@ -159,7 +159,6 @@ void journal_close(struct journal *j)
 {
 	if (!j)
 		return;
-	journal_give_room_back(j);
 	for (size_t i = 0; i < j->count; i++) {
 		if (j->segments[i].fd >= 0)
 			close(j->segments[i].fd);

@@ -55,7 +55,6 @@ static int start_segment(struct journal *j)
 	if (s.fd < 0)
 		return -errno;
 	ret = write_header(&s);
-	j->roomless = false;
 	pthread_mutex_lock(&j->mutex);
 	if (!ret)
 		ret = journal_add_segment(j, s);
@@ -94,7 +93,7 @@ static void note_size(struct journal *j, uint64_t size)
 	pthread_mutex_unlock(&j->mutex);
 }
 
-/* Cuts what a failed append left, and room: behind a segment's end there must be nothing once another follows. */
+/* Cuts what a failed append left: behind a segment's end there must be nothing once another follows. */
 static int cut_rest(struct journal *j)
 {
 	struct segment *s;
@@ -111,22 +110,6 @@ static int cut_rest(struct journal *j)
 	}
 	pthread_mutex_unlock(&j->mutex);
 	return ret;
-}
-
-/* Where a disk has none, or can't, the file grows by what is written. */
-static void take_room(struct journal *j, struct segment *s, uint64_t bytes)
-{
-	uint64_t end = s->bytes + bytes;
-	uint64_t size = (end + JOURNAL_ROOM_BYTES - 1) / JOURNAL_ROOM_BYTES * JOURNAL_ROOM_BYTES;
-
-	if (end <= s->size || j->roomless)
-		return;
-	j->roomless = fallocate(s->fd, 0, (off_t)s->size, (off_t)(size - s->size)) != 0;
-	/* a part of it may be there */
-	if (j->roomless && ftruncate(s->fd, (off_t)s->size) == 0)
-		return;
-	s->size = size;
-	note_size(j, size);
 }
 
 static bool is_current(struct journal *j, struct segment *s)
@@ -168,8 +151,6 @@ static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
 		if (s->bytes + bytes <= JOURNAL_SEGMENT_BYTES)
 			return 0;
 	}
-	/* room that can't be cut off does no harm */
-	cut_rest(j);
 	ret = start_segment(j);
 	if (!ret)
 		*s = last_segment(j);
@@ -193,7 +174,6 @@ static int append(struct journal *j, const struct journal_record *record, struct
 	ret = current_segment(j, bytes, &s);
 	if (ret)
 		return journal_fail(err, ret, "cannot start a segment");
-	take_room(j, &s, bytes);
 	journal_encode_record(head, record);
 	ret = write_all(s.fd, slice_of(head, sizeof(head)), record->payload, s.bytes);
 	if (ret) {
@@ -260,13 +240,6 @@ int journal_retract(struct journal *j)
 	}
 	pthread_mutex_unlock(&j->mutex);
 	return ret;
-}
-
-/* Best effort: a reader takes room for what it is. */
-void journal_give_room_back(struct journal *j)
-{
-	if (j->current)
-		cut_rest(j);
 }
 
 int journal_rotate(struct journal *j)
