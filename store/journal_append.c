@@ -42,10 +42,7 @@ static int write_header(const struct segment *s)
 /* Makes the segment that the next record opens. */
 static int start_segment(struct journal *j)
 {
-	struct segment s = {.first = j->last + 1,
-		.last = j->last,
-		.bytes = JOURNAL_HEADER_BYTES,
-		.size = JOURNAL_HEADER_BYTES};
+	struct segment s = {.first = j->last + 1, .last = j->last, .bytes = JOURNAL_HEADER_BYTES};
 	char name[JOURNAL_NAME_SIZE];
 	int ret;
 
@@ -81,33 +78,18 @@ static struct segment last_segment(struct journal *j)
 	return s;
 }
 
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-static void note_size(struct journal *j, uint64_t size)
-{
-	pthread_mutex_lock(&j->mutex);
-	j->segments[j->count - 1].size = size;
-	pthread_mutex_unlock(&j->mutex);
-}
-
 /* Cuts what a failed append left: behind a segment's end there must be nothing once another follows. */
-static int cut_rest(struct journal *j)
+static int cut_torn(struct journal *j)
 {
-	struct segment *s;
 	int ret = 0;
 
 	pthread_mutex_lock(&j->mutex);
-	s = j->count ? &j->segments[j->count - 1] : NULL;
-	if (s && (s->size != s->bytes || j->torn)) {
+	if (j->torn && j->count) {
+		const struct segment *s = &j->segments[j->count - 1];
+
 		ret = ftruncate(s->fd, (off_t)s->bytes) ? -errno : 0;
-		if (!ret) {
-			s->size = s->bytes;
-			j->torn = false;
-		}
 	}
+	j->torn &= ret != 0;
 	pthread_mutex_unlock(&j->mutex);
 	return ret;
 }
@@ -133,7 +115,6 @@ static int write_anew(struct journal *j, struct segment *s)
 		return ret;
 	pthread_mutex_lock(&j->mutex);
 	s->failed = j->segments[j->count - 1].failed = false;
-	s->size = j->segments[j->count - 1].size = s->bytes;
 	pthread_mutex_unlock(&j->mutex);
 	return 0;
 }
@@ -141,7 +122,7 @@ static int write_anew(struct journal *j, struct segment *s)
 /* The segment that takes the next record, of so many bytes. */
 static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
 {
-	int ret = j->torn ? cut_rest(j) : 0;
+	int ret = cut_torn(j);
 
 	if (ret)
 		return ret;
@@ -158,10 +139,11 @@ static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
 }
 
 /* What of it was written goes, now or before anything else is. */
-static void undo_append(struct journal *j, const struct segment *s, uint64_t bytes)
+static void undo_append(struct journal *j, const struct segment *s)
 {
+	pthread_mutex_lock(&j->mutex);
 	j->torn = ftruncate(s->fd, (off_t)s->bytes) != 0;
-	note_size(j, j->torn ? larger(s->size, s->bytes + bytes) : s->bytes);
+	pthread_mutex_unlock(&j->mutex);
 }
 
 static int append(struct journal *j, const struct journal_record *record, struct err *err)
@@ -177,14 +159,13 @@ static int append(struct journal *j, const struct journal_record *record, struct
 	journal_encode_record(head, record);
 	ret = write_all(s.fd, slice_of(head, sizeof(head)), record->payload, s.bytes);
 	if (ret) {
-		undo_append(j, &s, bytes);
+		undo_append(j, &s);
 		return journal_fail(err, ret, "cannot append");
 	}
 	j->last_start = s.bytes;
 	pthread_mutex_lock(&j->mutex);
 	last = &j->segments[j->count - 1];
 	last->bytes = s.bytes + bytes;
-	last->size = larger(s.size, last->bytes);
 	last->last = record->sequence;
 	j->last = record->sequence;
 	pthread_mutex_unlock(&j->mutex);
@@ -230,7 +211,7 @@ int journal_retract(struct journal *j)
 	if (ftruncate(s->fd, (off_t)j->last_start)) {
 		ret = -errno;
 	} else {
-		s->bytes = s->size = j->last_start;
+		s->bytes = j->last_start;
 		s->last--;
 		j->last--;
 		/* the next record has the name of an empty one */
@@ -244,7 +225,7 @@ int journal_retract(struct journal *j)
 
 int journal_rotate(struct journal *j)
 {
-	int ret = cut_rest(j);
+	int ret = cut_torn(j);
 
 	if (ret)
 		return ret;

@@ -11,8 +11,7 @@ struct segment {
 	uint64_t first;
 	uint64_t last; /* first - 1 while it holds no record */
 	uint64_t bytes;
-	uint64_t size; /* of the file: more than bytes where a failed append could not be cut off */
-	int fd;        /* -1 once it is synced and nothing more comes */
+	int fd; /* -1 once it is synced and nothing more comes */
 	/*
 	 * A sync of it failed: what of it is on disk nobody knows any more, since a later sync that succeeds says
 	 * nothing of pages that the kernel gave up. It gets no more records.
@@ -23,7 +22,6 @@ struct segment {
 struct journal {
 	int dir_fd; /* of STORE/journal */
 	/* of the one writer */
-	bool torn;             /* the current segment has bytes behind its end */
 	uint64_t last_start;   /* where the record appended last begins */
 	pthread_mutex_t mutex; /* guards what follows */
 	pthread_cond_t sync_done;
@@ -31,6 +29,7 @@ struct journal {
 	size_t count, cap;
 	bool current;   /* the last segment takes records */
 	bool appending; /* the writer is at work in the last segment, whether it is current or not */
+	bool torn;      /* that has bytes behind its end, which only the writer cuts */
 	uint64_t last;  /* appended */
 	uint64_t synced;
 	bool dir_dirty; /* a segment was made since the last fsync of the directory */
