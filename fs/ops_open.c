@@ -107,8 +107,8 @@ static void share_draft(struct fs *fs, struct handle *handle)
 /* Sooner than a READ, which is SIGBUS to who has it mapped. */
 static int check_hidden(struct fs *fs, struct node *node)
 {
-	struct version *version;
 	struct buf path = BUF_INIT;
+	struct buf bytes = BUF_INIT;
 	bool hidden;
 	int ret;
 
@@ -117,13 +117,11 @@ static int check_hidden(struct fs *fs, struct node *node)
 	pthread_mutex_unlock(&fs->lock);
 	if (!hidden)
 		return 0;
-	version = version_new();
-	ret = version ? fs_path(fs, node, NULL, &path) : -ENOMEM;
+	ret = fs_path(fs, node, NULL, &path);
 	if (!ret)
-		ret = memory_read(fs->memory, buf_slice(&path), &version->st, &version->bytes,
-			NULL);
+		ret = memory_read(fs->memory, buf_slice(&path), NULL, &bytes, NULL);
 	buf_release(&path);
-	version_unref(version);
+	buf_release(&bytes);
 	return ret == -EFBIG ? ret : 0;
 }
 
