@@ -65,6 +65,15 @@ static void begin(struct fs *fs)
 	}
 }
 
+/* A real file there steps aside when someone looks (view.c). */
+static bool is_key_directory(struct fs *fs, struct slice path)
+{
+	struct memory_stat found;
+
+	return !view_below_dot(path) && !memory_stat(fs->memory, path, &found) &&
+	       found.kind == MEMORY_DIRECTORY;
+}
+
 /*
  * With fs->lock held: does the node still stand for what is at its path? A directory of one store's tree is not looked
  * for: the tree may have to be made first, from the disk, and the kernel asks again soon enough.
@@ -74,15 +83,17 @@ static bool is_true(struct fs *fs, const struct node *node, struct buf *path)
 	struct view view;
 
 	buf_reset(path);
-	if (node->kind != NODE_DOCUMENT && node->kind != NODE_DIRECTORY)
+	if (node_kind(node) == NODE_CONTROL || node_kind(node) == NODE_STORE)
 		return true;
 	if (node_path(node, slice_str(""), path))
 		return false;
+	if (node_kind(node) == NODE_SCRATCH)
+		return !is_key_directory(fs, buf_slice(path));
 	if (stores_have(buf_slice(path)))
 		return true;
 	if (view_find(fs, buf_slice(path), &view))
 		return false;
-	if (node->kind == NODE_DOCUMENT)
+	if (node_kind(node) == NODE_DOCUMENT)
 		return view.version == node->version;
 	return view.kind == VIEW_DIRECTORY;
 }

@@ -28,7 +28,7 @@ static struct node *node_to_pin(struct fs *fs, const struct document *document)
 {
 	struct node *node = current_node(fs, document);
 
-	if (!node || node->kind != NODE_DOCUMENT || !node->handles || node->pinned ||
+	if (!node || node_kind(node) != NODE_DOCUMENT || !node->handles || node->pinned ||
 		!node->version)
 		return NULL;
 	node_ref(node);
@@ -118,7 +118,7 @@ void document_end_alone(struct fs *fs, struct document *document, struct documen
 	pthread_mutex_lock(&fs->lock);
 	node = current_node(fs, document);
 	change->stale =
-		change->changed && node && node != change->keep && node->kind == NODE_DOCUMENT;
+		change->changed && node && node != change->keep && node_kind(node) == NODE_DOCUMENT;
 	if (change->stale) {
 		node->state = NODE_OLD;
 		node_unhash(&fs->nodes, node);

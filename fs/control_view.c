@@ -19,7 +19,7 @@ struct seen {
 /* A text has the time at which it was first seen to be so: what archives and copies it sees no change then. */
 static void set_time(struct fs *fs, const struct node *node, struct version *text)
 {
-	struct control_seen *last = &fs->seen[node->control];
+	struct control_seen *last = &fs->seen[node_control(node)];
 	struct hash128 hash = hash128(text->bytes.ptr, text->bytes.len);
 
 	pthread_mutex_lock(&fs->lock);
@@ -36,12 +36,12 @@ static int look(struct fs *fs, const struct node *node, struct seen *seen)
 	int ret;
 
 	*seen = (struct seen){0};
-	if (control_grows(node->control)) {
+	if (control_grows(node_control(node))) {
 		seen->stream = event_stream_new(fs->events);
 		return seen->stream ? 0 : -ENOMEM;
 	}
 	seen->text = version_new();
-	ret = seen->text ? control_read(fs, node->control, &seen->text->bytes) : -ENOMEM;
+	ret = seen->text ? control_read(fs, node_control(node), &seen->text->bytes) : -ENOMEM;
 	if (ret) {
 		version_unref(seen->text);
 		seen->text = NULL;
@@ -126,7 +126,7 @@ int control_open(struct fs *fs, struct node *node, struct handle *handle)
 	bool known;
 	int ret = 0;
 
-	if (handle->writable && !control_is_writable(node->control))
+	if (handle->writable && !control_is_writable(node_control(node)))
 		return -EACCES;
 	pthread_mutex_lock(&fs->lock);
 	known = node->pinned || node->stream;

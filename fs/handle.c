@@ -58,6 +58,18 @@ void handle_attach(struct fs *fs, struct handle *handle, struct node *node,
 	document->handles = handle;
 }
 
+int handle_attach_scratch(struct fs *fs, struct handle *handle, struct node *node)
+{
+	bool is_scratch;
+
+	pthread_mutex_lock(&fs->lock);
+	is_scratch = node_kind(node) == NODE_SCRATCH;
+	if (is_scratch)
+		handle_attach(fs, handle, node, NULL);
+	pthread_mutex_unlock(&fs->lock);
+	return is_scratch ? 0 : -ESTALE;
+}
+
 static void detach_from_document(struct fs *fs, struct handle *handle)
 {
 	struct handle **at = &handle->document->handles;
@@ -123,7 +135,7 @@ bool fs_outlives(struct fs *fs, const struct node *parent, const char *name)
 
 	pthread_mutex_lock(&fs->lock);
 	node = node_find(&fs->nodes, parent, slice_str(name));
-	open = node && node->kind == NODE_SCRATCH && node->handles;
+	open = node && node_kind(node) == NODE_SCRATCH && node->handles;
 	if (open)
 		node->counted = true;
 	pthread_mutex_unlock(&fs->lock);

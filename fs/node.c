@@ -78,7 +78,7 @@ static void node_free(struct node_table *table, struct node *node)
 {
 	version_unref(node->pinned);
 	draft_unref(node->draft);
-	if (node->kind == NODE_CONTROL)
+	if (node_kind(node) == NODE_CONTROL)
 		event_stream_free(node->stream);
 	free_name(node);
 	slab_free(&table->pool, node, size_of(node));
@@ -161,7 +161,8 @@ struct node *node_new(struct node_table *table, struct node *parent, struct slic
 	node = slab_alloc(&table->pool, offsetof(struct node, name) + room);
 	if (!node)
 		return NULL;
-	*node = (struct node){.kind = kind, .refs = 1, .parent = parent, .name_room = room};
+	*node = (struct node){.refs = 1, .parent = parent, .name_room = room};
+	node_set_kind(node, kind, 0);
 	(void)set_name(node, name);
 	if (parent)
 		node_ref(parent);
@@ -231,7 +232,7 @@ void node_ref(struct node *node)
 
 static void note_forgotten(struct node_table *table, const struct node *node)
 {
-	if (node->kind != NODE_DIRECTORY || !node->hashed ||
+	if (node_kind(node) != NODE_DIRECTORY || !node->hashed ||
 		node_path(node, slice_str(""), &table->forgotten))
 		return;
 	buf_add_char(&table->forgotten, '\0');
@@ -274,7 +275,7 @@ void node_release(struct node_table *table, struct node *node)
 	if (--node->handles == 0) {
 		version_unref(node->pinned);
 		node->pinned = NULL;
-		if (node->kind == NODE_CONTROL) {
+		if (node_kind(node) == NODE_CONTROL) {
 			event_stream_free(node->stream);
 			node->stream = NULL;
 		}

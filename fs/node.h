@@ -58,11 +58,13 @@ struct node {
 	uint32_t refs;         /* our own */
 	uint32_t handles : 31; /* open ones, and readers expected back; a part of refs */
 	uint32_t hidden : 1;   /* a document's version that can't be read, as memory_stat has it */
-	uint8_t kind : 3;      /* enum node_kind */
-	uint8_t control : 5;   /* NODE_CONTROL: index in the table */
+	/*
+	 * Read without the lock: node_kind and node_control. The kind changes once at most, where a scratch file that nobody
+	 * has open becomes the document as which it is saved.
+	 */
+	_Atomic uint8_t what;
 	uint8_t name_len;
 	uint8_t name_room; /* in place; a longer one, of a rename, is elsewhere, and a pointer to it here */
-	/* apart from kind, which is read without the lock */
 	uint8_t state : 2; /* enum node_state */
 	bool hashed : 1;   /* found by name */
 	bool taken : 1;    /* a writer's node that the kernel's cache may still give to others */
@@ -124,9 +126,22 @@ static inline struct slice node_name(const struct node *node)
 		memcpy(&name, node->name, sizeof(name));
 	return slice_of(name, node->name_len);
 }
+static inline enum node_kind node_kind(const struct node *node)
+{
+	return node->what & 7;
+}
+/* NODE_CONTROL: its index in the table. */
+static inline unsigned node_control(const struct node *node)
+{
+	return node->what >> 3;
+}
+static inline void node_set_kind(struct node *node, enum node_kind kind, unsigned control)
+{
+	node->what = (uint8_t)(control << 3 | kind);
+}
 static inline struct document *node_document(const struct node *node)
 {
-	return node->kind == NODE_DOCUMENT ? node->document : NULL;
+	return node_kind(node) == NODE_DOCUMENT ? node->document : NULL;
 }
 
 #endif

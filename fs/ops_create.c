@@ -117,10 +117,13 @@ static int create_scratch(struct fs *fs, struct creation *c)
 		ret = ops_enter_alone(fs, c->parent, slice_str(c->name), &c->entry);
 	if (ret)
 		return ret;
-	pthread_mutex_lock(&fs->lock);
-	handle_attach(fs, c->handle, node_of(fs, c->entry.ino), NULL);
-	pthread_mutex_unlock(&fs->lock);
-	return 0;
+	ret = handle_attach_scratch(fs, c->handle, node_of(fs, c->entry.ino));
+	if (ret) {
+		pthread_mutex_lock(&fs->lock);
+		node_forget(&fs->nodes, node_of(fs, c->entry.ino), 1);
+		pthread_mutex_unlock(&fs->lock);
+	}
+	return ret;
 }
 
 /* ---- either ---- */

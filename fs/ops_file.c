@@ -152,7 +152,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, o
 	(void)ino;
 	switch (handle->kind) {
 	case HANDLE_CONTROL:
-		control_write(fs, handle->node->control, req, slice_of(bytes, size));
+		control_write(fs, node_control(handle->node), req, slice_of(bytes, size));
 		return;
 	case HANDLE_DOCUMENT:
 		if (handle->draft && handle->writable)

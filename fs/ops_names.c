@@ -36,10 +36,8 @@ static void set_timeouts(const struct view *view, struct slice path, struct fuse
 		entry->attr_timeout = OPS_TIMEOUT_DIRECTORY_S;
 		break;
 	case VIEW_SCRATCH:
-		/* One that may be renamed to a document's name: its entry would outlive the rename. */
-		entry->entry_timeout =
-			view_below_dot(path) && !view_is_read_only(path) ? VIEW_LONG_S : 0;
-		entry->attr_timeout = view_is_read_only(path) ? 0 : VIEW_LONG_S;
+		if (!view_is_read_only(path))
+			entry->entry_timeout = entry->attr_timeout = VIEW_LONG_S;
 		break;
 	case VIEW_DRAFT:
 	case VIEW_CONTROL:
@@ -72,8 +70,8 @@ static struct node *current_node(struct fs *fs, struct node *parent, struct slic
 {
 	struct node *node = node_find(&fs->nodes, parent, name);
 
-	if (node && node->kind == node_kind_of(view) && node->version == view->version &&
-		!(node->kind == NODE_CONTROL && node->handles)) {
+	if (node && node_kind(node) == node_kind_of(view) && node->version == view->version &&
+		!(node_kind(node) == NODE_CONTROL && node->handles)) {
 		node_ref(node);
 		return node;
 	}
@@ -87,7 +85,7 @@ static struct node *current_node(struct fs *fs, struct node *parent, struct slic
 	node->version = view->version;
 	node->hidden = view->hidden;
 	node->ino = view->st.st_ino;
-	node->control = (uint8_t)view->control;
+	node_set_kind(node, node_kind_of(view), view->control);
 	node_hash(&fs->nodes, node);
 	return node;
 }

@@ -170,20 +170,21 @@ static int open_scratch(struct fs *fs, struct node *node, struct handle *handle,
 	struct scratch *tree;
 	struct slice rel;
 	struct node_look look;
+	bool left;
 	int ret = fs_path(fs, node, NULL, &path);
 
 	if (ret)
 		return ret;
 	node_look(fs, node, &look);
-	(void)view_is_scratch(fs, buf_slice(&path), &tree, &rel);
+	left = !view_is_scratch(fs, buf_slice(&path), &tree, &rel) || look.state == NODE_OLD;
 	if (wants_to_write(flags) && view_is_read_only(buf_slice(&path)))
 		ret = -EROFS;
 	else if (descriptors_are_few())
 		ret = -ENFILE;
 	else if (look.removed)
 		ret = fs_reopen(fs, node, flags & (O_ACCMODE | O_APPEND)); /* a magic link */
-	else if (look.state == NODE_OLD)
-		ret = -ESTALE; /* renamed away: what has the name now? */
+	else if (left)
+		ret = -ESTALE; /* renamed away, or a document by now: what has the name? */
 	else
 		/* Writers read, too: the kernel fills up pages it was given in part. */
 		ret = scratch_openfile(tree, rel,
@@ -197,10 +198,7 @@ static int open_scratch(struct fs *fs, struct node *node, struct handle *handle,
 	handle->fd = ret;
 	if ((flags & O_TRUNC) && (ret = scratch_ftruncate(tree, handle->fd, 0)))
 		return ret;
-	pthread_mutex_lock(&fs->lock);
-	handle_attach(fs, handle, node, NULL);
-	pthread_mutex_unlock(&fs->lock);
-	return 0;
+	return handle_attach_scratch(fs, handle, node);
 }
 
 static int open_control(struct fs *fs, struct node *node, struct handle *handle,
@@ -234,7 +232,7 @@ static int open_store(struct fs *fs, struct node *node, struct handle *handle,
 
 static enum handle_kind handle_kind_of(const struct node *node)
 {
-	switch ((enum node_kind)node->kind) {
+	switch (node_kind(node)) {
 	case NODE_SCRATCH:
 		return HANDLE_SCRATCH;
 	case NODE_CONTROL:
@@ -260,12 +258,12 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 			ret = open_scratch(fs, node, handle, fi->flags);
 			break;
 		case HANDLE_CONTROL:
-			ret = node->kind == NODE_STORE ? open_store(fs, node, handle, fi)
-						       : open_control(fs, node, handle, fi);
+			ret = node_kind(node) == NODE_STORE ? open_store(fs, node, handle, fi)
+							    : open_control(fs, node, handle, fi);
 			break;
 		case HANDLE_DOCUMENT:
 		case HANDLE_DIRECTORY:
-			ret = node->kind == NODE_DIRECTORY
+			ret = node_kind(node) == NODE_DIRECTORY
 				      ? -EISDIR
 				      : open_document(fs, req, node, handle, fi);
 			break;

@@ -131,16 +131,16 @@ static void answer_stale(fuse_req_t req, const struct renaming *renaming, int re
 {
 	const struct notice_answer nothing = {.kind = NOTICE_NONE};
 	struct fs *fs = renaming->fs;
-	bool exchange = renaming->flags & RENAME_EXCHANGE;
+	bool source = renaming->stale_source || (renaming->flags & RENAME_EXCHANGE);
 
 	pthread_mutex_lock(&fs->lock);
 	node_ref(renaming->to.parent);
-	if (exchange)
+	if (source)
 		node_ref(renaming->from.parent);
 	pthread_mutex_unlock(&fs->lock);
 	fuse_reply_err(req, -ret);
 	fs_tell_stale(fs, renaming->to.parent, slice_str(renaming->to.name), &nothing);
-	if (exchange)
+	if (source)
 		fs_tell_stale(fs, renaming->from.parent, slice_str(renaming->from.name), &nothing);
 }
 

@@ -178,7 +178,7 @@ static int set_committed(struct change *change)
 	if (!ret)
 		ret = memory_set_attributes(change->fs->memory, buf_slice(&path),
 			&change->attributes);
-	if (ret == -ENOENT && change->node->kind == NODE_DOCUMENT)
+	if (ret == -ENOENT && node_kind(change->node) == NODE_DOCUMENT)
 		ret = set_created(change)
 			      ? 0
 			      : set_empty(change->fs, buf_slice(&path), &change->attributes);
@@ -246,39 +246,33 @@ static int set_document(struct change *change, const struct stat *attr, int to_s
 	return ret;
 }
 
-static int set_real(struct change *change, const struct stat *attr, int to_set)
+static bool comes_by_its_own(const struct change *change)
 {
-	struct fs *fs = change->fs;
-	struct buf path = BUF_INIT;
-	struct scratch *tree;
-	struct slice rel;
-	struct timespec times[2] = {change->attributes.mtime, change->attributes.mtime};
-	bool own = change->handle && change->handle->fd >= 0;
-	struct node_look look;
-	char name[32];
-	int ret = fs_path(fs, change->node, NULL, &path);
-	int fd = -1;
+	return change->handle && change->handle->fd >= 0;
+}
 
-	if (ret)
-		return ret;
-	node_look(fs, change->node, &look);
-	(void)view_is_scratch(fs, buf_slice(&path), &tree, &rel);
-	if (view_is_read_only(buf_slice(&path)))
-		ret = -EROFS;
-	else if (own)
-		fd = change->handle->fd;
-	else if (look.state == NODE_OLD)
-		fd = fs_dup_open(fs, change->node); /* it has left its name, and is open */
-	else
-		fd = scratch_openfile(tree, rel, to_set & FUSE_SET_ATTR_SIZE ? O_RDWR : O_PATH, 0);
-	if (!ret && fd < 0)
-		ret = fd;
-	if (!ret && (to_set & FUSE_SET_ATTR_SIZE))
-		ret = scratch_ftruncate(tree, fd, attr->st_size);
-	/* By its name in /proc: a file that its owner may not open can still be given back its modes. */
-	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-	if (!ret && change->attributes.has_mode && chmod(name, change->attributes.mode))
-		ret = -errno;
+static int open_real(const struct change *change, struct scratch *tree, struct slice rel,
+	int to_set)
+{
+	struct node_look look;
+
+	if (comes_by_its_own(change))
+		return fcntl(change->handle->fd, F_DUPFD_CLOEXEC, 0);
+	node_look(change->fs, change->node, &look);
+	if (look.state == NODE_OLD)
+		return fs_dup_open(change->fs,
+			change->node); /* it has left its name, and is open */
+	return scratch_openfile(tree, rel, to_set & FUSE_SET_ATTR_SIZE ? O_RDWR : O_PATH, 0);
+}
+
+/* By its name in /proc: a file that its owner may not open can still be given back its modes. */
+static int set_by_name(const struct change *change, const char *name, const struct stat *attr,
+	int to_set)
+{
+	struct timespec times[2] = {change->attributes.mtime, change->attributes.mtime};
+
+	if (change->attributes.has_mode && chmod(name, change->attributes.mode))
+		return -errno;
 	if (to_set & FUSE_SET_ATTR_ATIME)
 		times[0] = attr->st_atim;
 	if (!(to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW)))
@@ -287,13 +281,65 @@ static int set_real(struct change *change, const struct stat *attr, int to_set)
 		times[0].tv_nsec = UTIME_NOW;
 	if (!change->attributes.has_mtime)
 		times[1].tv_nsec = UTIME_OMIT;
-	if (!ret && utimensat(AT_FDCWD, name, times, 0))
-		ret = -errno;
-	if (fd >= 0 && !own)
-		close(fd);
-	buf_release(&path);
+	return utimensat(AT_FDCWD, name, times, 0) ? -errno : 0;
+}
+
+static int set_real(struct change *change, struct slice path, const struct stat *attr, int to_set)
+{
+	struct scratch *tree;
+	struct slice rel;
+	char name[32];
+	int ret = 0;
+	int fd;
+
+	if (view_is_read_only(path))
+		return -EROFS;
+	(void)view_is_scratch(change->fs, path, &tree, &rel);
+	fd = open_real(change, tree, rel, to_set);
+	if (fd < 0)
+		return fd;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	if (to_set & FUSE_SET_ATTR_SIZE)
+		ret = scratch_ftruncate(tree, fd, attr->st_size);
+	if (!ret)
+		ret = set_by_name(change, name, attr, to_set);
+	close(fd);
 	scratch_changed(tree);
 	return ret;
+}
+
+/* Of a file that was saved as a document while it was open: that is the same file to whoever has it open. */
+static int set_saved(struct change *change, struct slice path)
+{
+	struct memory_stat st;
+	uint64_t ino;
+
+	pthread_mutex_lock(&change->fs->lock);
+	ino = change->node->ino;
+	pthread_mutex_unlock(&change->fs->lock);
+	if (memory_stat(change->fs->memory, path, &st) || st.ino != ino)
+		return 0; /* it is gone, and this one stays */
+	return set_committed(change);
+}
+
+static int set_scratch(struct change *change, const struct stat *attr, int to_set)
+{
+	struct buf path = BUF_INIT;
+	struct scratch *tree;
+	struct slice rel;
+	bool saved;
+	int ret = fs_path(change->fs, change->node, NULL, &path);
+
+	saved = !ret && !comes_by_its_own(change) &&
+		!view_is_scratch(change->fs, buf_slice(&path), &tree, &rel);
+	if (saved && (to_set & FUSE_SET_ATTR_SIZE))
+		ret = -ESTALE; /* by its name: what has that now? */
+	if (!ret)
+		ret = set_real(change, buf_slice(&path), attr, to_set);
+	if (!ret && saved && (change->attributes.has_mode || change->attributes.has_mtime))
+		ret = set_saved(change, buf_slice(&path));
+	buf_release(&path);
+	return ret == -ENOENT ? -ESTALE : ret;
 }
 
 static int set_directory(struct change *change, const struct stat *attr, int to_set)
@@ -310,10 +356,11 @@ static int set_directory(struct change *change, const struct stat *attr, int to_
 	}
 	if (!ret)
 		ret = view_find(change->fs, buf_slice(&path), &view);
+	if (!ret)
+		ret = view.in_memory ? set_committed(change)
+				     : set_real(change, buf_slice(&path), attr, to_set);
 	buf_release(&path);
-	if (ret)
-		return ret;
-	return view.in_memory ? set_committed(change) : set_real(change, attr, to_set);
+	return ret;
 }
 
 /* Everything belongs to the mounting user and stays so; saying it again is fine (cp -p, tar as root). */
@@ -327,11 +374,11 @@ static int apply(struct change *change, const struct stat *attr, int to_set)
 {
 	int ret;
 
-	switch ((enum node_kind)change->node->kind) {
+	switch (node_kind(change->node)) {
 	case NODE_DOCUMENT:
 		return set_document(change, attr, to_set);
 	case NODE_SCRATCH:
-		return set_real(change, attr, to_set);
+		return set_scratch(change, attr, to_set);
 	case NODE_DIRECTORY:
 		pthread_mutex_lock(&change->fs->settling);
 		ret = set_directory(change, attr, to_set);
@@ -343,7 +390,7 @@ static int apply(struct change *change, const struct stat *attr, int to_set)
 		break;
 	}
 	/* `echo x > .mode` truncates first; touch and chmod are not for control files. */
-	if (!control_is_writable(change->node->control))
+	if (!control_is_writable(node_control(change->node)))
 		return -EACCES;
 	return to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_MTIME) ? -EPERM : 0;
 }

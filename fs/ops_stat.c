@@ -163,7 +163,7 @@ int ops_stat(struct fs *fs, const struct node *node, const struct handle *handle
 	int ret;
 
 	*timeout = 0;
-	switch ((enum node_kind)node->kind) {
+	switch (node_kind(node)) {
 	case NODE_DOCUMENT:
 		return document_stat(fs, node, handle, thread, st, timeout);
 	case NODE_SCRATCH:

@@ -21,7 +21,7 @@ static int describe(struct fs *fs, const struct node *node, struct buf *key, con
 	const char **source)
 {
 	struct buf path = BUF_INIT;
-	int ret = node->kind == NODE_DOCUMENT || node->kind == NODE_DIRECTORY
+	int ret = node_kind(node) == NODE_DOCUMENT || node_kind(node) == NODE_DIRECTORY
 			  ? fs_path(fs, node, NULL, &path)
 			  : -ENODATA;
 

@@ -29,6 +29,7 @@ struct renaming {
 	unsigned flags;
 	pid_t thread;
 	bool stale; /* the kernel moves an inode to the new name that is not the one for it */
+	bool stale_source; /* and leaves one at the old name that is not the one for that */
 };
 
 static inline struct slice side_path(const struct side *side)

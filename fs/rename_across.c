@@ -13,23 +13,50 @@
 #include "settle.h"
 
 /* What was saved is there under both names where this fails. */
-static int remove_source(struct renaming *renaming, struct err *reason)
+static int remove_source(struct renaming *renaming, bool open, struct err *reason)
 {
 	struct fs *fs = renaming->fs;
 	struct side *from = &renaming->from;
 	int ret = settle_secure(fs, from->rel);
 
 	if (!ret)
-		ret = scratch_unlink(from->tree, from->rel,
-			fs_outlives(fs, from->parent, from->name));
-	if (ret)
+		ret = scratch_unlink(from->tree, from->rel, open);
+	if (ret) {
+		renaming->stale = renaming->stale_source = true; /* the kernel moves nothing */
 		return err_set(reason, ret, "saved, but the old name can't be removed: %s",
 			strerror(-ret));
-	pthread_mutex_lock(&fs->lock);
-	rename_forget_name(fs, from);
-	pthread_mutex_unlock(&fs->lock);
+	}
 	prune_later(fs, side_path(from));
 	return 0;
+}
+
+/*
+ * With fs->lock held: the scratch file's inode, which the kernel moves to the new name, becomes that of the version as
+ * which it was saved. One that is open goes along as what it was, a file that has left its name.
+ */
+static struct node *become_document(struct renaming *renaming, const struct memory_stat *saved,
+	bool *open)
+{
+	struct fs *fs = renaming->fs;
+	struct node *node =
+		node_find(&fs->nodes, renaming->from.parent, slice_str(renaming->from.name));
+
+	*open = node && node->handles;
+	if (!node || node_kind(node) != NODE_SCRATCH)
+		return NULL;
+	rename_forget_name(fs, &renaming->to);
+	node->counted = *open;
+	node->ino = saved->ino;
+	if (node_move(&fs->nodes, node, renaming->to.parent, slice_str(renaming->to.name)) ||
+		*open) {
+		node->state = NODE_OLD;
+		node_unhash(&fs->nodes, node);
+		return NULL;
+	}
+	node_set_kind(node, NODE_DOCUMENT, 0);
+	node->version = saved->version;
+	node->cold = true;
+	return node;
 }
 
 static int save_scratch(struct renaming *renaming, const struct buf *bytes, const struct stat *st,
@@ -43,24 +70,31 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 		.mtime = st->st_mtim,
 	};
 	struct document_change change = {.kill = true}; /* with drafts of what is replaced */
+	struct memory_stat saved;
 	struct settling settling;
+	bool open = false;
 	int ret = document_begin_alone(fs, renaming->to.document);
 
 	if (ret)
 		return ret;
 	settle_begin_coming(fs, side_path(&renaming->to), &settling);
-	ret = memory_put(fs->memory, side_path(&renaming->to), buf_slice(bytes), &attributes, NULL,
-		NULL, reason);
+	ret = memory_put(fs->memory, side_path(&renaming->to), buf_slice(bytes), &attributes,
+		&saved, NULL, reason);
 	change.changed = !ret;
+	if (!ret) {
+		pthread_mutex_lock(&fs->lock);
+		change.keep = become_document(renaming, &saved, &open);
+		pthread_mutex_unlock(&fs->lock);
+	}
 	document_end_alone(fs, renaming->to.document, &change);
 	if (ret) {
 		settle_release(fs, &settling);
 		return ret;
 	}
-	renaming->stale = true;
+	renaming->stale = !change.keep;
 	refusals_saved(fs->refusals, side_path(&renaming->to), buf_slice(bytes));
 	settle_drop_empty(fs, side_path(&renaming->to));
-	ret = remove_source(renaming, reason);
+	ret = remove_source(renaming, open, reason);
 	settle_came(fs, &settling);
 	settle_release(fs, &settling);
 	return ret;
@@ -85,6 +119,10 @@ int rename_save_scratch(struct renaming *renaming)
 		if (!ret)
 			ret = scratch_rename(renaming->from.tree, renaming->from.rel,
 				side_path(&renaming->to), 0);
+		pthread_mutex_lock(&fs->lock);
+		if (!ret)
+			rename_forget_name(fs, &renaming->from);
+		pthread_mutex_unlock(&fs->lock);
 		renaming->stale = true;
 		buf_release(&bytes);
 		return ops_explain(fs, side_path(&renaming->to), ret, &reason);

@@ -125,6 +125,8 @@ struct handle *handle_new(enum handle_kind kind, int flags);
 /* With fs->lock held: counts it where it belongs. document may be NULL. */
 void handle_attach(struct fs *fs, struct handle *handle, struct node *node,
 	struct document *document);
+/* A scratch file's, without the lock. -ESTALE: it was saved as a document meanwhile. */
+int handle_attach_scratch(struct fs *fs, struct handle *handle, struct node *node);
 /* Takes the node's lookups of handles with it. */
 void handle_free(struct fs *fs, struct handle *handle);
 

@@ -56,6 +56,17 @@ def test_a_document_that_is_written_again(documents):
     assert asked(documents, lambda: documents.write(b'[1]'), 'getattr', 'lookup') < COUNT
 
 
+def test_saved_by_a_rename(documents):
+    """The kernel looks up both names before it renames, and has the inode of the one for the other behind that."""
+    documents.write()
+
+    def save():
+        for number in range(COUNT):
+            (documents.mnt / 'new').write_text('[1, 2, 3]')
+            os.rename(documents.mnt / 'new', documents.mnt / f'd{number}.json')
+    assert asked(documents, lambda: (save(), documents.read()), 'lookup') < COUNT * 5 // 2
+
+
 def test_attributes_of_many_that_were_never_listed(mount):
     """They come with the names, as many as there are, and not each with a lookup of its own."""
     m = mount('{:presence/s {%s}}' % ' '.join(f'"u{number}" {number}' for number in range(20 * COUNT)))

@@ -259,6 +259,50 @@ def test_renamed_while_open(mount):
     assert names(m.mnt) == ['beds']
 
 
+def test_saved_by_a_rename_while_open(mount):
+    """What is written to it then goes nowhere, but it is the file of that name to whoever has it open."""
+    m = mount('{:config 1}')
+    for new, old in ('new', 'new.json'), ('config.tmp', 'config.json'):
+        with open(m.mnt / new, 'w+') as file:
+            file.write('[1]')
+            file.flush()
+            os.rename(m.mnt / new, m.mnt / old)
+            (m.mnt / old).chmod(0o640)
+            os.utime(m.mnt / old, (7, 7))
+            assert (stat.S_IMODE((m.mnt / old).stat().st_mode), (m.mnt / old).stat().st_mtime) == (0o640, 7)
+            os.fchmod(file.fileno(), 0o600)
+            os.utime(file.fileno(), (8, 8))
+            for found in os.fstat(file.fileno()), (m.mnt / old).stat():
+                assert (stat.S_IMODE(found.st_mode), found.st_mtime) == (0o600, 8)
+            file.write(', 2')
+            file.flush()
+            assert (m.mnt / old).read_text() == '[1]'
+            os.truncate(m.mnt / old, 3)
+            assert os.fstat(file.fileno()).st_size == 6
+            (m.mnt / old).write_text('[3]')
+            (m.mnt / old).unlink()
+            os.fchmod(file.fileno(), 0o644)
+            assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o644
+        assert names(m.mnt) == ['config.json'] * (old != 'config.json')
+
+
+def test_saved_by_a_rename_and_by_its_inode(mount):
+    """The kernel's inode of the scratch file is the document's from then on."""
+    m = mount('{:config 1}')
+    (m.mnt / 'new').write_text('[1]')
+    path = os.open(m.mnt / 'new', os.O_PATH)
+    os.rename(m.mnt / 'new', m.mnt / 'config.json')
+    by_inode = pathlib.Path(f'/proc/self/fd/{path}')
+    for found in os.stat(path), (m.mnt / 'config.json').stat():
+        assert found.st_ino == next(entry.inode() for entry in os.scandir(m.mnt))
+    assert by_inode.read_text() == '[1]'
+    by_inode.write_text('[1, 2]')
+    assert (m.mnt / 'config.json').read_text() == '[1, 2]'
+    os.close(path)
+    m.remount()
+    assert (m.mnt / 'config.json').read_text() == '[1, 2]'
+
+
 def test_times_modes_and_owners(mount):
     m = mount('{}')
     path = m.mnt / 'file'
@@ -364,6 +408,17 @@ def test_a_scratch_file_makes_way_for_a_key(mount):
     assert (m.mnt / 'notes/a.json').read_text() == '2\n'
     assert (m.mnt / 'notes~').read_text() == 'mine'
     assert names(m.mnt) == ['config.json', 'notes', 'notes~']
+
+
+def test_a_scratch_file_makes_way_at_once(mount):
+    """Also where the kernel has its name at hand."""
+    m = mount('{:config 1}')
+    (m.mnt / 'notes').write_text('mine')
+    assert (m.mnt / 'notes').is_file()
+    m.edn.write_text('{:config 1 :notes/a 2}')
+    wait_until(lambda: (m.mnt / 'notes').is_dir(), 'the directory of the key')
+    assert (m.mnt / 'notes/a.json').read_text() == '2\n'
+    assert (m.mnt / 'notes~').read_text() == 'mine'
 
 
 def test_a_key_below_a_scratch_file(mount):
