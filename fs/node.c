@@ -150,8 +150,8 @@ static void fit(struct node_table *table)
 		resize(table, table->bucket_count / 4);
 }
 
-struct node *node_new(struct node_table *table, struct node *parent, struct slice name,
-	enum node_kind kind)
+static struct node *make(struct node_table *table, struct node *parent, struct slice name,
+	enum node_kind kind, bool hashed)
 {
 	uint8_t room = (uint8_t)(name.len < sizeof(char *) ? sizeof(char *) : name.len);
 	struct node *node;
@@ -161,7 +161,7 @@ struct node *node_new(struct node_table *table, struct node *parent, struct slic
 	node = slab_alloc(&table->pool, offsetof(struct node, name) + room);
 	if (!node)
 		return NULL;
-	*node = (struct node){.refs = 1, .parent = parent, .name_room = room};
+	*node = (struct node){.refs = 1, .parent = parent, .name_room = room, .hashed = hashed};
 	node_set_kind(node, kind, 0);
 	(void)set_name(node, name);
 	if (parent)
@@ -170,6 +170,18 @@ struct node *node_new(struct node_table *table, struct node *parent, struct slic
 	fit(table);
 	put_in(table, node);
 	return node;
+}
+
+struct node *node_new(struct node_table *table, struct node *parent, struct slice name,
+	enum node_kind kind)
+{
+	return make(table, parent, name, kind, false);
+}
+
+struct node *node_new_hashed(struct node_table *table, struct node *parent, struct slice name,
+	enum node_kind kind)
+{
+	return make(table, parent, name, kind, true);
 }
 
 struct node *node_find(const struct node_table *table, const struct node *parent, struct slice name)

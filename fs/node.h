@@ -97,6 +97,9 @@ void node_table_release(struct node_table *table);
 /* A new node with one reference of the caller's, not hashed. NULL: out of memory, or a name of more than 255 bytes. */
 struct node *node_new(struct node_table *table, struct node *parent, struct slice name,
 	enum node_kind kind);
+/* The same, but found by its name, which no other is. */
+struct node *node_new_hashed(struct node_table *table, struct node *parent, struct slice name,
+	enum node_kind kind);
 struct node *node_find(const struct node_table *table, const struct node *parent,
 	struct slice name);
 /* Makes it the one that is found by its name; another of that name stops being found. */

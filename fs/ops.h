@@ -13,7 +13,18 @@
  */
 int ops_enter(struct fs *fs, struct node *parent, struct slice name, pid_t thread,
 	struct fuse_entry_param *entry);
-/* The same for who holds fs->moves already, and has just made what is there: no control file. */
+/*
+ * The same of some names in one directory, for readdir and for less than one by one. -EALREADY: a document of which the
+ * kernel was told all already.
+ */
+enum { OPS_NAMES_MAX = 64 };
+struct ops_named {
+	struct slice name;
+	int ret; /* out, as entry, which is undefined where it is not 0 */
+	struct fuse_entry_param entry;
+};
+void ops_enter_names(struct fs *fs, struct node *parent, struct ops_named *named, size_t count);
+/* The same as ops_enter for who holds fs->moves already, and has just made what is there: no control file. */
 int ops_enter_alone(struct fs *fs, struct node *parent, struct slice name,
 	struct fuse_entry_param *entry);
 

@@ -79,14 +79,13 @@ static struct node *current_node(struct fs *fs, struct node *parent, struct slic
 		node->state = NODE_OLD;
 		node_unhash(&fs->nodes, node);
 	}
-	node = node_new(&fs->nodes, parent, name, node_kind_of(view));
+	node = node_new_hashed(&fs->nodes, parent, name, node_kind_of(view));
 	if (!node)
 		return NULL;
 	node->version = view->version;
 	node->hidden = view->hidden;
 	node->ino = view->st.st_ino;
 	node_set_kind(node, node_kind_of(view), view->control);
-	node_hash(&fs->nodes, node);
 	return node;
 }
 
@@ -214,6 +213,91 @@ int ops_enter(struct fs *fs, struct node *parent, struct slice name, pid_t threa
 	ret = enter(fs, parent, name, thread, entry, &control);
 	pthread_rwlock_unlock(&fs->moves);
 	return control ? enter_control(fs, entry) : ret;
+}
+
+/* ---- many names ---- */
+
+/* The documents among them, as far as their spelling tells. */
+struct looked {
+	struct fs *fs;
+	struct node *parent;
+	struct buf path; /* the directory's; then each one's */
+	size_t directory_len;
+	struct memory_named found[OPS_NAMES_MAX];
+	struct ops_named *named[OPS_NAMES_MAX];
+	uint32_t changes[OPS_NAMES_MAX];
+	size_t count;
+};
+
+static int path_of(struct looked *looked, struct slice name)
+{
+	looked->path.len = looked->directory_len;
+	if (looked->directory_len)
+		buf_add_char(&looked->path, '/');
+	buf_add_slice(&looked->path, name);
+	return buf_error(&looked->path);
+}
+
+/* With fs->lock held. -EAGAIN: it is not among them, or what was found of it is true no more. */
+static void choose(struct looked *looked, struct ops_named *named)
+{
+	struct fs *fs = looked->fs;
+	uint32_t changes = document_settled(fs, looked->parent, named->name);
+	const struct node *node = node_find(&fs->nodes, looked->parent, named->name);
+	size_t at = looked->count;
+	struct scratch *tree;
+	struct slice rel;
+
+	named->ret = node && node->told && node->lookups ? -EALREADY : -EAGAIN;
+	if (named->ret == -EALREADY || path_of(looked, named->name) ||
+		view_is_scratch(fs, buf_slice(&looked->path), &tree, &rel))
+		return;
+	looked->found[at].name = named->name;
+	looked->named[at] = named;
+	looked->changes[at] = changes;
+	looked->count++;
+}
+
+/* With fs->lock held. */
+static void enter_looked(struct looked *looked, size_t at)
+{
+	struct fs *fs = looked->fs;
+	struct ops_named *named = looked->named[at];
+	const struct memory_named *found = &looked->found[at];
+	struct view view;
+
+	if (document_settled(fs, looked->parent, named->name) != looked->changes[at] ||
+		found->ret || found->st.kind != MEMORY_DOCUMENT || path_of(looked, named->name))
+		return;
+	view_document(fs, &found->st, &view);
+	named->entry = (struct fuse_entry_param){0};
+	named->ret = enter_found(fs, looked->parent, named->name, 0, buf_slice(&looked->path), 0,
+		&view, &named->entry);
+}
+
+void ops_enter_names(struct fs *fs, struct node *parent, struct ops_named *named, size_t count)
+{
+	struct looked looked = {.fs = fs, .parent = parent, .path = BUF_INIT};
+	size_t i;
+
+	pthread_rwlock_rdlock(&fs->moves);
+	pthread_mutex_lock(&fs->lock);
+	(void)node_path(parent, slice_str(""), &looked.path);
+	looked.directory_len = looked.path.len;
+	for (i = 0; i < count; i++)
+		choose(&looked, &named[i]);
+	pthread_mutex_unlock(&fs->lock);
+	looked.path.len = looked.directory_len;
+	memory_stat_names(fs->memory, buf_slice(&looked.path), looked.found, looked.count);
+	pthread_mutex_lock(&fs->lock);
+	for (i = 0; i < looked.count; i++)
+		enter_looked(&looked, i);
+	pthread_mutex_unlock(&fs->lock);
+	pthread_rwlock_unlock(&fs->moves);
+	buf_release(&looked.path);
+	for (i = 0; i < count; i++)
+		if (named[i].ret == -EAGAIN)
+			named[i].ret = ops_enter(fs, parent, named[i].name, 0, &named[i].entry);
 }
 
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)

@@ -53,55 +53,99 @@ static size_t add_plain(fuse_req_t req, char *to, size_t room, struct listing *l
 	return fuse_add_direntry(req, to, room, found->name, &st, (off_t)at + 1);
 }
 
-/*
- * What the kernel knows already costs it, too, to be told of. Without attributes an entry is nothing but a name to it, and
- * leaves alone what it has.
- */
-static bool is_told(struct fs *fs, const struct node *directory, const char *name)
-{
-	const struct node *node;
-	bool told;
+/* Some that come one behind another. */
+struct several {
+	struct listing_entry entries[OPS_NAMES_MAX];
+	struct ops_named named[OPS_NAMES_MAX];
+	size_t count;
+};
 
-	pthread_mutex_lock(&fs->lock);
-	node = node_find(&fs->nodes, directory, slice_str(name));
-	told = node && node->told && node->lookups;
-	pthread_mutex_unlock(&fs->lock);
-	return told;
+static size_t room_of(fuse_req_t req, const char *name)
+{
+	return fuse_add_direntry_plus(req, NULL, 0, name, NULL, 0);
 }
 
-static size_t add_plus(fuse_req_t req, struct node *directory, char *to, size_t room,
-	struct listing *listing, size_t at)
+/* Only what is handed out may be counted as looked up: no more than there is room for. */
+static void gather(fuse_req_t req, struct listing *listing, size_t at, size_t room,
+	struct several *several)
 {
-	struct fs *fs = fs_of(req);
-	struct fuse_entry_param entry = {0};
-	const struct listing_entry *found = at < DOTS ? NULL : listing_at(listing, at - DOTS);
-	const char *name = found ? found->name : at ? ".." : ".";
-	size_t need = fuse_add_direntry_plus(req, NULL, 0, name, &entry, 0);
+	for (several->count = 0; several->count < OPS_NAMES_MAX; several->count++) {
+		struct listing_entry *entry = &several->entries[several->count];
 
-	/* Only what is handed out may be counted as looked up. */
-	if (need > room)
-		return need;
-	if (!found) {
-		entry.attr.st_mode = S_IFDIR;
-		entry.attr.st_ino = FUSE_ROOT_ID;
-	} else if (is_told(fs, directory, name) ||
-		   ops_enter(fs, directory, slice_str(name), 0, &entry)) {
-		/* Or gone since: whoever looks it up learns it. */
-		entry = (struct fuse_entry_param){0};
-		entry.attr.st_mode = DTTOIF(found->type);
-		entry.attr.st_ino = found->ino;
+		if (at - DOTS + several->count >= listing->count)
+			break;
+		*entry = *listing_at(listing, at - DOTS + several->count);
+		if (room_of(req, entry->name) > room)
+			break;
+		room -= room_of(req, entry->name);
+		several->named[several->count].name = slice_of(entry->name, entry->name_len);
 	}
-	return fuse_add_direntry_plus(req, to, room, name, &entry, (off_t)at + 1);
+}
+
+static size_t add_plus(fuse_req_t req, char *to, size_t room, const struct listing_entry *found,
+	const struct ops_named *named, size_t at)
+{
+	struct fuse_entry_param name_only = {0};
+
+	name_only.attr.st_mode = DTTOIF(found->type);
+	name_only.attr.st_ino = found->ino;
+	/*
+	 * What the kernel knows already costs it, too, to be told of. Without attributes an entry is nothing but a name
+	 * to it, and leaves alone what it has. One that is gone since: whoever looks it up learns it.
+	 */
+	return fuse_add_direntry_plus(req, to, room, found->name,
+		named->ret ? &name_only : &named->entry, (off_t)at + 1);
+}
+
+static size_t add_dot_plus(fuse_req_t req, char *to, size_t room, size_t at)
+{
+	struct fuse_entry_param entry = {0};
+
+	entry.attr.st_mode = S_IFDIR;
+	entry.attr.st_ino = FUSE_ROOT_ID;
+	return fuse_add_direntry_plus(req, to, room, at ? ".." : ".", &entry, (off_t)at + 1);
+}
+
+static int fill_plus(fuse_req_t req, struct handle *handle, struct buf *to, size_t at)
+{
+	struct several *several = malloc(sizeof(*several));
+	size_t size = to->cap;
+
+	if (!several)
+		return -ENOMEM;
+	for (; at < DOTS && add_dot_plus(req, NULL, 0, at) <= size - to->len; at++)
+		to->len += add_dot_plus(req, to->ptr + to->len, size - to->len, at);
+	while (at >= DOTS) {
+		gather(req, handle->listing, at, size - to->len, several);
+		if (!several->count)
+			break;
+		ops_enter_names(fs_of(req), handle->node, several->named, several->count);
+		for (size_t i = 0; i < several->count; i++, at++)
+			to->len += add_plus(req, to->ptr + to->len, size - to->len,
+				&several->entries[i], &several->named[i], at);
+	}
+	free(several);
+	return 0;
+}
+
+static void fill_plain(fuse_req_t req, struct handle *handle, struct buf *to, size_t at)
+{
+	for (; at < handle->listing->count + DOTS; at++) {
+		size_t room = to->cap - to->len;
+		size_t need = add_plain(req, to->ptr + to->len, room, handle->listing, at);
+
+		if (need > room)
+			break;
+		to->len += need;
+	}
 }
 
 static void read_directory(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi,
 	bool plus)
 {
 	struct handle *handle = handle_of(fi);
-	char *bytes = malloc(size);
-	size_t used = 0;
-	size_t at = (size_t)offset;
-	int ret = bytes ? 0 : -ENOMEM;
+	struct buf bytes = {.ptr = malloc(size), .cap = size};
+	int ret = bytes.ptr ? 0 : -ENOMEM;
 
 	pthread_mutex_lock(&handle->lock);
 	if (!ret && (!offset || !handle->listing)) {
@@ -109,21 +153,16 @@ static void read_directory(fuse_req_t req, size_t size, off_t offset, struct fus
 		handle->listing = NULL;
 		ret = listing_new(&handle->listing, fs_of(req), handle->node);
 	}
-	for (; !ret && at < handle->listing->count + DOTS; at++) {
-		size_t need = plus ? add_plus(req, handle->node, bytes + used, size - used,
-					     handle->listing, at)
-				   : add_plain(req, bytes + used, size - used, handle->listing, at);
-
-		if (need > size - used)
-			break;
-		used += need;
-	}
+	if (!ret && plus)
+		ret = fill_plus(req, handle, &bytes, (size_t)offset);
+	else if (!ret)
+		fill_plain(req, handle, &bytes, (size_t)offset);
 	pthread_mutex_unlock(&handle->lock);
 	if (ret)
 		fuse_reply_err(req, -ret);
 	else
-		fuse_reply_buf(req, bytes, used);
-	free(bytes);
+		fuse_reply_buf(req, bytes.ptr, bytes.len);
+	free(bytes.ptr);
 }
 
 void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

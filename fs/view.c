@@ -191,6 +191,13 @@ static int find_control(struct fs *fs, struct slice path, struct view *view)
 	return 0;
 }
 
+void view_document(const struct fs *fs, const struct memory_stat *found, struct view *view)
+{
+	*view = (struct view){
+		.kind = VIEW_DOCUMENT, .version = found->version, .hidden = found->hidden};
+	view_document_stat(fs, found, &view->st);
+}
+
 static int find_document(struct fs *fs, struct slice path, struct view *view)
 {
 	struct memory_stat found;
@@ -199,10 +206,7 @@ static int find_document(struct fs *fs, struct slice path, struct view *view)
 	int ret = memory_stat(fs->memory, path, &found);
 
 	if (!ret && found.kind == MEMORY_DOCUMENT) {
-		view->kind = VIEW_DOCUMENT;
-		view->version = found.version;
-		view->hidden = found.hidden;
-		view_document_stat(fs, &found, &view->st);
+		view_document(fs, &found, view);
 		return 0;
 	}
 	if (ret && ret != -ENOENT)

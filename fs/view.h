@@ -32,6 +32,8 @@ struct view {
 
 /* 0, -ENOENT, -EIO ... No fs lock may be held. */
 int view_find(struct fs *fs, struct slice path, struct view *view);
+/* Of a document that was found. */
+void view_document(const struct fs *fs, const struct memory_stat *found, struct view *view);
 
 /* Names of the root that are ourofs's own, whether they exist or not. */
 bool view_is_reserved(struct slice path);

@@ -67,6 +67,14 @@ struct memory_stat {
 
 /* A path that ends in a directory's name may be a collection, a namespace, or both. */
 int memory_stat(struct memory *memory, struct slice path, struct memory_stat *st);
+/* The same of some names in one directory, each with a verdict of its own, for less than one by one. */
+struct memory_named {
+	struct slice name;
+	int ret; /* out, as st, which is undefined where it is not 0 */
+	struct memory_stat st;
+};
+void memory_stat_names(struct memory *memory, struct slice directory, struct memory_named *named,
+	size_t count);
 /* stat (may be NULL) and bytes are of one version. bytes is appended to. */
 int memory_read(struct memory *memory, struct slice path, struct memory_stat *st, struct buf *bytes,
 	struct err *err);

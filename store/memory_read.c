@@ -12,14 +12,11 @@ static void stat_directory(struct memory *m, const struct tree_node *node, struc
 		.mtime = node->dir->has_mtime ? node->dir->mtime : m->first_seen};
 }
 
-static int stat_locked(struct memory *m, struct slice path, struct memory_stat *st)
+static int stat_node(struct memory *m, struct tree_node *node, struct memory_stat *st)
 {
 	struct doc doc = DOC_INIT;
-	struct tree_node *node;
-	int ret = tree_find(m->tree, path, &node);
+	int ret;
 
-	if (ret)
-		return ret;
 	if (node->dir) {
 		stat_directory(m, node, st);
 		return 0;
@@ -38,15 +35,74 @@ static int stat_locked(struct memory *m, struct slice path, struct memory_stat *
 int memory_stat(struct memory *m, struct slice path, struct memory_stat *st)
 {
 	struct memory_stat found;
+	struct tree_node *node;
 	int ret;
 
 	pthread_rwlock_rdlock(&m->lock);
-	ret = stat_locked(m, path, &found);
+	ret = tree_find(m->tree, path, &node);
+	if (!ret)
+		ret = stat_node(m, node, &found);
 	pthread_rwlock_unlock(&m->lock);
 	memory_resident_tick(m);
 	if (!ret)
 		*st = found;
 	return ret;
+}
+
+/*
+ * A read around many, which then cost less (env.h). Where it can't be begun each of them finds that out by itself. Not for
+ * long: what is replaced meanwhile is kept in the files.
+ */
+struct reading {
+	struct eav_reader eav;
+	struct saved_reader saved;
+};
+enum { READING_MAX = 256 };
+
+static void begin_reading(struct memory *m, struct reading *reading)
+{
+	*reading = (struct reading){0};
+	if (atomic_load(&m->eav.state) != EAV_FAILED)
+		(void)eav_read_begin(m->eav.store, &reading->eav);
+	(void)saved_read_begin(m->saved, &reading->saved);
+}
+
+static void end_reading(struct reading *reading)
+{
+	saved_read_end(&reading->saved);
+	eav_read_end(&reading->eav);
+}
+
+static void stat_names(struct memory *m, const struct tree_node *dir, struct memory_named *named,
+	size_t count)
+{
+	struct reading reading;
+
+	begin_reading(m, &reading);
+	for (size_t i = 0; i < count; i++) {
+		struct tree_node *node = tree_child(dir, named[i].name);
+
+		named[i].ret = node ? stat_node(m, node, &named[i].st) : -ENOENT;
+		memory_resident_tick_held(m);
+	}
+	end_reading(&reading);
+}
+
+void memory_stat_names(struct memory *m, struct slice directory, struct memory_named *named,
+	size_t count)
+{
+	struct tree_node *dir;
+	int ret;
+
+	pthread_rwlock_rdlock(&m->lock);
+	ret = tree_find(m->tree, directory, &dir);
+	if (!ret)
+		ret = dir->dir ? tree_load(m->tree, dir) : -ENOTDIR;
+	for (size_t i = 0; i < count; i++)
+		named[i].ret = ret;
+	for (size_t i = 0; i < count && !ret; i += READING_MAX)
+		stat_names(m, dir, named + i, count - i < READING_MAX ? count - i : READING_MAX);
+	pthread_rwlock_unlock(&m->lock);
 }
 
 /* Was it looked for in the EAV store, and not found there? */
@@ -124,6 +180,7 @@ static int ino_of(struct memory *m, struct tree_node *node, uint64_t *ino)
 
 static int list_locked(struct memory *m, struct slice directory, memory_list_fn *fn, void *context)
 {
+	struct reading reading = {0};
 	struct tree_node *dir;
 	struct tree_node **nodes;
 	size_t count;
@@ -139,6 +196,10 @@ static int list_locked(struct memory *m, struct slice directory, memory_list_fn 
 	for (size_t i = 0; i < count && !ret; i++) {
 		uint64_t ino;
 
+		if (i % READING_MAX == 0) {
+			end_reading(&reading);
+			begin_reading(m, &reading);
+		}
 		ret = ino_of(m, nodes[i], &ino);
 		if (!ret)
 			ret = fn(context, tree_name(nodes[i]),
@@ -146,6 +207,7 @@ static int list_locked(struct memory *m, struct slice directory, memory_list_fn 
 		ret = ret < 0 ? ret : 0;
 		memory_resident_tick_held(m);
 	}
+	end_reading(&reading);
 	free(nodes);
 	return ret;
 }

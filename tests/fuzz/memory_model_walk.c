@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_model.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "path.h"
@@ -50,7 +51,26 @@ static int compare_document(struct walk *walk, struct slice path, const struct m
 	return 0;
 }
 
-static int visit_document(struct walk *walk, struct slice path, uint64_t ino)
+/* What is found with others of its directory is what is found of it alone. */
+static void compare_named(struct walk *walk, struct slice name, const struct memory_stat *st)
+{
+	struct memory_named named[] = {
+		{.name = name}, {.name = SLICE_LITERAL("no such.json")}, {.name = name}};
+
+	memory_stat_names(walk->memory, walk->directory, named, 3);
+	must(named[1].ret == -ENOENT, "no other name is found");
+	for (size_t i = 0; i < 3; i += 2) {
+		const struct memory_stat *found = &named[i].st;
+
+		must(named[i].ret == 0 && found->kind == st->kind && found->ino == st->ino &&
+				found->version == st->version && found->size == st->size &&
+				found->mode == st->mode && found->hidden == st->hidden &&
+				same_time(found->mtime, st->mtime),
+			"a name among others is the same");
+	}
+}
+
+static int visit_document(struct walk *walk, struct slice path, struct slice name, uint64_t ino)
 {
 	struct memory_stat st;
 	struct memory_stat again;
@@ -62,6 +82,7 @@ static int visit_document(struct walk *walk, struct slice path, uint64_t ino)
 	must(ret == 0, "what is listed can be read");
 	must(memory_stat(walk->memory, path, &again) == 0, "and has attributes");
 	must(st.kind == MEMORY_DOCUMENT && again.kind == MEMORY_DOCUMENT, "of a document");
+	compare_named(walk, name, &again);
 	must(st.size == walk->bytes.len && again.size == st.size, "the size is that of the bytes");
 	must(st.ino == ino && again.ino == ino && st.version == again.version &&
 			st.mode == again.mode,
@@ -89,7 +110,7 @@ static void visit_name(struct walk *walk, struct slice name, enum memory_kind ki
 		buf_add_char(&path, '/');
 	buf_add_slice(&path, name);
 	if (kind == MEMORY_DOCUMENT)
-		visit_document(walk, buf_slice(&path), ino);
+		visit_document(walk, buf_slice(&path), name, ino);
 	else
 		visit_directory(walk, buf_slice(&path));
 	buf_release(&path);
