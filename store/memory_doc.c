@@ -154,7 +154,8 @@ static void set_defaults(struct memory *m, struct doc *doc, bool found)
 		doc->record.mtime = m->first_seen;
 	if (!doc->record.version)
 		doc->record.version = 1;
-	__atomic_store_n(&doc->node->ino, doc->record.ino, __ATOMIC_RELAXED);
+	if (doc->node)
+		__atomic_store_n(&doc->node->ino, doc->record.ino, __ATOMIC_RELAXED);
 }
 
 static int load_saved(struct memory *m, struct doc *doc)
@@ -213,22 +214,20 @@ static int begin_eav(struct memory *m, struct doc *doc)
 	return ret;
 }
 
-/* -ENOENT: from memory.edn, then. */
-static int load_eav(struct memory *m, struct doc *doc)
+static bool eav_serves(struct memory *m)
+{
+	return mode_row((enum mode)atomic_load(&m->mode))->reads_eav &&
+	       atomic_load(&m->eav.state) == EAV_READY;
+}
+
+static int get_eav(struct memory *m, struct doc *doc)
 {
 	struct eav_record record;
-	int ret;
-
-	if (!mode_row((enum mode)atomic_load(&m->mode))->reads_eav ||
-		atomic_load(&m->eav.state) != EAV_READY)
-		return -ENOENT;
-	ret = eav_get(&doc->eav_reader, buf_slice(&doc->name), &record);
+	int ret = eav_get(&doc->eav_reader, buf_slice(&doc->name), &record);
 	if (ret && ret != -ENOENT && ret != -ENOMEM)
 		fail_eav(m, ret);
-	if (ret || record.deleted || record.collection) {
-		atomic_fetch_add_explicit(&m->eav.fallbacks, 1, memory_order_relaxed);
+	if (ret || record.deleted || record.collection)
 		return -ENOENT;
-	}
 	doc->record = (struct saved_record){.has_bytes = true,
 		.has_mtime = record.has_mtime,
 		.mode = record.mode,
@@ -243,6 +242,16 @@ static int load_eav(struct memory *m, struct doc *doc)
 	atomic_fetch_add_explicit(&m->eav.reads, 1, memory_order_relaxed);
 	set_defaults(m, doc, true);
 	return 0;
+}
+
+/* -ENOENT: from memory.edn, then. */
+static int load_eav(struct memory *m, struct doc *doc)
+{
+	int ret = eav_serves(m) ? get_eav(m, doc) : -ENODATA;
+
+	if (ret == -ENOENT)
+		atomic_fetch_add_explicit(&m->eav.fallbacks, 1, memory_order_relaxed);
+	return ret == -ENODATA ? -ENOENT : ret;
 }
 
 /* What is beside the value. -ENOENT: it is saved's to say, if anyone's. */
@@ -284,6 +293,31 @@ int doc_load_edn(struct memory *m, struct doc *doc)
 int doc_load_shown(struct memory *m, struct doc *doc)
 {
 	return load(m, doc, true, false);
+}
+
+/* Nobody may know better than the EAV store: a change that it has yet to get, or a deletion. */
+static bool is_of_eav(struct memory *m, struct slice name)
+{
+	return !table_get(&m->overlay, name) && !table_get(&m->ghosts, name);
+}
+
+int doc_load_away(struct memory *m, struct slice path, struct doc *doc)
+{
+	const struct tree_node *dir = eav_serves(m) ? tree_away_above(m->tree, path) : NULL;
+	int ret = dir ? path_parse(m->options.schema, path, &doc->place, NULL) : -ENOENT;
+
+	if (ret)
+		return ret == -ENOMEM ? ret : -ENOENT;
+	doc->id = (struct entity_id){buf_slice(&doc->place.key), buf_slice(&doc->place.member)};
+	if (doc->place.kind != PATH_MEMBER || !slice_equal(doc->id.key, tree_id(dir)))
+		return -ENOENT;
+	entity_id_name(&doc->name, doc->id);
+	ret = buf_error(&doc->name);
+	if (!ret && !is_of_eav(m, buf_slice(&doc->name)))
+		ret = -ENOENT;
+	if (!ret)
+		ret = begin_eav(m, doc);
+	return ret ? ret : get_eav(m, doc);
 }
 
 int doc_identity(const struct memory *m, struct doc *doc)

@@ -228,6 +228,11 @@ int doc_load_edn(struct memory *m, struct doc *doc);
  * store serves need no table in the file.
  */
 int doc_load_shown(struct memory *m, struct doc *doc);
+/*
+ * The same of the member at path of a collection whose names are away (tree.h), as far as the EAV store alone serves it:
+ * for one of a million, a million names need not come into memory. It has no node. -ENOENT: it may be there all the same.
+ */
+int doc_load_away(struct memory *m, struct slice path, struct doc *doc);
 void doc_release(struct doc *doc);
 /* What memory_read returns, appended. */
 int doc_bytes(struct memory *m, struct doc *doc, struct buf *out, struct err *err);

@@ -32,16 +32,36 @@ static int stat_node(struct memory *m, struct tree_node *node, struct memory_sta
 	return ret;
 }
 
+static int stat_here(struct memory *m, struct slice path, struct memory_stat *st)
+{
+	struct tree_node *node;
+	int ret = tree_find(m->tree, path, &node);
+
+	return ret ? ret : stat_node(m, node, st);
+}
+
+static int stat_away(struct memory *m, struct slice path, struct memory_stat *st)
+{
+	struct doc doc = DOC_INIT;
+	int ret = doc_load_away(m, path, &doc);
+
+	if (!ret) {
+		doc_stat(&doc, st);
+		ret = doc_size(m, &doc, st);
+	}
+	doc_release(&doc);
+	return ret;
+}
+
 int memory_stat(struct memory *m, struct slice path, struct memory_stat *st)
 {
 	struct memory_stat found;
-	struct tree_node *node;
 	int ret;
 
 	pthread_rwlock_rdlock(&m->lock);
-	ret = tree_find(m->tree, path, &node);
-	if (!ret)
-		ret = stat_node(m, node, &found);
+	ret = stat_away(m, path, &found);
+	if (ret == -ENOENT)
+		ret = stat_here(m, path, &found);
 	pthread_rwlock_unlock(&m->lock);
 	memory_resident_tick(m);
 	if (!ret)
@@ -120,6 +140,17 @@ static bool count_read(struct memory *m, struct doc *doc)
 	return true;
 }
 
+static int find_shown(struct memory *m, struct slice path, struct doc *doc)
+{
+	int ret = doc_load_away(m, path, doc);
+
+	if (ret != -ENOENT)
+		return ret;
+	doc_release(doc);
+	ret = doc_find(m, path, doc);
+	return ret ? ret : doc_load_shown(m, doc);
+}
+
 int memory_read(struct memory *m, struct slice path, struct memory_stat *st, struct buf *bytes,
 	struct err *err)
 {
@@ -134,9 +165,7 @@ int memory_read(struct memory *m, struct slice path, struct memory_stat *st, str
 		done.start_ms = memory_clock_ms();
 
 	pthread_rwlock_rdlock(&m->lock);
-	ret = doc_find(m, path, &doc);
-	if (!ret)
-		ret = doc_load_shown(m, &doc);
+	ret = find_shown(m, path, &doc);
 	if (!ret)
 		ret = doc_bytes(m, &doc, bytes, &reason);
 	if (ret == -EFBIG)

@@ -116,6 +116,8 @@ bool tree_has_away(const struct tree *tree);
  */
 struct tree_node *tree_send_away(struct tree *tree, struct slice path);
 void tree_send_unwanted_away(struct tree *tree);
+/* Where the members of the collection in which path would be one are away: its directory, else NULL. */
+const struct tree_node *tree_away_above(const struct tree *tree, struct slice path);
 /* Between these two nobody loads: a reader may walk over the whole. */
 void tree_hold(const struct tree *tree);
 void tree_let_go(const struct tree *tree);

@@ -95,6 +95,21 @@ int tree_load_below(const struct tree *tree, struct tree_node *top)
 	return ret;
 }
 
+const struct tree_node *tree_away_above(const struct tree *tree, struct slice path)
+{
+	const struct tree_node *node = tree->root;
+
+	while (node && node->dir) {
+		struct slice name = tree_next_name(&path);
+		bool away = __atomic_load_n(&node->dir->away, __ATOMIC_ACQUIRE);
+
+		if (away || !path.len)
+			return away && !path.len ? node : NULL;
+		node = tree_child(node, name);
+	}
+	return NULL;
+}
+
 /* ---- away ---- */
 
 void tree_leave_away(struct tree *tree, struct tree_node *node)

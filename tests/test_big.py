@@ -166,6 +166,63 @@ def test_what_nobody_looks_at_leaves_memory(mount):
 
 @FORGETS
 @pytest.mark.parametrize('mode', ['edn-only', 'datalevin-first', 'datalevin-only'])
+def test_a_member_whose_collection_is_away(mount, mode):
+    """It is found by its own name: what was made, changed, moved and deleted, before both stores have it and behind that."""
+    m = mount(sessions(), 'edn_delay=600000')
+    (m.mnt / '.mode').write_text('force datalevin-first')
+    if mode != 'datalevin-first':
+        (m.mnt / '.mode').write_text('force ' + mode)
+    session = m.mnt / 'presence/s5'
+    (session / 'new.json').write_text('{"n": 1}\n')
+    (session / 'm6.json').write_text('{"n": 66}\n')
+    (session / 'm7.json').unlink()
+    (session / 'm8.json').rename(session / 'moved.json')
+    expected = {'new': '{"n": 1}\n', 'm6': '{"n": 66}\n', 'moved': '{\n  "n": 8\n}\n', 'm9': '{\n  "n": 9\n}\n',
+                'm7': None, 'm8': None, 'm100': None}
+    for settle in (lambda: None, m.sync, lambda: mount_again(m)):
+        settle()
+        for name, text in expected.items():
+            m.forget(COLLECTIONS)
+            path = session / f'{name}.json'
+            if text is None:
+                assert not path.exists()
+            else:
+                assert path.read_text() == text and path.stat().st_size == len(text)
+
+
+@FORGETS
+def test_a_member_that_another_program_changes_unseen(mount):
+    text = sessions()
+    m = mount(text)
+    (m.mnt / '.mode').write_text('force datalevin-first')
+    m.sync()
+    m.forget(COLLECTIONS)
+    m.edn.write_text(text.replace('"m5" {:n 5}, ', '', 1).replace('"m6" {:n 6}', '"m6" {:n -6}', 1))
+    wait_until(lambda: (m.mnt / 'presence/s0/m6.json').read_text() == '{\n  "n": -6\n}\n', 'the change')
+    m.forget(COLLECTIONS)
+    assert not (m.mnt / 'presence/s0/m5.json').exists()
+    assert (m.mnt / 'presence/s1/m5.json').exists()
+
+
+@FORGETS
+@pytest.mark.busy
+def test_one_of_many_alone(mount):
+    """To read it costs no index of the others."""
+    count = 100_000
+    m = mount('{:presence/s {' + ', '.join(f'"m{n}" {{:n {n}}}' for n in range(count)) + '}}')
+    (m.mnt / '.migrate').write_text('all')
+    wait_until(lambda: json.loads((m.mnt / '.migrate').read_text())['state'] == 'done', 'the migration')
+    mount_again(m)
+    before = anonymous_mb(m.proc.pid)
+    for n in range(0, count, count // 50):
+        assert json.loads((m.mnt / f'presence/s/m{n}.json').read_text()) == {'n': n}
+    assert anonymous_mb(m.proc.pid) < before + 4
+    assert not (m.mnt / f'presence/s/m{count}.json').exists()
+    assert anonymous_mb(m.proc.pid) > before + 4
+
+
+@FORGETS
+@pytest.mark.parametrize('mode', ['edn-only', 'datalevin-first', 'datalevin-only'])
 def test_what_comes_back_is_what_went(mount, mode):
     """Members that were made, changed and deleted before, also while memory.edn lacks all of that."""
     m = mount(sessions(), 'edn_delay=600000')

@@ -78,6 +78,8 @@ static int visit_document(struct walk *walk, struct slice path, struct slice nam
 
 	walk->documents++;
 	buf_reset(&walk->bytes);
+	if (walk->names % 2) /* then it is found without the names beside it */
+		memory_forget(walk->memory, walk->directory);
 	ret = memory_read(walk->memory, path, &st, &walk->bytes, NULL);
 	must(ret == 0, "what is listed can be read");
 	must(memory_stat(walk->memory, path, &again) == 0, "and has attributes");
