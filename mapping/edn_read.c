@@ -116,11 +116,12 @@ struct opened {
 	enum edn_type type;
 	struct slice prefix; /* of a map, or empty */
 	bool hashed;
-	size_t count;     /* of its items */
-	size_t base;      /* where they begin on the stack */
-	size_t keys;      /* and its keys */
-	uint64_t pending; /* hash of the key that waits for its value */
-	uint64_t sum;     /* of the hashes so far */
+	size_t count;          /* of its items */
+	size_t base;           /* where they begin on the stack */
+	size_t keys;           /* and its keys */
+	struct edn_many *many; /* or where they are, if they are that */
+	uint64_t pending;      /* hash of the key that waits for its value */
+	uint64_t sum;          /* of the hashes so far */
 };
 
 static void add_hash(struct opened *c, bool key, uint64_t hash)
@@ -131,6 +132,20 @@ static void add_hash(struct opened *c, bool key, uint64_t hash)
 		c->sum = edn_hash_add(c->type, c->sum, edn_hash_entry(c->pending, hash));
 	else
 		c->sum = edn_hash_add(c->type, c->sum, hash);
+}
+
+static int add_key(struct edn_reader *r, struct opened *c, const struct edn_key *key)
+{
+	int ret;
+
+	if (c->many)
+		return edn_many_add(c->many, key) ? no_memory(r) : 0;
+	ret = edn_reader_push(r, key);
+	if (ret || r->count - c->keys < EDN_MANY)
+		return ret;
+	c->many = edn_many_new(r->keys + c->keys, r->count - c->keys);
+	r->count = c->keys;
+	return c->many ? 0 : no_memory(r);
 }
 
 static int read_item(struct edn_reader *r, const char **at, struct opened *c)
@@ -144,14 +159,14 @@ static int read_item(struct edn_reader *r, const char **at, struct opened *c)
 	if (!ret && key && c->prefix.len)
 		ret = resolve_key(r, c->prefix, &item);
 	if (!ret && unique)
-		ret = edn_reader_push(r, &item);
+		ret = add_key(r, c, &item);
 	if (ret)
 		return ret;
 	if (c->hashed)
 		add_hash(c, key, item.hash);
 	c->count++;
 	if (r->drops) {
-		if (!unique || item.dropped)
+		if (!unique || item.dropped || c->many)
 			arena_rewind(r->arena, mark);
 		return 0;
 	}
@@ -182,19 +197,65 @@ static int read_items(struct edn_reader *r, const char **at, struct opened *c)
 	}
 }
 
-static int check_unique(struct edn_reader *r, const struct opened *c)
+int edn_reader_find_duplicate(struct edn_reader *r, size_t from, uint32_t *second)
 {
-	const struct edn_key *second;
-	int found;
+	const struct edn_key *key;
+	int ret = edn_find_duplicate(&r->unique, r->keys + from, r->count - from, &key);
 
-	if (r->count - c->keys < 2)
-		return 0;
-	found = edn_find_duplicate(&r->unique, r->keys + c->keys, r->count - c->keys, &second);
-	if (found < 0)
-		return no_memory(r);
-	if (!found)
-		return 0;
-	return edn_fail_duplicate(&r->src, r->src.start + second->offset, c->type);
+	if (ret > 0)
+		*second = key->offset;
+	return ret < 0 ? no_memory(r) : ret;
+}
+
+struct reading {
+	struct edn_reader *r;
+	struct opened *c;
+};
+
+static int read_key_at(struct edn_reader *r, const struct opened *c, uint32_t offset)
+{
+	const char *at = r->src.start + offset;
+	struct edn_key key;
+	int ret = edn_reader_form(r, &at, true, &key);
+
+	if (!ret && c->type == EDN_MAP && c->prefix.len)
+		ret = resolve_key(r, c->prefix, &key);
+	return ret ? ret : edn_reader_push(r, &key);
+}
+
+/* Both are read once more, which they can be. */
+static int is_same(void *context, uint32_t one, uint32_t other)
+{
+	struct reading *reading = context;
+	struct edn_reader *r = reading->r;
+	size_t taken = r->stack.taken;
+	size_t max = r->stack.max;
+	uint32_t second;
+	int ret;
+
+	r->stack.max = SIZE_MAX;
+	ret = read_key_at(r, reading->c, one);
+	if (!ret)
+		ret = read_key_at(r, reading->c, other);
+	if (!ret)
+		ret = edn_reader_find_duplicate(r, reading->c->keys, &second);
+	r->stack.max = max;
+	r->stack.taken = taken;
+	r->count = reading->c->keys;
+	return ret;
+}
+
+static int check_unique(struct edn_reader *r, struct opened *c)
+{
+	struct reading reading = {r, c};
+	uint32_t second;
+	int ret;
+
+	if (c->many)
+		ret = edn_many_find_duplicate(c->many, is_same, &reading, &second);
+	else
+		ret = edn_reader_find_duplicate(r, c->keys, &second);
+	return ret > 0 ? edn_fail_duplicate(&r->src, r->src.start + second, c->type) : ret;
 }
 
 /* The stack from the base on becomes the value. */
@@ -226,12 +287,14 @@ int edn_read_collection(struct edn_reader *r, const char **at, enum edn_type typ
 
 	if (!ret)
 		ret = read_items(r, at, &c);
-	if (ret)
-		return ret;
-	edn_reader_ascend(r);
-	if (type == EDN_MAP && (c.count & 1))
-		return edn_fail(&r->src, *at - 1, "the last key of the map has no value");
-	ret = check_unique(r, &c);
+	if (!ret) {
+		edn_reader_ascend(r);
+		if (type == EDN_MAP && (c.count & 1))
+			ret = edn_fail(&r->src, *at - 1, "the last key of the map has no value");
+	}
+	if (!ret)
+		ret = check_unique(r, &c);
+	edn_many_free(c.many);
 	return ret ? ret : finish(r, &c, form);
 }
 

@@ -2,7 +2,7 @@
 #ifndef OUROFS_EDN_READER_H
 #define OUROFS_EDN_READER_H
 
-#include "edn_hash.h"
+#include "edn_many.h"
 #include "edn_stack.h"
 #include "edn_token.h"
 
@@ -95,6 +95,9 @@ static inline int edn_reader_push(struct edn_reader *r, const struct edn_key *it
 		r->keys[r->count++] = *item;
 	return ret;
 }
+
+/* The first of those from `from` on that equals one before it: 1 and where it stands; 0, -ENOMEM. */
+int edn_reader_find_duplicate(struct edn_reader *r, size_t from, uint32_t *second);
 
 /* Errors about the collection that opens at `open`, found at `at`. */
 int edn_fail_closing(const struct edn_source *src, const char *at, const char *open, uint8_t type);

@@ -85,6 +85,8 @@ static int scan_map(struct edn_scanner *s, struct edn_map_shape *shape)
 
 void edn_scan_release(struct edn_scanner *s)
 {
+	while (s->count)
+		edn_many_free(s->frames[--s->count].many);
 	free(s->frames);
 	arena_release(&s->kept);
 	arena_release(&s->scratch);

@@ -9,7 +9,8 @@
  *
  * Keys of maps and elements of sets are held on the reader's stack until their collection closes. Plain
  * words and strings stay text; any other key is read by the reader, together with all that is in it, so
- * every byte is looked at once. The reader's depth is the scanner's.
+ * every byte is looked at once. The reader's depth is the scanner's. Where there are many (not of the scanned map itself),
+ * little is kept of each: edn_many.h.
  */
 enum edn_frame_kind { /* beside EDN_LIST, EDN_VECTOR, EDN_MAP, EDN_SET */
 	EDN_FRAME_TAG = EDN_TAGGED,
@@ -24,7 +25,8 @@ struct edn_frame {
 	uint32_t open;     /* offset of the bracket */
 	uint32_t start;    /* offset where the form begins: a bracket, or the # or ^ before it */
 	uint32_t forms;
-	size_t keys; /* where this one's keys begin on the stack */
+	size_t keys;           /* where this one's keys begin on the stack */
+	struct edn_many *many; /* or where they are, if they are that */
 	struct slice prefix;
 };
 
@@ -54,6 +56,8 @@ void edn_scan_release(struct edn_scanner *s);
 
 /* A form in the place of a key or element: onto the stack. *type and *start: of the form. */
 int edn_scan_key(struct edn_scanner *s, struct edn_frame *frame, uint8_t *type, uint32_t *start);
+/* Of a collection that ends: are all its keys different? 0, or an error that says where one is not. */
+int edn_scan_check_unique(struct edn_scanner *s, struct edn_frame *frame);
 
 /* ---- edn_scan_form.c ---- */
 

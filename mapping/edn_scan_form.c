@@ -36,6 +36,8 @@ static void pop_frame(struct edn_scanner *s)
 	struct edn_frame *frame = &s->frames[--s->count];
 
 	edn_reader_leave(&s->reader);
+	if (frame->many)
+		edn_many_free(frame->many);
 	s->reader.count = frame->keys;
 	s->level -= frame->kind <= EDN_FRAME_TAG && s->count > 0;
 	s->hidden -= frame->kind == EDN_FRAME_DISCARD;
@@ -96,23 +98,6 @@ static int end_form(struct edn_scanner *s, uint8_t type, uint32_t start)
 	}
 }
 
-static int check_unique(struct edn_scanner *s, const struct edn_frame *frame)
-{
-	struct edn_reader *r = &s->reader;
-	const struct edn_key *second;
-	int found;
-
-	if (r->count - frame->keys < 2)
-		return 0;
-	found = edn_find_duplicate(&r->unique, r->keys + frame->keys, r->count - frame->keys,
-		&second);
-	if (found < 0)
-		return err_set(r->src.err, -ENOMEM, "out of memory");
-	if (!found)
-		return 0;
-	return edn_fail_duplicate(&r->src, r->src.start + second->offset, frame->kind);
-}
-
 static char closing_of(uint8_t kind)
 {
 	static const char CLOSING[] = {[EDN_LIST] = ')',
@@ -129,7 +114,7 @@ static int close_frame(struct edn_scanner *s)
 {
 	struct edn_frame frame = s->frames[s->count - 1];
 	const struct edn_source *src = &s->reader.src;
-	int ret;
+	int ret = 0;
 
 	if (!closing_of(frame.kind))
 		return edn_fail(src, s->at, "unmatched %c", *s->at);
@@ -140,11 +125,10 @@ static int close_frame(struct edn_scanner *s)
 	if (s->is_tail && s->count == 1)
 		return EDN_SCAN_TAIL_ENDS;
 	s->at++;
-	if (frame.kind == EDN_MAP || frame.kind == EDN_SET) {
-		ret = check_unique(s, &frame);
-		if (ret)
-			return ret;
-	}
+	if (frame.many || s->reader.count - frame.keys > 1)
+		ret = edn_scan_check_unique(s, &s->frames[s->count - 1]);
+	if (ret)
+		return ret;
 	pop_frame(s);
 	return s->count ? end_form(s, frame.kind, frame.start) : 0;
 }

@@ -145,7 +145,7 @@ static int relate_key(struct edn_scanner *s, const struct edn_frame *frame, stru
 	return 0;
 }
 
-int edn_scan_key(struct edn_scanner *s, struct edn_frame *frame, uint8_t *type, uint32_t *start)
+static int scan_key(struct edn_scanner *s, struct edn_frame *frame, uint8_t *type, uint32_t *start)
 {
 	struct edn_key key;
 	int plain;
@@ -170,4 +170,92 @@ int edn_scan_key(struct edn_scanner *s, struct edn_frame *frame, uint8_t *type, 
 	if (key.value.type < EDN_LIST)
 		key.hash = edn_hash_leaf(&key.value, s->reader.seed);
 	return edn_reader_push(&s->reader, &key);
+}
+
+/* ---- all of them ---- */
+
+static int no_memory(const struct edn_scanner *s)
+{
+	return err_set(s->reader.src.err, -ENOMEM, "out of memory");
+}
+
+/* Of which nothing else is kept. */
+static int scan_one_of_many(struct edn_scanner *s, struct edn_frame *frame, uint8_t *type,
+	uint32_t *start)
+{
+	struct edn_reader *r = &s->reader;
+	struct arena before = s->scratch;
+	int ret = scan_key(s, frame, type, start);
+
+	if (ret)
+		return ret;
+	if (edn_many_add(frame->many, &r->keys[--r->count]))
+		return no_memory(s);
+	arena_rewind(&s->scratch, before);
+	return 0;
+}
+
+static int begin_many(struct edn_scanner *s, struct edn_frame *frame)
+{
+	struct edn_reader *r = &s->reader;
+
+	frame->many = edn_many_new(r->keys + frame->keys, r->count - frame->keys);
+	r->count = frame->keys;
+	return frame->many ? 0 : no_memory(s);
+}
+
+int edn_scan_key(struct edn_scanner *s, struct edn_frame *frame, uint8_t *type, uint32_t *start)
+{
+	int ret;
+
+	if (frame->many)
+		return scan_one_of_many(s, frame, type, start);
+	ret = scan_key(s, frame, type, start);
+	if (!ret && s->reader.count - frame->keys == EDN_MANY && frame != s->frames)
+		return begin_many(s, frame);
+	return ret;
+}
+
+struct reading {
+	struct edn_scanner *s;
+	struct edn_frame *frame;
+};
+
+/* Both are read once more, which they can be. */
+static int is_same(void *context, uint32_t one, uint32_t other)
+{
+	struct reading *reading = context;
+	struct edn_scanner *s = reading->s;
+	struct arena before = s->scratch;
+	const char *at = s->at;
+	uint8_t type;
+	uint32_t start;
+	int ret;
+
+	s->at = s->reader.src.start + one;
+	ret = scan_key(s, reading->frame, &type, &start);
+	s->at = s->reader.src.start + other;
+	if (!ret)
+		ret = scan_key(s, reading->frame, &type, &start);
+	if (!ret)
+		ret = edn_reader_find_duplicate(&s->reader, reading->frame->keys, &start);
+	s->at = at;
+	s->reader.count = reading->frame->keys;
+	arena_rewind(&s->scratch, before);
+	return ret;
+}
+
+int edn_scan_check_unique(struct edn_scanner *s, struct edn_frame *frame)
+{
+	struct reading reading = {s, frame};
+	uint32_t second;
+	int ret;
+
+	if (frame->many)
+		ret = edn_many_find_duplicate(frame->many, is_same, &reading, &second);
+	else
+		ret = edn_reader_find_duplicate(&s->reader, frame->keys, &second);
+	return ret > 0 ? edn_fail_duplicate(&s->reader.src, s->reader.src.start + second,
+				 frame->kind)
+		       : ret;
 }

@@ -270,8 +270,8 @@ def check_changed(m, shape, bomb):
 
 
 def limit_kb(shape, bomb):
-    """The file and what it is put together from; not what a value takes, but for all keys of one map or set at once."""
-    return (16 * MIB + (10 if 'set' in shape or 'map' in shape else 5) * len(bomb)) >> 10
+    """The file and what it is put together from; not what a value takes, but for 12 bytes of each key of a map or set."""
+    return (16 * MIB + (7 if 'set' in shape or 'map' in shape else 5) * len(bomb)) >> 10
 
 
 @pytest.mark.busy

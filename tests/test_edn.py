@@ -4,6 +4,7 @@ import base64
 import collections
 import json
 import pathlib
+import random
 import re
 import subprocess
 import sys
@@ -267,6 +268,46 @@ def test_large(probe):
         else:
             assert isinstance(read, Read) and (i == 0 or isinstance(scan, Scan))
     assert answers[1][1].count == answers[2][1].count == count
+
+
+MANY = 1024  # EDN_MANY of mapping/edn_many.h
+SPELLINGS = {  # of the key i, and another of the same
+    'integers': ('%d', '%dN'),
+    'vectors': ('[%d]', '(%d)'),
+    'strings': ('"k%d"', '"\\u006b%d"'),
+    'words': (':k%d', ':k%d'),
+    'sets': ('#{:a %d}', '#{%dN :a}'),
+    'in a namespace': (':k%d', ':n/k%d'),
+}
+
+
+@pytest.mark.parametrize('spelling', SPELLINGS)
+@pytest.mark.parametrize('kind', ['{%s}', '{:in {%s}}', '[#{:out {%s}}]', '{{%s} 1}', '#{%s}'])
+def test_the_first_of_many_that_is_there_twice(probe, spelling, kind):
+    usual, other = SPELLINGS[spelling]
+    is_map = kind != '#{%s}'
+    if spelling == 'in a namespace' and is_map:
+        kind = kind.replace('{%s', '#:n{%s')
+    elif spelling == 'in a namespace':
+        other = usual
+    rng = random.Random(f'{spelling} {kind}')
+    texts, expected = [], []
+    for count in (MANY - 1, MANY, MANY + 1, MANY + 30, 3 * MANY):
+        for twice in (0, 1, 2, 5):
+            keys = [usual % i for i in rng.sample(range(10 ** 6), count)]
+            places = sorted(rng.sample(range(1, count), twice))
+            for place in places:
+                keys[place] = other % int(re.search(r'[0-9]+', keys[rng.randrange(place)].replace('006b', ''))[0])
+            before = ''.join(key + (' 0 ' if is_map else ' ') for key in keys[:places[0]]) if places else ''
+            texts.append(kind % ' '.join(key + ' 0' * is_map for key in keys))
+            expected.append(kind.index('%s') + len(before) if places else None)
+    answers = probe(texts)
+    check_agreement(texts, answers)
+    for place, text, (read, _) in zip(expected, texts, answers):
+        if place is None:
+            assert isinstance(read, Read), text
+        else:
+            assert 'already' in read.message and (read.line, read.column) == (1, place + 1), text
 
 
 def test_arithmetic_is_bounded(probe):
