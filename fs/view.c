@@ -2,6 +2,7 @@
 #include "view.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "control.h"
 #include "hash.h"
@@ -222,15 +223,22 @@ static int find_document(struct fs *fs, struct slice path, struct view *view)
 	return 0;
 }
 
-/* Keys have come (from outside) to be below a name where a scratch file stands. */
+/*
+ * Keys have come (from outside) to be below a name where a scratch file stands. It takes no other file's place: that is a
+ * user's, too, and the kernel has its inode at hand.
+ */
 static void step_aside(struct scratch *tree, struct slice rel)
 {
 	struct buf aside = BUF_INIT;
+	int ret;
 
 	buf_add_slice(&aside, rel);
-	buf_add_char(&aside, '~');
-	if (!buf_error(&aside))
-		(void)scratch_rename(tree, rel, buf_slice(&aside), 0);
+	do {
+		buf_add_char(&aside, '~');
+		ret = buf_error(&aside);
+		if (!ret)
+			ret = scratch_rename(tree, rel, buf_slice(&aside), RENAME_NOREPLACE);
+	} while (ret == -EEXIST);
 	buf_release(&aside);
 }
 

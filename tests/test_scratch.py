@@ -421,6 +421,19 @@ def test_a_scratch_file_makes_way_at_once(mount):
     assert (m.mnt / 'notes~').read_text() == 'mine'
 
 
+def test_a_scratch_file_makes_way_to_a_free_name(mount):
+    """What a user keeps beside it stays, also for who has it open."""
+    m = mount('{:config 1}')
+    (m.mnt / 'notes~').write_text('an older one')
+    (m.mnt / 'notes').write_text('mine')
+    with open(m.mnt / 'notes~') as older:
+        m.edn.write_text('{:config 1 :notes/a 2}')
+        wait_until(lambda: (m.mnt / 'notes').is_dir(), 'the directory of the key')
+        assert older.read() == 'an older one'
+    for name, text in ('notes~', 'an older one'), ('notes~~', 'mine'):
+        assert ((m.mnt / name).stat().st_size, (m.mnt / name).read_text()) == (len(text), text)
+
+
 def test_a_key_below_a_scratch_file(mount):
     m = mount('{}')
     (m.mnt / 'notes').write_text('mine')
