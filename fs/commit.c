@@ -221,6 +221,36 @@ static void settled(struct fs *fs, struct document *document, struct slice path,
 	}
 }
 
+/*
+ * Another file has come to a scratch file's path without the kernel's asking for it. What it was told of the one there
+ * it asks for anew, and is sent to look the name up.
+ */
+static void tell_replaced(struct fs *fs, struct slice path)
+{
+	const struct notice_answer nothing = {.kind = NOTICE_NONE};
+	struct buf name = BUF_INIT;
+	struct node *parent = NULL;
+	struct node *node;
+	fuse_ino_t ino = 0;
+
+	pthread_mutex_lock(&fs->lock);
+	node = node_find_path(&fs->nodes, path);
+	if (node && node_kind(node) == NODE_SCRATCH) {
+		ino = ino_of(fs, node);
+		parent = node->parent;
+		node_ref(parent);
+		buf_add_slice(&name, node_name(node));
+		node->state = NODE_OLD;
+		node_unhash(&fs->nodes, node);
+	}
+	pthread_mutex_unlock(&fs->lock);
+	if (parent) {
+		(void)fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+		fs_tell_stale(fs, parent, buf_slice(&name), &nothing);
+	}
+	buf_release(&name);
+}
+
 /* A draft of what has been unlinked or replaced: nobody can ever see it, unless it was moved aside. */
 static int let_go(struct fs *fs, const struct document *document, struct draft *draft)
 {
@@ -229,9 +259,12 @@ static int let_go(struct fs *fs, const struct document *document, struct draft *
 	int ret = 0;
 
 	if (document->left_to && draft->dirty &&
-		!scratch_stat(tree, slice_str(document->left_to), &st))
+		!scratch_stat(tree, slice_str(document->left_to), &st)) {
 		ret = scratch_write_whole(tree, slice_str(document->left_to),
 			buf_slice(&draft->bytes), st.st_mode, &draft->written, true);
+		if (!ret)
+			tell_replaced(fs, slice_str(document->left_to));
+	}
 	draft->dirty = false;
 	return ret;
 }

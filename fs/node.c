@@ -194,6 +194,22 @@ struct node *node_find(const struct node_table *table, const struct node *parent
 	return node;
 }
 
+struct node *node_find_path(const struct node_table *table, struct slice path)
+{
+	const char *at = path.ptr;
+	const char *end = path.ptr + path.len;
+	struct node *node = table->root;
+
+	while (node && at < end) {
+		const char *slash = memchr(at, '/', (size_t)(end - at));
+		const char *stop = slash ? slash : end;
+
+		node = node_find(table, node, slice_of(at, (size_t)(stop - at)));
+		at = slash ? slash + 1 : end;
+	}
+	return node;
+}
+
 static void set_hashed(struct node_table *table, struct node *node, bool hashed)
 {
 	take_out(table, node);

@@ -102,6 +102,8 @@ struct node *node_new_hashed(struct node_table *table, struct node *parent, stru
 	enum node_kind kind);
 struct node *node_find(const struct node_table *table, const struct node *parent,
 	struct slice name);
+/* The same by its path from the root. */
+struct node *node_find_path(const struct node_table *table, struct slice path);
 /* Makes it the one that is found by its name; another of that name stops being found. */
 void node_hash(struct node_table *table, struct node *node);
 void node_unhash(struct node_table *table, struct node *node);

@@ -144,6 +144,22 @@ int rename_save_scratch(struct renaming *renaming)
 	return ret;
 }
 
+/* Durably: it is soon the only copy. What stood there is gone, also where the document can't be deleted then. */
+static int write_out(struct renaming *renaming, struct slice bytes, const struct memory_stat *st)
+{
+	struct fs *fs = renaming->fs;
+	int ret = scratch_write_whole(renaming->to.tree, renaming->to.rel, bytes, st->mode,
+		&st->mtime, true);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&fs->lock);
+	rename_replace(fs, &renaming->to);
+	pthread_mutex_unlock(&fs->lock);
+	renaming->stale = true;
+	return 0;
+}
+
 int rename_to_scratch(struct renaming *renaming)
 {
 	struct fs *fs = renaming->fs;
@@ -164,8 +180,7 @@ int rename_to_scratch(struct renaming *renaming)
 		return ret;
 	ret = memory_read(fs->memory, side_path(&renaming->from), &st, &bytes, &reason);
 	if (!ret)
-		ret = scratch_write_whole(renaming->to.tree, renaming->to.rel, buf_slice(&bytes),
-			st.mode, &st.mtime, true); /* soon the only copy */
+		ret = write_out(renaming, buf_slice(&bytes), &st);
 	left = settle_begin_leaving(fs, side_path(&renaming->from), &leaving);
 	ret = ret ? ret : left;
 	if (!ret)
@@ -179,10 +194,6 @@ int rename_to_scratch(struct renaming *renaming)
 	document_end_alone(fs, renaming->from.document, &change);
 	if (!ret) {
 		refusals_left(fs->refusals, side_path(&renaming->from), buf_slice(&bytes));
-		pthread_mutex_lock(&fs->lock);
-		rename_replace(fs, &renaming->to);
-		pthread_mutex_unlock(&fs->lock);
-		renaming->stale = true;
 	}
 	buf_release(&bytes);
 	return ops_explain(fs, side_path(&renaming->to), ret, &reason);

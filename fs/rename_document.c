@@ -287,19 +287,19 @@ static int move_empty_file(struct renaming *renaming)
 {
 	struct fs *fs = renaming->fs;
 	struct scratch *tree = &fs->trees[TREE_SCRATCH];
-	int ret = scratch_rename(tree, side_path(&renaming->from), side_path(&renaming->to),
-		renaming->flags & RENAME_NOREPLACE);
+	unsigned flags = renaming->flags & RENAME_NOREPLACE;
+	int ret;
+
+	if (!flags && fs_outlives(fs, renaming->to.parent, renaming->to.name))
+		flags = SCRATCH_STILL_OPEN;
+	ret = scratch_rename(tree, side_path(&renaming->from), side_path(&renaming->to), flags);
 
 	if (ret != -ENOENT || !renaming->from.document->created)
 		return ret;
 	if (!renaming->to.scratch)
 		return 0;
-	ret = scratch_openfile(tree, side_path(&renaming->to), O_WRONLY | O_CREAT,
-		renaming->from.document->mode);
-	if (ret < 0)
-		return ret;
-	close(ret);
-	return 0;
+	return scratch_write_whole(tree, side_path(&renaming->to), slice_str(""),
+		renaming->from.document->mode, NULL, false);
 }
 
 /* A new file without content gets another name; where a document stands it would empty that. */
@@ -331,6 +331,10 @@ int rename_draft(struct renaming *renaming)
 		if (!ret)
 			rename_leave(renaming);
 		document_end_alone(fs, renaming->from.document, &change);
+		pthread_mutex_lock(&fs->lock);
+		if (!ret)
+			rename_replace(fs, &renaming->to);
+		pthread_mutex_unlock(&fs->lock);
 		renaming->stale = true;
 	}
 	return ops_explain(fs, side_path(&renaming->to), ret, &reason);

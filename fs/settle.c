@@ -38,19 +38,11 @@ static struct slice path_of(const struct settling *settling, const struct settli
 /* The kernel may have been told of a time between two steps. */
 static void forget_attributes(struct fs *fs, struct slice path)
 {
-	const char *at = path.ptr;
-	const char *end = path.ptr + path.len;
-	struct node *node = fs->nodes.root;
+	const struct node *node;
 	fuse_ino_t ino = 0;
 
 	pthread_mutex_lock(&fs->lock);
-	while (node && at < end) {
-		const char *slash = memchr(at, '/', (size_t)(end - at));
-		const char *stop = slash ? slash : end;
-
-		node = node_find(&fs->nodes, node, slice_of(at, (size_t)(stop - at)));
-		at = slash ? slash + 1 : end;
-	}
+	node = node_find_path(&fs->nodes, path);
 	if (node)
 		ino = ino_of(fs, node);
 	pthread_mutex_unlock(&fs->lock);

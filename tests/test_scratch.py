@@ -259,6 +259,35 @@ def test_renamed_while_open(mount):
     assert names(m.mnt) == ['beds']
 
 
+def test_an_empty_document_in_the_place_of_a_scratch_file(mount):
+    m = mount('{:config 1}')
+    for make in (m.mnt / 'new.json').touch, lambda: (m.mnt / 'new.json').open('w'):
+        (m.mnt / 'file').write_text('what was there')
+        with (m.mnt / 'file').open() as old:
+            made = make()
+            os.rename(m.mnt / 'new.json', m.mnt / 'file')
+            assert (m.mnt / 'file').read_text() == ''
+            (m.mnt / 'file').write_text('new')
+            assert old.read() == 'what was there'
+        if made:
+            made.write('[1]')
+            made.close()
+            wait_until(lambda: (m.mnt / 'file').read_text() == '[1]', 'what was written to it before')
+
+
+def test_a_draft_that_comes_to_where_its_document_went(mount):
+    """The kernel learns that there is another file."""
+    m = mount('{:config 1}')
+    with open(m.mnt / 'config.json', 'r+') as file:
+        file.write('[1, 2, 3]')
+        file.flush()
+        subprocess.run(['mv', m.mnt / 'config.json', m.mnt / 'config.json~'], check=True)
+        wait_until(lambda: (m.mnt / 'config.json~').stat().st_size == 2, 'what it left')
+        assert (m.mnt / 'config.json~').read_text() == '1\n'
+    wait_until(lambda: (m.mnt / 'config.json~').read_text() == '[1, 2, 3]', 'the draft')
+    assert (m.mnt / 'config.json~').stat().st_size == 9
+
+
 def test_saved_by_a_rename_while_open(mount):
     """What is written to it then goes nowhere, but it is the file of that name to whoever has it open."""
     m = mount('{:config 1}')
