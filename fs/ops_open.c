@@ -176,6 +176,7 @@ static int open_scratch(struct fs *fs, struct node *node, struct handle *handle,
 	if (ret)
 		return ret;
 	node_look(fs, node, &look);
+	draft_unref(look.draft); /* it may be a document by now */
 	left = !view_is_scratch(fs, buf_slice(&path), &tree, &rel) || look.state == NODE_OLD;
 	if (wants_to_write(flags) && view_is_read_only(buf_slice(&path)))
 		ret = -EROFS;

@@ -259,9 +259,9 @@ static int open_real(const struct change *change, struct scratch *tree, struct s
 	if (comes_by_its_own(change))
 		return fcntl(change->handle->fd, F_DUPFD_CLOEXEC, 0);
 	node_look(change->fs, change->node, &look);
-	if (look.state == NODE_OLD)
-		return fs_dup_open(change->fs,
-			change->node); /* it has left its name, and is open */
+	draft_unref(look.draft);
+	if (look.state == NODE_OLD) /* it has left its name, and is open */
+		return fs_dup_open(change->fs, change->node);
 	return scratch_openfile(tree, rel, to_set & FUSE_SET_ATTR_SIZE ? O_RDWR : O_PATH, 0);
 }
 

@@ -143,6 +143,7 @@ static int scratch_node_stat(struct fs *fs, const struct node *node, const struc
 
 	/* Of one that has left its name, only who has it open can tell. */
 	node_look(fs, node, &look);
+	draft_unref(look.draft);
 	if (!own && look.state != NODE_OLD)
 		return committed_stat(fs, node, st, &version);
 	fd = own ? handle->fd : fs_dup_open(fs, node);

@@ -86,6 +86,9 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 		change.keep = become_document(renaming, &saved, &open);
 		pthread_mutex_unlock(&fs->lock);
 	}
+	/* with what it was told of the scratch file, also by who is about to be answered */
+	if (change.keep)
+		(void)fuse_lowlevel_notify_inval_inode(fs->session, ino_of(fs, change.keep), -1, 0);
 	document_end_alone(fs, renaming->to.document, &change);
 	if (ret) {
 		settle_release(fs, &settling);
