@@ -3,9 +3,10 @@
  * The floor: a filesystem that shows a copy of a tree from memory and looks for nothing.
  *
  *	null_fs SOURCE MOUNTPOINT
+ *	null_fs COLLECTIONS MEMBERS MOUNTPOINT
  *
  * All of SOURCE is read before the mount and never changes, so the kernel may keep all that it was
- * told. The session is as that of ourofs: the same loop and threads, the same answers to OPEN. What is
+ * told. The other one shows session-0/user-0.json and so on, all with the same bytes. The session is as that of ourofs: the same loop and threads, the same answers to OPEN. What is
  * left of an operation's time is that of the kernel and of libfuse. Stays in the foreground.
  */
 #define FUSE_USE_VERSION 312
@@ -52,7 +53,7 @@ static void *allocate(size_t size)
 	return memory;
 }
 
-static size_t node_add(int parent_fd, const char *name)
+static size_t node_add(const char *name, const struct stat *st)
 {
 	struct node *node = &nodes[node_count];
 
@@ -61,10 +62,20 @@ static size_t node_add(int parent_fd, const char *name)
 		die(name);
 	}
 	node->name = strdup(name);
-	if (!node->name || fstatat(parent_fd, name, &node->st, AT_SYMLINK_NOFOLLOW))
+	if (!node->name)
 		die(name);
+	node->st = *st;
 	node->st.st_ino = node_count + 1;
 	return node_count++;
+}
+
+static size_t node_load(int parent_fd, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW))
+		die(name);
+	return node_add(name, &st);
 }
 
 static void load_file(struct node *node, int fd)
@@ -77,6 +88,12 @@ static void load_file(struct node *node, int fd)
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(nodes[*(const size_t *)a].name, nodes[*(const size_t *)b].name);
+}
+
+static void sort_children(struct node *node)
+{
+	if (node->count)
+		qsort(node->children, node->count, sizeof(*node->children), by_name);
 }
 
 static void load_directory(struct node *node, int fd)
@@ -95,10 +112,9 @@ static void load_directory(struct node *node, int fd)
 		if (!grown)
 			die("null_fs");
 		node->children = grown;
-		node->children[node->count++] = node_add(fd, entry->d_name);
+		node->children[node->count++] = node_load(fd, entry->d_name);
 	}
-	if (node->count)
-		qsort(node->children, node->count, sizeof(*node->children), by_name);
+	sort_children(node);
 	for (size_t i = 0; i < node->count; i++) {
 		struct node *child = &nodes[node->children[i]];
 		int child_fd = openat(fd, child->name, O_RDONLY | O_NOFOLLOW);
@@ -113,6 +129,51 @@ static void load_directory(struct node *node, int fd)
 		}
 	}
 	closedir(directory);
+}
+
+/* ---- a tree of any size ---- */
+
+/* Of a directory that has room for it: a child of that name, with a number behind. */
+static struct node *make_child(struct node *parent, const char *prefix, size_t n,
+	const char *suffix, mode_t mode)
+{
+	const struct stat st = {
+		.st_mode = mode, .st_nlink = 1, .st_uid = getuid(), .st_gid = getgid()};
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "%s%zu%s", prefix, n, suffix);
+	parent->children[parent->count++] = node_add(name, &st);
+	return &nodes[node_count - 1];
+}
+
+static struct node *make_directory(struct node *parent, const char *prefix, size_t n, size_t room)
+{
+	struct node *node = make_child(parent, prefix, n, "", S_IFDIR | 0700);
+
+	node->children = allocate(room * sizeof(*node->children));
+	return node;
+}
+
+static void make_tree(size_t collections, size_t members)
+{
+	static char bytes[220];
+	struct node *root = &nodes[0];
+
+	memset(bytes, 'x', sizeof(bytes));
+	root->children = allocate(collections * sizeof(*root->children));
+	for (size_t c = 0; c < collections; c++) {
+		struct node *session = make_directory(root, "session-", c, members);
+
+		for (size_t m = 0; m < members; m++) {
+			struct node *user =
+				make_child(session, "user-", m, ".json", S_IFREG | 0600);
+
+			user->bytes = bytes;
+			user->st.st_size = sizeof(bytes);
+		}
+		sort_children(session);
+	}
+	sort_children(root);
 }
 
 /* ---- answers ---- */
@@ -305,15 +366,20 @@ int main(int argc, char **argv)
 {
 	int fd;
 
-	if (argc != 3) {
-		(void)fputs("usage: null_fs SOURCE MOUNTPOINT\n", stderr);
+	if (argc != 3 && argc != 4) {
+		(void)fputs("usage: null_fs SOURCE MOUNTPOINT\n"
+			    "       null_fs COLLECTIONS MEMBERS MOUNTPOINT\n",
+			stderr);
 		return EXIT_FAILURE;
 	}
-	fd = open(argv[1], O_RDONLY | O_DIRECTORY);
+	fd = open(argc == 3 ? argv[1] : "/", O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
 		die(argv[1]);
 	nodes = allocate(NODES_MAX * sizeof(*nodes));
-	(void)node_add(fd, ".");
-	load_directory(&nodes[0], fd);
-	return serve(argv[2]) ? EXIT_FAILURE : EXIT_SUCCESS;
+	(void)node_load(fd, ".");
+	if (argc == 3)
+		load_directory(&nodes[0], fd);
+	else
+		make_tree(strtoul(argv[1], NULL, 10), strtoul(argv[2], NULL, 10));
+	return serve(argv[argc - 1]) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
