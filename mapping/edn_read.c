@@ -200,8 +200,11 @@ static int read_items(struct edn_reader *r, const char **at, struct opened *c)
 int edn_reader_find_duplicate(struct edn_reader *r, size_t from, uint32_t *second)
 {
 	const struct edn_key *key;
-	int ret = edn_find_duplicate(&r->unique, r->keys + from, r->count - from, &key);
+	int ret;
 
+	if (r->count - from < 2)
+		return 0;
+	ret = edn_find_duplicate(&r->unique, r->keys + from, r->count - from, &key);
 	if (ret > 0)
 		*second = key->offset;
 	return ret < 0 ? no_memory(r) : ret;
