@@ -140,13 +140,13 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct fs *fs = fs_of(req);
 	struct node *directory = node_of(fs, parent);
 	struct buf path = BUF_INIT;
-	struct settling settling;
-	int ret, left;
+	struct settling settling = {0};
+	int ret;
 
 	pthread_rwlock_rdlock(&fs->moves);
 	ret = fs_path(fs, directory, name, &path);
-	left = settle_begin_leaving(fs, buf_slice(&path), &settling);
-	ret = ret ? ret : left;
+	if (!ret)
+		ret = settle_begin_leaving(fs, buf_slice(&path), &settling);
 	if (!ret)
 		ret = remove_directory(fs, directory, name, buf_slice(&path));
 	if (!ret)

@@ -168,11 +168,10 @@ int rename_to_scratch(struct renaming *renaming)
 	struct fs *fs = renaming->fs;
 	struct buf bytes = BUF_INIT;
 	struct err reason = {0};
-	struct settling leaving;
+	struct settling leaving = {0};
 	struct memory_stat st;
 	struct document_change change = {.kill = true};
 	int ret = rename_judge_drafts(renaming, &renaming->from);
-	int left;
 
 	if (ret)
 		return ret;
@@ -184,8 +183,8 @@ int rename_to_scratch(struct renaming *renaming)
 	ret = memory_read(fs->memory, side_path(&renaming->from), &st, &bytes, &reason);
 	if (!ret)
 		ret = write_out(renaming, buf_slice(&bytes), &st);
-	left = settle_begin_leaving(fs, side_path(&renaming->from), &leaving);
-	ret = ret ? ret : left;
+	if (!ret)
+		ret = settle_begin_leaving(fs, side_path(&renaming->from), &leaving);
 	if (!ret)
 		ret = memory_delete(fs->memory, side_path(&renaming->from), &reason);
 	if (!ret)
@@ -195,9 +194,8 @@ int rename_to_scratch(struct renaming *renaming)
 		rename_leave(renaming);
 	change.changed = !ret;
 	document_end_alone(fs, renaming->from.document, &change);
-	if (!ret) {
+	if (!ret)
 		refusals_left(fs->refusals, side_path(&renaming->from), buf_slice(&bytes));
-	}
 	buf_release(&bytes);
 	return ops_explain(fs, side_path(&renaming->to), ret, &reason);
 }
@@ -238,60 +236,84 @@ static bool in_dot(struct slice path)
 	return view_below_dot(path) || (at < path.len && path.ptr[at] == '.');
 }
 
-/* What of a directory is in scratch moves, which can be undone, then what is in the memory. */
-int rename_directory(struct renaming *renaming)
+/* Before anything moves: may it go there? */
+static int check_directory(struct renaming *renaming, struct err *reason)
+{
+	const struct side *to = &renaming->to;
+
+	if (!to->found && to->view.kind != VIEW_DIRECTORY)
+		return -ENOTDIR;
+	if (!to->found && (renaming->flags & RENAME_NOREPLACE))
+		return -EEXIST;
+	if (slice_ends(side_path(to), SLICE_LITERAL(".json")) && !view_below_dot(side_path(to)))
+		return err_set(reason, -EINVAL, "a directory's name can't end in .json");
+	/* Below a dot directory *.json are scratch files, elsewhere documents: mv copies. */
+	if (in_dot(side_path(&renaming->from)) != in_dot(side_path(to)))
+		return -EXDEV;
+	if (!to->found && to->view.in_scratch)
+		return scratch_is_empty(&renaming->fs->trees[TREE_SCRATCH], side_path(to));
+	return 0;
+}
+
+static int move_keys(struct renaming *renaming, struct err *reason)
 {
 	struct fs *fs = renaming->fs;
-	struct scratch *tree = &fs->trees[TREE_SCRATCH];
-	struct err reason = {0};
+	struct slice from = side_path(&renaming->from);
+	struct slice to = side_path(&renaming->to);
 	struct settling coming;
 	struct settling leaving;
-	bool undo = false;
-	int ret = 0;
-	int left;
+	int ret;
 
-	if (!renaming->to.found && renaming->to.view.kind != VIEW_DIRECTORY)
-		return -ENOTDIR;
-	if (!renaming->to.found && (renaming->flags & RENAME_NOREPLACE))
-		return -EEXIST;
-	if (slice_ends(side_path(&renaming->to), SLICE_LITERAL(".json")) &&
-		!view_below_dot(side_path(&renaming->to))) {
-		err_set(&reason, -EINVAL, "a directory's name can't end in .json");
-		return ops_explain(fs, side_path(&renaming->to), -EINVAL, &reason);
-	}
-	/* Below a dot directory *.json are scratch files, elsewhere documents: mv copies. */
-	if (in_dot(side_path(&renaming->from)) != in_dot(side_path(&renaming->to)))
-		return -EXDEV;
-	if (!renaming->to.found && renaming->to.view.in_scratch)
-		ret = scratch_is_empty(tree, side_path(&renaming->to));
-	if (!ret && renaming->from.view.in_scratch) {
-		ret = scratch_rename(tree, side_path(&renaming->from), side_path(&renaming->to), 0);
-		undo = !ret;
-	}
-	if (!ret && !renaming->to.found && renaming->to.view.in_memory &&
-		!renaming->from.view.in_memory)
-		ret = memory_remove_directory(fs->memory, side_path(&renaming->to), &reason);
-	settle_begin_coming(fs, side_path(&renaming->to), &coming);
-	left = settle_begin_leaving(fs, side_path(&renaming->from), &leaving);
-	ret = ret ? ret : left;
-	if (!ret && renaming->from.view.in_memory)
-		ret = memory_rename_directory(fs->memory, side_path(&renaming->from),
-			side_path(&renaming->to), &reason);
-	if (!ret && renaming->from.view.in_memory) {
+	settle_begin_coming(fs, to, &coming);
+	ret = settle_begin_leaving(fs, from, &leaving);
+	if (!ret)
+		ret = memory_rename_directory(fs->memory, from, to, reason);
+	if (!ret) {
 		settle_came(fs, &coming);
 		settle_left(fs, &leaving);
 	}
 	settle_release(fs, &leaving);
 	settle_release(fs, &coming);
-	if (ret == -EINVAL)
-		ret = -EXDEV; /* no key can be there: mv copies what can be copied */
+	return ret == -EINVAL ? -EXDEV
+			      : ret; /* no key can be there: mv copies what can be copied */
+}
+
+/* What of it is in the memory; of what is replaced, the key of an empty collection. */
+static int move_in_memory(struct renaming *renaming, struct err *reason)
+{
+	const struct side *to = &renaming->to;
+
+	if (renaming->from.view.in_memory)
+		return move_keys(renaming, reason);
+	if (!to->found && to->view.in_memory)
+		return memory_remove_directory(renaming->fs->memory, side_path(to), reason);
+	return 0;
+}
+
+/* What of a directory is in scratch moves, which can be undone, then what is in the memory. */
+int rename_directory(struct renaming *renaming)
+{
+	struct fs *fs = renaming->fs;
+	struct scratch *tree = &fs->trees[TREE_SCRATCH];
+	struct slice from = side_path(&renaming->from);
+	struct slice to = side_path(&renaming->to);
+	struct err reason = {0};
+	bool undo = false;
+	int ret = check_directory(renaming, &reason);
+
+	if (!ret && renaming->from.view.in_scratch) {
+		ret = scratch_rename(tree, from, to, 0);
+		undo = !ret;
+	}
+	if (!ret)
+		ret = move_in_memory(renaming, &reason);
 	if (ret && undo) {
-		(void)scratch_rename(tree, side_path(&renaming->to), side_path(&renaming->from), 0);
+		(void)scratch_rename(tree, to, from, 0);
 		if (renaming->to.view.in_scratch)
-			(void)scratch_keep_directory(tree, side_path(&renaming->to));
+			(void)scratch_keep_directory(tree, to);
 	}
 	if (ret)
-		return ops_explain(fs, side_path(&renaming->to), ret, &reason);
+		return ops_explain(fs, to, ret, &reason);
 	pthread_mutex_lock(&fs->lock);
 	rename_move_node(renaming);
 	pthread_mutex_unlock(&fs->lock);
