@@ -246,18 +246,22 @@ static int set_document(struct change *change, const struct stat *attr, int to_s
 	return ret;
 }
 
-static bool comes_by_its_own(const struct change *change)
+/* Of the handle it came by, if it has one. */
+static int own_fd(const struct change *change)
 {
-	return change->handle && change->handle->fd >= 0;
+	return change->handle ? change->handle->fd : -1;
 }
 
 static int open_real(const struct change *change, struct scratch *tree, struct slice rel,
 	int to_set)
 {
 	struct node_look look;
+	int fd = own_fd(change);
 
-	if (comes_by_its_own(change))
-		return fcntl(change->handle->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0) {
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		return fd < 0 ? -errno : fd;
+	}
 	node_look(change->fs, change->node, &look);
 	draft_unref(look.draft);
 	if (look.state == NODE_OLD) /* it has left its name, and is open */
@@ -330,7 +334,7 @@ static int set_scratch(struct change *change, const struct stat *attr, int to_se
 	bool saved;
 	int ret = fs_path(change->fs, change->node, NULL, &path);
 
-	saved = !ret && !comes_by_its_own(change) &&
+	saved = !ret && own_fd(change) < 0 &&
 		!view_is_scratch(change->fs, buf_slice(&path), &tree, &rel);
 	if (saved && (to_set & FUSE_SET_ATTR_SIZE))
 		ret = -ESTALE; /* by its name: what has that now? */
