@@ -77,19 +77,13 @@ static bool is_cut(const struct env *env)
 	return !look(env, &st) && (uint64_t)st.st_size < least;
 }
 
-/* After enter. */
-static bool is_nested(struct env *env)
-{
-	return (uintptr_t)pthread_getspecific(env->depth) > 1;
-}
-
 static int renew(struct env *env, MDB_txn **txn)
 {
 	int ret;
 
 	if (env->lost)
 		return -EIO;
-	if (!is_nested(env) && is_cut(env)) {
+	if (is_cut(env)) {
 		env_tell_damaged(env);
 		return -EIO;
 	}

@@ -23,8 +23,7 @@
  * which all readers must have ended: a thread never writes inside a read of its own. Its reads may
  * overlap, each ends on the thread that began it.
  *
- * Whoever else writes to the file, or cuts it, is noticed: before a read, which would end in a SIGBUS, by its size (-EIO;
- * a read inside another one of its thread's relies on the look of that);
+ * Whoever else writes to the file, or cuts it, is noticed: before a read, which would end in a SIGBUS, by its size (-EIO);
  * before a write, for which LMDB would build on what it finds, by its time. Then it is examined (-EUCLEAN).
  *
  * LMDB takes and serves nothing any more when it could not write a header. Who meets that closes the environment and

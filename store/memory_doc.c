@@ -161,11 +161,12 @@ static void set_defaults(struct memory *m, struct doc *doc, bool found)
 static int load_saved(struct memory *m, struct doc *doc)
 {
 	uint64_t slot = __atomic_load_n(doc->item.slot, __ATOMIC_ACQUIRE);
-	int ret = saved_read_begin(m->saved, &doc->reader);
+	struct saved_reader *reader = doc->within ? &doc->within->saved : &doc->reader;
+	int ret = doc->within ? 0 : saved_read_begin(m->saved, reader);
 	bool found;
 
 	if (!ret)
-		ret = saved_get(&doc->reader, buf_slice(&doc->name), &doc->record);
+		ret = saved_get(reader, buf_slice(&doc->name), &doc->record);
 	if (ret && ret != -ENOENT && ret != -EIO)
 		return ret;
 	found = !ret && !doc->record.deleted && !doc->record.collection;
@@ -204,7 +205,7 @@ static int begin_eav(struct memory *m, struct doc *doc)
 {
 	int ret;
 
-	if (atomic_load(&m->eav.state) == EAV_FAILED)
+	if (doc->within || atomic_load(&m->eav.state) == EAV_FAILED)
 		return 0;
 	ret = eav_read_begin(m->eav.store, &doc->eav_reader);
 	if (ret && ret != -ENOMEM) {
@@ -214,7 +215,7 @@ static int begin_eav(struct memory *m, struct doc *doc)
 	return ret;
 }
 
-static bool eav_serves(struct memory *m)
+bool doc_eav_serves(struct memory *m)
 {
 	return mode_row((enum mode)atomic_load(&m->mode))->reads_eav &&
 	       atomic_load(&m->eav.state) == EAV_READY;
@@ -222,8 +223,10 @@ static bool eav_serves(struct memory *m)
 
 static int get_eav(struct memory *m, struct doc *doc)
 {
+	struct eav_reader *reader = doc->within ? &doc->within->eav : &doc->eav_reader;
 	struct eav_record record;
-	int ret = eav_get(&doc->eav_reader, buf_slice(&doc->name), &record);
+	int ret = eav_get(reader, buf_slice(&doc->name), &record);
+
 	if (ret && ret != -ENOENT && ret != -ENOMEM)
 		fail_eav(m, ret);
 	if (ret || record.deleted || record.collection)
@@ -247,7 +250,8 @@ static int get_eav(struct memory *m, struct doc *doc)
 /* -ENOENT: from memory.edn, then. */
 static int load_eav(struct memory *m, struct doc *doc)
 {
-	int ret = eav_serves(m) ? get_eav(m, doc) : -ENODATA;
+	bool serves = doc->within ? doc->within->serves : doc_eav_serves(m);
+	int ret = serves ? get_eav(m, doc) : -ENODATA;
 
 	if (ret == -ENOENT)
 		atomic_fetch_add_explicit(&m->eav.fallbacks, 1, memory_order_relaxed);
@@ -303,7 +307,7 @@ static bool is_of_eav(struct memory *m, struct slice name)
 
 int doc_load_away(struct memory *m, struct slice path, struct doc *doc)
 {
-	const struct tree_node *dir = eav_serves(m) ? tree_away_above(m->tree, path) : NULL;
+	const struct tree_node *dir = doc_eav_serves(m) ? tree_away_above(m->tree, path) : NULL;
 	int ret = dir ? path_parse(m->options.schema, path, &doc->place, NULL) : -ENOENT;
 
 	if (ret)

@@ -203,7 +203,18 @@ enum { INO_ROOT = 1, INO_FIRST = 1024 };
 
 /* ---- memory_doc.c: one document as it stands ---- */
 
+/*
+ * A read of both stores around many documents, each of which then costs less, under one hold of memory.lock: what the EAV
+ * store has yet to get is pending as long.
+ */
+struct reading {
+	bool serves; /* the EAV store does, since before it began */
+	struct eav_reader eav;
+	struct saved_reader saved;
+};
+
 struct doc {
+	struct reading *within; /* or NULL: it has reads of its own, reader and eav_reader */
 	struct tree_node *node;
 	struct entity_id id;
 	struct path_place place; /* owns id's text unless the tree does */
@@ -228,6 +239,7 @@ int doc_load_edn(struct memory *m, struct doc *doc);
  * store serves need no table in the file.
  */
 int doc_load_shown(struct memory *m, struct doc *doc);
+bool doc_eav_serves(struct memory *m);
 /*
  * The same of the member at path of a collection whose names are away (tree.h), as far as the EAV store alone serves it:
  * for one of a million, a million names need not come into memory. It has no node. -ENOENT: it may be there all the same.

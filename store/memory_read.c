@@ -12,9 +12,11 @@ static void stat_directory(struct memory *m, const struct tree_node *node, struc
 		.mtime = node->dir->has_mtime ? node->dir->mtime : m->first_seen};
 }
 
-static int stat_node(struct memory *m, struct tree_node *node, struct memory_stat *st)
+/* within may be NULL. */
+static int stat_node(struct memory *m, struct reading *within, struct tree_node *node,
+	struct memory_stat *st)
 {
-	struct doc doc = DOC_INIT;
+	struct doc doc = {.within = within};
 	int ret;
 
 	if (node->dir) {
@@ -37,7 +39,7 @@ static int stat_here(struct memory *m, struct slice path, struct memory_stat *st
 	struct tree_node *node;
 	int ret = tree_find(m->tree, path, &node);
 
-	return ret ? ret : stat_node(m, node, st);
+	return ret ? ret : stat_node(m, NULL, node, st);
 }
 
 static int stat_away(struct memory *m, struct slice path, struct memory_stat *st)
@@ -69,22 +71,20 @@ int memory_stat(struct memory *m, struct slice path, struct memory_stat *st)
 	return ret;
 }
 
-/*
- * A read around many, which then cost less (env.h). Where it can't be begun each of them finds that out by itself. Not for
- * long: what is replaced meanwhile is kept in the files.
- */
-struct reading {
-	struct eav_reader eav;
-	struct saved_reader saved;
-};
+/* Not for long: what is replaced meanwhile is kept in the files. */
 enum { READING_MAX = 256 };
 
-static void begin_reading(struct memory *m, struct reading *reading)
+/* NULL: it can't be begun, which each document then finds out by itself. */
+static struct reading *begin_reading(struct memory *m, struct reading *reading)
 {
-	*reading = (struct reading){0};
-	if (atomic_load(&m->eav.state) != EAV_FAILED)
-		(void)eav_read_begin(m->eav.store, &reading->eav);
-	(void)saved_read_begin(m->saved, &reading->saved);
+	*reading = (struct reading){.serves = doc_eav_serves(m)};
+	/* the EAV store's first, also where it does not serve: it may have to be read behind saved */
+	if (atomic_load(&m->eav.state) != EAV_FAILED && eav_read_begin(m->eav.store, &reading->eav))
+		return NULL;
+	if (!saved_read_begin(m->saved, &reading->saved))
+		return reading;
+	eav_read_end(&reading->eav);
+	return NULL;
 }
 
 static void end_reading(struct reading *reading)
@@ -97,12 +97,12 @@ static void stat_names(struct memory *m, const struct tree_node *dir, struct mem
 	size_t count)
 {
 	struct reading reading;
+	struct reading *within = begin_reading(m, &reading);
 
-	begin_reading(m, &reading);
 	for (size_t i = 0; i < count; i++) {
 		struct tree_node *node = tree_child(dir, named[i].name);
 
-		named[i].ret = node ? stat_node(m, node, &named[i].st) : -ENOENT;
+		named[i].ret = node ? stat_node(m, within, node, &named[i].st) : -ENOENT;
 		memory_resident_tick_held(m);
 	}
 	end_reading(&reading);
@@ -190,9 +190,9 @@ int memory_read(struct memory *m, struct slice path, struct memory_stat *st, str
 
 /* ---- listing ---- */
 
-static int ino_of(struct memory *m, struct tree_node *node, uint64_t *ino)
+static int ino_of(struct memory *m, struct reading *within, struct tree_node *node, uint64_t *ino)
 {
-	struct doc doc = DOC_INIT;
+	struct doc doc = {.within = within};
 	int ret;
 
 	*ino = node->dir ? memory_directory_ino(m, node)
@@ -210,6 +210,7 @@ static int ino_of(struct memory *m, struct tree_node *node, uint64_t *ino)
 static int list_locked(struct memory *m, struct slice directory, memory_list_fn *fn, void *context)
 {
 	struct reading reading = {0};
+	struct reading *within = NULL;
 	struct tree_node *dir;
 	struct tree_node **nodes;
 	size_t count;
@@ -227,9 +228,9 @@ static int list_locked(struct memory *m, struct slice directory, memory_list_fn 
 
 		if (i % READING_MAX == 0) {
 			end_reading(&reading);
-			begin_reading(m, &reading);
+			within = begin_reading(m, &reading);
 		}
-		ret = ino_of(m, nodes[i], &ino);
+		ret = ino_of(m, within, nodes[i], &ino);
 		if (!ret)
 			ret = fn(context, tree_name(nodes[i]),
 				nodes[i]->dir ? MEMORY_DIRECTORY : MEMORY_DOCUMENT, ino);

@@ -420,6 +420,27 @@ def test_eav_flickers(failing):
     writers.compare()
 
 
+@pytest.mark.preload
+@pytest.mark.parametrize('mode', ['edn-only', 'dual-write', 'datalevin-first', 'datalevin-only'])
+def test_a_header_is_lost_while_names_are_listed(failing, mode):
+    """The kernel keeps what it is told of each: that is so, or it is told nothing."""
+    m, fail = failing(mode)
+    session = m.mnt / 'presence/listed'
+    session.mkdir(parents=True)
+    for number in range(100):
+        (session / f'm{number}.json').write_text('{"n":     %d}' % number)
+        (session / f'm{number}.json').chmod(0o640)
+    m.sync()
+    look(m)
+    remount(m)
+    fail.begin('renew')
+    for entry in os.scandir(session):
+        assert entry.stat().st_size == len(entry.name) + 5
+        assert entry.stat().st_mode & 0o777 == 0o640
+    assert not reasons(m, 'healthy')
+    fail.end()
+
+
 # ---- memory.edn fails ----
 
 @pytest.fixture

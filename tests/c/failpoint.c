@@ -6,6 +6,8 @@
  *                           fails; without it nothing happens
  *                           PATH.malloc holds a digit or two, n: so does the n-th allocation of 64 KiB to 1 MB and
  *                           each one behind it, with ENOMEM; the file counts down to 1
+ *                           PATH.renew: so does a read inside another of its thread's, of any environment, as where a
+ *                           header could not be written meanwhile
  *                           PATH.key holds some bytes: what has them in its key can't be put, with EOVERFLOW
  *
  * Meant is the EAV store alone: an environment in a directory named "saved" goes on. A commit that fails is
@@ -157,4 +159,42 @@ int mdb_txn_commit(MDB_txn *txn)
 		return next(txn);
 	mdb_txn_abort(txn);
 	return EIO;
+}
+
+/* ---- reads inside reads ---- */
+
+static _Thread_local struct {
+	const MDB_env *env;
+	unsigned count;
+} reads[4];
+
+/* Those of this thread that were renewed. */
+static unsigned *reads_of(MDB_txn *txn)
+{
+	const MDB_env *env = mdb_txn_env(txn);
+	size_t i = 0;
+
+	while (i < sizeof(reads) / sizeof(reads[0]) - 1 && reads[i].env && reads[i].env != env)
+		i++;
+	reads[i].env = env;
+	return &reads[i].count;
+}
+
+int mdb_txn_renew(MDB_txn *txn)
+{
+	NEXT(int, mdb_txn_renew, (MDB_txn *));
+	unsigned *count = reads_of(txn);
+	int ret = *count && fails("renew", NULL) ? MDB_PANIC : next(txn);
+
+	*count += !ret;
+	return ret;
+}
+
+void mdb_txn_reset(MDB_txn *txn)
+{
+	NEXT(void, mdb_txn_reset, (MDB_txn *));
+	unsigned *count = reads_of(txn);
+
+	*count -= *count > 0;
+	next(txn);
 }
