@@ -12,49 +12,66 @@
 #include "path.h"
 #include "settle.h"
 
+/*
+ * With fs->lock held: who has the scratch file open still has it when it was saved, as a file that has left its name. The
+ * kernel moves its inode to the new one.
+ */
+static void leave_name(struct renaming *renaming, const struct memory_stat *saved)
+{
+	struct fs *fs = renaming->fs;
+	struct node *node =
+		node_find(&fs->nodes, renaming->from.parent, slice_str(renaming->from.name));
+
+	if (!node)
+		return;
+	node->ino = saved->ino;
+	node->state = NODE_OLD;
+	node_unhash(&fs->nodes, node);
+	(void)node_move(&fs->nodes, node, renaming->to.parent, slice_str(renaming->to.name));
+}
+
 /* What was saved is there under both names where this fails. */
-static int remove_source(struct renaming *renaming, bool open, struct err *reason)
+static int remove_source(struct renaming *renaming, const struct memory_stat *saved,
+	struct err *reason)
 {
 	struct fs *fs = renaming->fs;
 	struct side *from = &renaming->from;
 	int ret = settle_secure(fs, from->rel);
 
 	if (!ret)
-		ret = scratch_unlink(from->tree, from->rel, open);
+		ret = scratch_unlink(from->tree, from->rel,
+			fs_outlives(fs, from->parent, from->name));
 	if (ret) {
 		renaming->stale = renaming->stale_source = true; /* the kernel moves nothing */
 		return err_set(reason, ret, "saved, but the old name can't be removed: %s",
 			strerror(-ret));
 	}
+	pthread_mutex_lock(&fs->lock);
+	leave_name(renaming, saved);
+	pthread_mutex_unlock(&fs->lock);
 	prune_later(fs, side_path(from));
 	return 0;
 }
 
 /*
- * With fs->lock held: the scratch file's inode, which the kernel moves to the new name, becomes that of the version as
- * which it was saved. One that is open goes along as what it was, a file that has left its name.
+ * With fs->lock held: the inode of a scratch file that nobody has open, which the kernel moves to the new name, becomes
+ * that of the version as which it was saved.
  */
-static struct node *become_document(struct renaming *renaming, const struct memory_stat *saved,
-	bool *open)
+static struct node *become_document(struct renaming *renaming, const struct memory_stat *saved)
 {
 	struct fs *fs = renaming->fs;
 	struct node *node =
 		node_find(&fs->nodes, renaming->from.parent, slice_str(renaming->from.name));
 
-	*open = node && node->handles;
-	if (!node || node_kind(node) != NODE_SCRATCH)
+	if (!node || node_kind(node) != NODE_SCRATCH || node->handles)
 		return NULL;
 	rename_forget_name(fs, &renaming->to);
-	node->counted = *open;
-	node->ino = saved->ino;
-	if (node_move(&fs->nodes, node, renaming->to.parent, slice_str(renaming->to.name)) ||
-		*open) {
-		node->state = NODE_OLD;
-		node_unhash(&fs->nodes, node);
+	if (node_move(&fs->nodes, node, renaming->to.parent, slice_str(renaming->to.name)))
 		return NULL;
-	}
 	node_set_kind(node, NODE_DOCUMENT, 0);
+	node->ino = saved->ino;
 	node->version = saved->version;
+	node->counted = false;
 	node->cold = true;
 	return node;
 }
@@ -72,7 +89,6 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 	struct document_change change = {.kill = true}; /* with drafts of what is replaced */
 	struct memory_stat saved;
 	struct settling settling;
-	bool open = false;
 	int ret = document_begin_alone(fs, renaming->to.document);
 
 	if (ret)
@@ -83,7 +99,7 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 	change.changed = !ret;
 	if (!ret) {
 		pthread_mutex_lock(&fs->lock);
-		change.keep = become_document(renaming, &saved, &open);
+		change.keep = become_document(renaming, &saved);
 		pthread_mutex_unlock(&fs->lock);
 	}
 	/* with what it was told of the scratch file, also by who is about to be answered */
@@ -97,7 +113,7 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 	renaming->stale = !change.keep;
 	refusals_saved(fs->refusals, side_path(&renaming->to), buf_slice(bytes));
 	settle_drop_empty(fs, side_path(&renaming->to));
-	ret = remove_source(renaming, open, reason);
+	ret = remove_source(renaming, &saved, reason);
 	settle_came(fs, &settling);
 	settle_release(fs, &settling);
 	return ret;

@@ -457,6 +457,26 @@ def sealed():
         os.system(f'chattr -i {path} 2>/dev/null')
 
 
+@pytest.mark.parametrize('opened', [False, True])
+def test_a_scratch_file_that_is_saved_and_stays(mount, sealed, opened):
+    """By a rename that says so: it is there under both names, and each is what it was."""
+    m = mount('{:config 1}')
+    (m.mnt / 'new').write_text('[1]')
+    file = open(m.mnt / 'new' if opened else os.devnull)
+    sealed(m.store / 'scratch')
+    with pytest.raises(PermissionError):
+        (m.mnt / 'new').rename(m.mnt / 'config.json')
+    assert (m.mnt / 'config.json').read_text() == (m.mnt / 'new').read_text() == '[1]'
+    sealed(m.store / 'scratch', closed=False)
+    (m.mnt / 'new').write_text('[1, 2]')
+    assert file.read() == ('[1, 2]' if opened else '')
+    file.close()
+    assert (m.mnt / 'config.json').read_text() == '[1]'
+    (m.mnt / 'new').rename(m.mnt / 'config.json')
+    assert (m.mnt / 'config.json').read_text() == '[1, 2]'
+    m.sync()
+
+
 def place_edn(m, path):
     m.edn = path / 'memory.edn'
     m.edn.write_text(TEXT)
