@@ -287,19 +287,17 @@ static int move_empty_file(struct renaming *renaming)
 {
 	struct fs *fs = renaming->fs;
 	struct scratch *tree = &fs->trees[TREE_SCRATCH];
+	const struct document *document = renaming->from.document;
 	unsigned flags = renaming->flags & RENAME_NOREPLACE;
-	int ret;
+	struct stat st;
 
+	if (scratch_stat(tree, side_path(&renaming->from), &st) == -ENOENT && document->created)
+		return renaming->to.scratch ? scratch_write_whole(tree, side_path(&renaming->to),
+						      slice_str(""), document->mode, NULL, false)
+					    : 0;
 	if (!flags && fs_outlives(fs, renaming->to.parent, renaming->to.name))
 		flags = SCRATCH_STILL_OPEN;
-	ret = scratch_rename(tree, side_path(&renaming->from), side_path(&renaming->to), flags);
-
-	if (ret != -ENOENT || !renaming->from.document->created)
-		return ret;
-	if (!renaming->to.scratch)
-		return 0;
-	return scratch_write_whole(tree, side_path(&renaming->to), slice_str(""),
-		renaming->from.document->mode, NULL, false);
+	return scratch_rename(tree, side_path(&renaming->from), side_path(&renaming->to), flags);
 }
 
 /* A new file without content gets another name; where a document stands it would empty that. */

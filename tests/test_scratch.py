@@ -526,6 +526,23 @@ def test_unlinked_bytes_count_while_they_are_open(mount):
     (m.mnt / 'b').write_bytes(b'b' * 200000)
 
 
+def test_bytes_of_a_file_that_an_empty_document_replaces(mount):
+    """They count once, though it is open meanwhile."""
+    m = mount('{}', 'scratch_max=256K')
+    for make in (lambda: (m.mnt / 'new.json').touch(), lambda: (m.mnt / 'new.json').open('w')):
+        for _ in range(5):
+            (m.mnt / 'a').write_bytes(b'a' * 50000)
+            with (m.mnt / 'a').open():
+                made = make()
+                os.rename(m.mnt / 'new.json', m.mnt / 'a')
+            if made:
+                made.close()
+    with pytest.raises(OSError) as error:
+        (m.mnt / 'b').write_bytes(b'b' * 300000)
+    assert error.value.errno == errno.ENOSPC
+    (m.mnt / 'b').write_bytes(b'b' * 200000)
+
+
 def test_bytes_of_an_unlinked_file_are_free_after_its_close(mount):
     m = mount('{}', 'scratch_max=256K')
     for _ in range(5):
