@@ -264,9 +264,11 @@ static int open_real(const struct change *change, struct scratch *tree, struct s
 	}
 	node_look(change->fs, change->node, &look);
 	draft_unref(look.draft);
-	if (look.state == NODE_OLD) /* it has left its name, and is open */
-		return fs_dup_open(change->fs, change->node);
-	return scratch_openfile(tree, rel, to_set & FUSE_SET_ATTR_SIZE ? O_RDWR : O_PATH, 0);
+	if (look.state != NODE_OLD)
+		fd = scratch_openfile(tree, rel, to_set & FUSE_SET_ATTR_SIZE ? O_RDWR : O_PATH, 0);
+	if (look.state != NODE_OLD && fd != -ENOENT)
+		return fd;
+	return fs_dup_open(change->fs, change->node); /* it has left its name, and is open */
 }
 
 /* By its name in /proc: a file that its owner may not open can still be given back its modes. */

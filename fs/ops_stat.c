@@ -119,14 +119,27 @@ static int document_stat(struct fs *fs, const struct node *node, const struct ha
 	return ret;
 }
 
+/*
+ * Of a directory or a scratch file: where the other of the two has come to its name, from outside, the kernel is to look
+ * that up. An inode that becomes another type is of no use to anyone any more, who has it open neither.
+ */
+static int same_type_stat(struct fs *fs, const struct node *node, struct stat *st)
+{
+	uint64_t version;
+	int ret = committed_stat(fs, node, st, &version);
+
+	if (!ret && (node_kind(node) == NODE_DIRECTORY) != S_ISDIR(st->st_mode))
+		return -ESTALE;
+	return ret;
+}
+
 static int directory_stat(struct fs *fs, const struct node *node, struct stat *st)
 {
 	struct node_look look;
-	uint64_t version;
 
 	node_look(fs, node, &look);
 	if (!look.removed)
-		return committed_stat(fs, node, st, &version);
+		return same_type_stat(fs, node, st);
 	view_removed_stat(fs, look.ino, st);
 	return 0;
 }
@@ -137,15 +150,15 @@ static int scratch_node_stat(struct fs *fs, const struct node *node, const struc
 	bool own = handle && handle->fd >= 0;
 	struct stat found;
 	struct node_look look;
-	uint64_t version;
 	int ret;
 	int fd;
 
 	/* Of one that has left its name, only who has it open can tell. */
 	node_look(fs, node, &look);
 	draft_unref(look.draft);
-	if (!own && look.state != NODE_OLD)
-		return committed_stat(fs, node, st, &version);
+	ret = own || look.state == NODE_OLD ? -ESTALE : same_type_stat(fs, node, st);
+	if (ret != -ESTALE)
+		return ret;
 	fd = own ? handle->fd : fs_dup_open(fs, node);
 	if (fd < 0)
 		return fd == -ENOENT ? -ESTALE : fd;

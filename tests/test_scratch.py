@@ -464,6 +464,23 @@ def test_a_scratch_file_makes_way_to_a_free_name(mount):
         assert ((m.mnt / name).stat().st_size, (m.mnt / name).read_text()) == (len(text), text)
 
 
+def test_a_scratch_file_is_asked_for_while_a_key_comes(mount):
+    """To the kernel it becomes no directory, which would take it from those who have it open."""
+    m = mount('{:config 1}')
+    (m.mnt / 'notes').write_text('mine')
+    with open(m.mnt / 'notes') as file:
+        m.edn.write_text('{:config 1 :notes/a 2 %s}' % ' '.join(f':k{number} 1' for number in range(20000)))
+
+        def came():
+            for mode in (0o600, 0o640) * 50:
+                os.fchmod(file.fileno(), mode)
+            return (m.mnt / 'notes').is_dir()
+        wait_until(came, 'the directory of the key')
+        assert file.read() == 'mine'
+        assert os.fstat(file.fileno()).st_size == 4
+    assert (m.mnt / 'notes~').read_text() == 'mine'
+
+
 def test_a_key_below_a_scratch_file(mount):
     m = mount('{}')
     (m.mnt / 'notes').write_text('mine')
