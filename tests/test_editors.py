@@ -96,7 +96,7 @@ def edit(m, how, name, old, new):
 
 @pytest.mark.parametrize('how', EDITORS)
 def test_edit(mount, how):
-    m = mount(MEMORY)
+    m = mount(MEMORY, 'edn_delay=5000')
     (m.mnt / 'config.json').chmod(0o640)
     edit(m, how, 'config.json', 'light', 'dark')
     assert (m.mnt / 'config.json').read_bytes() == GOOD.replace(b'light', b'dark')
