@@ -164,28 +164,48 @@ static int open_document(struct fs *fs, fuse_req_t req, struct node *node, struc
 
 /* ---- scratch and control files ---- */
 
-static int open_scratch(struct fs *fs, struct node *node, struct handle *handle, int flags)
+/*
+ * It was saved as a document while it was open, and the kernel has yet to be told. Who comes by the name is sent back as
+ * by any old version, so that what he is given is kept for him: the kernel tries only twice.
+ */
+static int send_to_document(struct fs *fs, struct node *node, bool write, pid_t thread)
+{
+	struct document *document;
+	int ret;
+
+	pthread_mutex_lock(&fs->lock);
+	document = document_get(fs, node->parent, node_name(node));
+	ret = document ? expectation_add(fs, thread, document, node, write) : -ENOMEM;
+	document_unref(fs, document);
+	pthread_mutex_unlock(&fs->lock);
+	return ret ? ret : -ESTALE;
+}
+
+static int open_scratch(struct fs *fs, struct node *node, struct handle *handle, int flags,
+	pid_t thread)
 {
 	struct buf path = BUF_INIT;
 	struct scratch *tree;
 	struct slice rel;
 	struct node_look look;
-	bool left;
+	bool saved;
 	int ret = fs_path(fs, node, NULL, &path);
 
 	if (ret)
 		return ret;
 	node_look(fs, node, &look);
 	draft_unref(look.draft); /* it may be a document by now */
-	left = !view_is_scratch(fs, buf_slice(&path), &tree, &rel) || look.state == NODE_OLD;
+	saved = !view_is_scratch(fs, buf_slice(&path), &tree, &rel);
 	if (wants_to_write(flags) && view_is_read_only(buf_slice(&path)))
 		ret = -EROFS;
 	else if (descriptors_are_few())
 		ret = -ENFILE;
 	else if (look.removed)
 		ret = fs_reopen(fs, node, flags & (O_ACCMODE | O_APPEND)); /* a magic link */
-	else if (left)
-		ret = -ESTALE; /* renamed away, or a document by now: what has the name? */
+	else if (saved)
+		ret = send_to_document(fs, node, wants_to_write(flags), thread);
+	else if (look.state == NODE_OLD)
+		ret = -ESTALE; /* renamed away: what has the name now? */
 	else
 		/* Writers read, too: the kernel fills up pages it was given in part. */
 		ret = scratch_openfile(tree, rel,
@@ -256,7 +276,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (handle) {
 		switch (handle->kind) {
 		case HANDLE_SCRATCH:
-			ret = open_scratch(fs, node, handle, fi->flags);
+			ret = open_scratch(fs, node, handle, fi->flags, thread_of(req));
 			break;
 		case HANDLE_CONTROL:
 			ret = node_kind(node) == NODE_STORE ? open_store(fs, node, handle, fi)

@@ -11,6 +11,7 @@ import random
 import shutil
 import stat
 import subprocess
+import threading
 
 import pytest
 
@@ -313,6 +314,32 @@ def test_saved_by_a_rename_while_open(mount):
             os.fchmod(file.fileno(), 0o644)
             assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o644
         assert names(m.mnt) == ['config.json'] * (old != 'config.json')
+
+
+def test_opened_while_it_is_saved_by_renames_of_open_files(mount):
+    """The kernel has the inode of a file that is none of the document's, until it is told; it looks the name up once more."""
+    m = mount('{:config [0]}')
+    failures, over = [], threading.Event()
+
+    def use(flags):
+        try:
+            while not over.is_set():
+                os.close(os.open(m.mnt / 'config.json', flags))
+        except OSError as error:
+            failures.append(error)
+    users = [threading.Thread(target=use, args=[flags]) for flags in (os.O_RDONLY, os.O_RDONLY, os.O_RDWR, os.O_WRONLY)]
+    for user in users:
+        user.start()
+    for number in range(300):
+        with open(m.mnt / 'new', 'w') as file:
+            file.write(f'[{number}]')
+            file.flush()
+            os.rename(m.mnt / 'new', m.mnt / 'config.json')
+    over.set()
+    for user in users:
+        user.join()
+    assert not failures
+    assert (m.mnt / 'config.json').read_text() == '[299]'
 
 
 def test_saved_by_a_rename_and_by_its_inode(mount):
