@@ -116,6 +116,7 @@ def test_killed_it_is_read_anew(mount):
     assert len(os.listdir(m.mnt / 'notes')) == 5999
 
 
+@pytest.mark.usefixtures('lazy_malloc')
 @pytest.mark.busy  # and what a sanitizer keeps is its own
 @pytest.mark.parametrize('threads', [1, 8])
 def test_what_large_documents_leave_behind(mount, threads):
@@ -148,6 +149,7 @@ def walk(m):
 
 
 @FORGETS
+@pytest.mark.usefixtures('lazy_malloc')
 @pytest.mark.busy  # and what a sanitizer keeps is its own
 def test_what_nobody_looks_at_leaves_memory(mount):
     m = mount(sessions())
@@ -205,6 +207,7 @@ def test_a_member_that_another_program_changes_unseen(mount):
 
 
 @FORGETS
+@pytest.mark.usefixtures('lazy_malloc')
 @pytest.mark.busy
 def test_one_of_many_alone(mount):
     """To read it costs no index of the others."""

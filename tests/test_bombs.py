@@ -19,6 +19,7 @@ from test_hostile import errno_of, save
 from test_migrate import ended, migrate
 from test_validate import validate
 
+pytestmark = pytest.mark.usefixtures('lazy_malloc')
 MEMORY = '{:config {:v 1}, :presence/s1 {"alice" {:n 1}}}'
 MIB = 1 << 20
 VALUES_MIN = 65536  # so many a document may have whatever doc_max is
@@ -43,12 +44,6 @@ def nested(before, size, after, depth=500):
 
 
 # ---- memory ----
-
-@pytest.fixture(autouse=True)
-def untouched(monkeypatch):
-    """Memory that nobody has used takes none: `meson test` has malloc write to all that it gives."""
-    monkeypatch.delenv('MALLOC_PERTURB_', raising=False)
-
 
 BOMB = 5 * MIB  # what one takes is in proportion to its size
 

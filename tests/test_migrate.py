@@ -337,6 +337,7 @@ def test_a_store_that_fails(failing, kind, word):
 
 
 @LOOKS_INSIDE
+@pytest.mark.usefixtures('lazy_malloc')
 @pytest.mark.busy  # and what a sanitizer keeps is its own
 def test_what_is_there_already_does_not_stay_in_memory(mount, many):
     """It is read, and not written: the pages of a chunk are given back all the same."""
