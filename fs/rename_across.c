@@ -163,7 +163,10 @@ int rename_save_scratch(struct renaming *renaming)
 	return ret;
 }
 
-/* Durably: it is soon the only copy. What stood there is gone, also where the document can't be deleted then. */
+/*
+ * Durably, name and all: it is soon the only copy, and the deletion may be on disk before what is told to the file
+ * system now. What stood there is gone, also where the document can't be deleted then.
+ */
 static int write_out(struct renaming *renaming, struct slice bytes, const struct memory_stat *st)
 {
 	struct fs *fs = renaming->fs;
@@ -176,7 +179,7 @@ static int write_out(struct renaming *renaming, struct slice bytes, const struct
 	rename_replace(fs, &renaming->to);
 	pthread_mutex_unlock(&fs->lock);
 	renaming->stale = true;
-	return 0;
+	return scratch_sync_name(renaming->to.tree, renaming->to.rel);
 }
 
 int rename_to_scratch(struct renaming *renaming)

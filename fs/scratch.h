@@ -102,6 +102,8 @@ void scratch_changed(struct scratch *scratch);
 int scratch_sync(struct scratch *scratch, struct err *err);
 /* Of one directory; 0 where none is there. */
 int scratch_sync_directory(struct scratch *scratch, struct slice path);
+/* Of the one that path's last name is in. */
+int scratch_sync_name(struct scratch *scratch, struct slice path);
 /* A sync of names begins. */
 void scratch_promise(struct scratch *scratch);
 /* May it be that a sync has promised the name? True rather than not. */

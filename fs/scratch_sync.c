@@ -74,3 +74,10 @@ int scratch_sync_directory(struct scratch *scratch, struct slice path)
 	close(fd);
 	return ret;
 }
+
+int scratch_sync_name(struct scratch *scratch, struct slice path)
+{
+	while (path.len && path.ptr[path.len - 1] != '/')
+		path.len--;
+	return scratch_sync_directory(scratch, slice_of(path.ptr, path.len ? path.len - 1 : 0));
+}

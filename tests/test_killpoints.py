@@ -352,8 +352,9 @@ def test_scratch_is_synced(daemon, first):
 
     calls = calls_of('rename', 'config.json', 'config.json~')
     renamed = [call.split(' ')[0] for call in calls].index('renameat')
+    committed = [call.startswith('pwritev') and call.endswith('.log') for call in calls].index(True)
     assert any(call.startswith('fsync ') for call in calls[:renamed])
-    assert any(call.startswith('pwritev') and call.endswith('.log') for call in calls[renamed:])
+    assert 'fsync scratch' in calls[renamed:committed]
     calls_of('mkdir', 'garden')
     assert 'syncfs scratch' in calls_of('sync')
     assert not any(call.startswith('syncfs') for call in calls_of('sync'))
@@ -370,6 +371,16 @@ def wait_for_tick(path):
         path.touch()
         return path.stat().st_mtime_ns > now
     wait_until(is_younger, 'the clock')
+
+
+def is_synced(daemon, operation, gone):
+    """Is the record on disk before that name goes?"""
+    before = len(daemon.calls())
+    tree_model.perform(daemon.m.mnt, operation)
+    calls = daemon.calls()[before:]
+    committed = [call.startswith('pwritev') and call.endswith('.log') for call in calls].index(True)
+    left = calls.index(f'unlinkat {gone}')
+    return any(call.startswith('fdatasync') and call.endswith('.log') for call in calls[committed:left])
 
 
 @pytest.mark.parametrize('promised', [True, False])
@@ -392,13 +403,18 @@ def test_what_the_memory_takes_over_is_synced(daemon, first, promised):
                             (('rename', 'plan', 'plan.json'), 'plan'),
                             (('save', 'empty.json', b'4'), 'empty.json'),
                             (('rename', 'other', 'full.json'), 'full.json')]:
-        before = len(daemon.calls())
-        perform(*operation)
-        calls = daemon.calls()[before:]
-        committed = [call.startswith('pwritev') and call.endswith('.log') for call in calls].index(True)
-        left = calls.index(f'unlinkat {gone}')
-        synced = any(call.startswith('fdatasync') and call.endswith('.log') for call in calls[committed:left])
-        assert synced == promised, calls
+        assert is_synced(daemon, operation, gone) == promised
+
+
+def test_what_a_document_became_is_synced(daemon, first):
+    """It may have been on disk as the document."""
+    daemon.restore('first')
+    daemon.m.options = ('edn_delay=3600000',)
+    daemon.arm()
+    daemon.m.mount()
+    daemon.begin()
+    tree_model.perform(daemon.m.mnt, ('rename', 'config.json', 'config.json~'))
+    assert is_synced(daemon, ('rename', 'config.json~', 'again.json'), 'config.json~')
 
 
 SAME_IN_CLOJURE = '''
