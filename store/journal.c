@@ -37,8 +37,11 @@ int journal_add_segment(struct journal *j, struct segment segment)
 /* Replayed records are in the kernel, not surely on disk: the first sync includes them. */
 static int keep_segment(struct journal *j, const struct journal_segment_info *info)
 {
-	struct segment s = {
-		.first = info->first, .last = info->last, .bytes = info->bytes, .fd = -1};
+	struct segment s = {.first = info->first,
+		.last = info->last,
+		.bytes = info->bytes,
+		.size = info->bytes,
+		.fd = -1};
 	char name[JOURNAL_NAME_SIZE];
 	int ret;
 
@@ -156,6 +159,7 @@ void journal_close(struct journal *j)
 {
 	if (!j)
 		return;
+	journal_give_room_back(j);
 	for (size_t i = 0; i < j->count; i++) {
 		if (j->segments[i].fd >= 0)
 			close(j->segments[i].fd);

@@ -29,7 +29,8 @@
  *
  * On disk: a segment's name is the sequence number of its first record in 16 hex digits and ".log";
  * it starts with a header of 16 bytes ("ourofsJ2", the number again), the rest is records. A record that
- * would take a segment past 64 MiB opens the next one. All numbers are little endian:
+ * would take a segment past 64 MiB opens the next one. Zeros may follow the last record: room that was taken in
+ * advance, up to 256 KiB, which only a journal that was not closed leaves. All numbers are little endian:
  *
  *	u32 mark  u32 payload bytes  u64 sequence  i64 seconds  u32 nanoseconds  u32 kind
  *	u32 checksum (CRC32C of the 32 bytes above and the payload)  payload

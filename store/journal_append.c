@@ -42,7 +42,10 @@ static int write_header(const struct segment *s)
 /* Makes the segment that the next record opens. */
 static int start_segment(struct journal *j)
 {
-	struct segment s = {.first = j->last + 1, .last = j->last, .bytes = JOURNAL_HEADER_BYTES};
+	struct segment s = {.first = j->last + 1,
+		.last = j->last,
+		.bytes = JOURNAL_HEADER_BYTES,
+		.size = JOURNAL_HEADER_BYTES};
 	char name[JOURNAL_NAME_SIZE];
 	int ret;
 
@@ -52,6 +55,7 @@ static int start_segment(struct journal *j)
 	if (s.fd < 0)
 		return -errno;
 	ret = write_header(&s);
+	j->roomless = false;
 	pthread_mutex_lock(&j->mutex);
 	if (!ret)
 		ret = journal_add_segment(j, s);
@@ -78,20 +82,51 @@ static struct segment last_segment(struct journal *j)
 	return s;
 }
 
-/* Cuts what a failed append left: behind a segment's end there must be nothing once another follows. */
-static int cut_torn(struct journal *j)
+static uint64_t larger(uint64_t a, uint64_t b)
 {
+	return a > b ? a : b;
+}
+
+static void note_size(struct journal *j, uint64_t size)
+{
+	pthread_mutex_lock(&j->mutex);
+	j->segments[j->count - 1].size = size;
+	pthread_mutex_unlock(&j->mutex);
+}
+
+/* Cuts what a failed append left, and room: behind a segment's end there must be nothing once another follows. */
+static int cut_rest(struct journal *j)
+{
+	struct segment *s;
 	int ret = 0;
 
 	pthread_mutex_lock(&j->mutex);
-	if (j->torn && j->count) {
-		const struct segment *s = &j->segments[j->count - 1];
-
+	s = j->count ? &j->segments[j->count - 1] : NULL;
+	if (s && (s->size != s->bytes || j->torn)) {
 		ret = ftruncate(s->fd, (off_t)s->bytes) ? -errno : 0;
+		if (!ret) {
+			s->size = s->bytes;
+			j->torn = false;
+		}
 	}
-	j->torn &= ret != 0;
 	pthread_mutex_unlock(&j->mutex);
 	return ret;
+}
+
+/* Where a disk has none, or can't, the file grows by what is written. */
+static void take_room(struct journal *j, struct segment *s, uint64_t bytes)
+{
+	uint64_t end = s->bytes + bytes;
+	uint64_t size = (end + JOURNAL_ROOM_BYTES - 1) / JOURNAL_ROOM_BYTES * JOURNAL_ROOM_BYTES;
+
+	if (end <= s->size || j->roomless)
+		return;
+	j->roomless = fallocate(s->fd, 0, (off_t)s->size, (off_t)(size - s->size)) != 0;
+	/* a part of it may be there */
+	if (j->roomless && ftruncate(s->fd, (off_t)s->size) == 0)
+		return;
+	s->size = size;
+	note_size(j, size);
 }
 
 static bool is_current(struct journal *j, struct segment *s)
@@ -115,6 +150,7 @@ static int write_anew(struct journal *j, struct segment *s)
 		return ret;
 	pthread_mutex_lock(&j->mutex);
 	s->failed = j->segments[j->count - 1].failed = false;
+	s->size = j->segments[j->count - 1].size = s->bytes;
 	pthread_mutex_unlock(&j->mutex);
 	return 0;
 }
@@ -122,7 +158,7 @@ static int write_anew(struct journal *j, struct segment *s)
 /* The segment that takes the next record, of so many bytes. */
 static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
 {
-	int ret = cut_torn(j);
+	int ret = j->torn ? cut_rest(j) : 0;
 
 	if (ret)
 		return ret;
@@ -132,6 +168,8 @@ static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
 		if (s->bytes + bytes <= JOURNAL_SEGMENT_BYTES)
 			return 0;
 	}
+	/* room that can't be cut off does no harm */
+	cut_rest(j);
 	ret = start_segment(j);
 	if (!ret)
 		*s = last_segment(j);
@@ -139,11 +177,10 @@ static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
 }
 
 /* What of it was written goes, now or before anything else is. */
-static void undo_append(struct journal *j, const struct segment *s)
+static void undo_append(struct journal *j, const struct segment *s, uint64_t bytes)
 {
-	pthread_mutex_lock(&j->mutex);
 	j->torn = ftruncate(s->fd, (off_t)s->bytes) != 0;
-	pthread_mutex_unlock(&j->mutex);
+	note_size(j, j->torn ? larger(s->size, s->bytes + bytes) : s->bytes);
 }
 
 static int append(struct journal *j, const struct journal_record *record, struct err *err)
@@ -156,16 +193,18 @@ static int append(struct journal *j, const struct journal_record *record, struct
 	ret = current_segment(j, bytes, &s);
 	if (ret)
 		return journal_fail(err, ret, "cannot start a segment");
+	take_room(j, &s, bytes);
 	journal_encode_record(head, record);
 	ret = write_all(s.fd, slice_of(head, sizeof(head)), record->payload, s.bytes);
 	if (ret) {
-		undo_append(j, &s);
+		undo_append(j, &s, bytes);
 		return journal_fail(err, ret, "cannot append");
 	}
 	j->last_start = s.bytes;
 	pthread_mutex_lock(&j->mutex);
 	last = &j->segments[j->count - 1];
 	last->bytes = s.bytes + bytes;
+	last->size = larger(s.size, last->bytes);
 	last->last = record->sequence;
 	j->last = record->sequence;
 	pthread_mutex_unlock(&j->mutex);
@@ -211,7 +250,7 @@ int journal_retract(struct journal *j)
 	if (ftruncate(s->fd, (off_t)j->last_start)) {
 		ret = -errno;
 	} else {
-		s->bytes = j->last_start;
+		s->bytes = s->size = j->last_start;
 		s->last--;
 		j->last--;
 		/* the next record has the name of an empty one */
@@ -223,9 +262,16 @@ int journal_retract(struct journal *j)
 	return ret;
 }
 
+/* Best effort: a reader takes room for what it is. */
+void journal_give_room_back(struct journal *j)
+{
+	if (j->current)
+		cut_rest(j);
+}
+
 int journal_rotate(struct journal *j)
 {
-	int ret = cut_torn(j);
+	int ret = cut_rest(j);
 
 	if (ret)
 		return ret;

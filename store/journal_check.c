@@ -108,7 +108,7 @@ static int walk_records(struct walk *w, struct err *err)
 		if (ret < 0)
 			return ret;
 		if (ret == JOURNAL_END) {
-			ret = 0; /* zeros are no damage */
+			ret = 0; /* room */
 			break;
 		}
 		if (ret == JOURNAL_GOOD && record.sequence == w->next && fits(w, &record)) {

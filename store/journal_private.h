@@ -11,7 +11,8 @@ struct segment {
 	uint64_t first;
 	uint64_t last; /* first - 1 while it holds no record */
 	uint64_t bytes;
-	int fd; /* -1 once it is synced and nothing more comes */
+	uint64_t size; /* of the file: what is behind its bytes is room that reads as zeros */
+	int fd;        /* -1 once it is synced and nothing more comes */
 	/*
 	 * A sync of it failed: what of it is on disk nobody knows any more, since a later sync that succeeds says
 	 * nothing of pages that the kernel gave up. It gets no more records.
@@ -22,6 +23,8 @@ struct segment {
 struct journal {
 	int dir_fd; /* of STORE/journal */
 	/* of the one writer */
+	bool torn;             /* the current segment has bytes behind its end */
+	bool roomless;         /* the disk had no room to take in advance for the current segment */
 	uint64_t last_start;   /* where the record appended last begins */
 	pthread_mutex_t mutex; /* guards what follows */
 	pthread_cond_t sync_done;
@@ -29,7 +32,6 @@ struct journal {
 	size_t count, cap;
 	bool current;   /* the last segment takes records */
 	bool appending; /* the writer is at work in the last segment, whether it is current or not */
-	bool torn;      /* that has bytes behind its end, which only the writer cuts */
 	uint64_t last;  /* appended */
 	uint64_t synced;
 	bool dir_dirty; /* a segment was made since the last fsync of the directory */
@@ -37,8 +39,16 @@ struct journal {
 	int sync_error; /* stays while there is a record in a segment that failed */
 };
 
+/*
+ * Room is taken in advance, so that the sync of a record has no metadata of the file to write: an append
+ * and its fdatasync take a quarter less on ext4. A segment's end has none once another follows.
+ */
+#define JOURNAL_ROOM_BYTES ((uint64_t)256 << 10)
+
 /* Takes the descriptor over. Under the mutex, or before anyone else can know the journal. */
 int journal_add_segment(struct journal *j, struct segment segment);
+/* Of the current segment, where there is one; failing is harmless. */
+void journal_give_room_back(struct journal *j);
 int journal_fail(struct err *err, int code, const char *what);
 
 #endif

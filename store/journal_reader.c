@@ -127,7 +127,7 @@ static int are_zeros(struct journal_reader *reader, uint64_t from, uint64_t to, 
 	return 1;
 }
 
-/* A file that is longer than what was written to it is no damage. */
+/* Room that nothing was written to is no damage. */
 static int end_or_bad(struct journal_reader *reader, uint64_t offset, struct err *err)
 {
 	int ret = are_zeros(reader, offset, reader->size, err);

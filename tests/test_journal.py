@@ -199,7 +199,7 @@ def test_room_again_after_a_full_disk(probe, tmp_path, small_disk):
     with Memory(probe, tmp_path) as m:
         m.put('a.json', b'1')
         fill_disk(m.store / 'ballast')
-        # the rest of the page that the journal has already: to the last byte that a deletion needs
+        # the room that the journal has already: to the last byte that a deletion needs
         for fill in ([('put', 'b.json', b'[%d, "%s"]' % (i, b'z' * 5000)) for i in range(200)],
                      [('put', 'b.json', b'[%d, 0]' % i) for i in range(200)],
                      [('delete', f'{name}.json') for name in small]):
@@ -366,25 +366,34 @@ def test_segments_rotate_by_size(journal_probe, disk):
         assert journal_driver.segments(disk) == []
 
 
-def test_zeros_at_the_end_are_no_damage(journal_probe, binary, tmp_path):
-    """Of any segment."""
-    with Journal(journal_probe, tmp_path) as j:
+def test_room_is_taken_in_advance_and_given_back(journal_probe, binary, disk):
+    """Behind the last record of a killed daemon's, zeros are no damage; otherwise there are none."""
+    size = 256 << 10
+    with Journal(journal_probe, disk) as j:
         j.append(3)
+        path, = journal_driver.segments(disk)
+        assert path.stat().st_size == size and j.call('disk').bytes == len(journal_driver.content(path))
+        j.append(size=size)
+        assert path.stat().st_size == 2 * size
         j.call('rotate')
+        assert path.stat().st_size == j.call('disk').bytes
         j.append()
-    first, second = journal_driver.segments(tmp_path)
-    whole = [path.read_bytes() for path in (first, second)]
-    for path in (first, second):
-        with path.open('ab') as file:
-            file.write(bytes(5000))
-    subprocess.run([binary('ourofsctl'), 'check', tmp_path], check=True)
-    with Journal(journal_probe, tmp_path) as j:
-        assert [sequence for sequence, _, _ in j.replayed] == [1, 2, 3, 4]
-        assert [path.read_bytes() for path in (first, second)] == whole
+    first, second = journal_driver.segments(disk)
+    assert second.stat().st_size == size
+    with first.open('ab') as file:
+        file.write(bytes(5000))  # a power loss after the next one was on disk, before the cut was
+    subprocess.run([binary('ourofsctl'), 'check', disk], check=True)
+    with Journal(journal_probe, disk) as j:
+        assert [sequence for sequence, _, _ in j.replayed] == [1, 2, 3, 4, 5]
+        assert all(path.read_bytes() == journal_driver.content(path) for path in (first, second))
+        j.append()
+        j.close()
+    third = journal_driver.segments(disk)[2]
+    assert third.read_bytes() == journal_driver.content(third)
 
 
-def test_what_fits_on_a_disk(journal_probe, small_disk):
-    """It is appended, and no part of what does not fit remains."""
+def test_room_that_a_disk_does_not_have(journal_probe, small_disk):
+    """What fits is appended, to the last byte; no part of the room remains."""
     disk = small_disk('128k')
     with Journal(journal_probe, disk) as j:
         with pytest.raises(journal_driver.Refused) as refused:
