@@ -102,7 +102,7 @@ class Bench:
                 'rename': self.row('save by rename', goals={'passthrough_ll': 0.9}),
                 'unlink': self.row('unlink', goals={'passthrough_ll': 1})}
         peers.add_strict()
-        writers = peers.some('ourofs', 'passthrough_ll', 'strict', 'strict on disk')
+        writers = peers.some('ourofs', 'floor', 'passthrough_ll', 'strict', 'strict on disk')
         for peer in self.in_turns(writers):
             for what, us in self.ask(peers, peer.mnt, 'save', SAVES).items():
                 rows[what].add(peer.name, us)

@@ -1,182 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floor: a filesystem that shows a copy of a tree from memory and looks for nothing.
+ * The floor: a filesystem that answers from memory and keeps nothing.
  *
  *	null_fs SOURCE MOUNTPOINT
  *	null_fs COLLECTIONS MEMBERS MOUNTPOINT
  *
- * All of SOURCE is read before the mount and never changes, so the kernel may keep all that it was
- * told. The other one shows session-0/user-0.json and so on, all with the same bytes. The session is as that of ourofs: the same loop and threads, the same answers to OPEN. What is
- * left of an operation's time is that of the kernel and of libfuse. Stays in the foreground.
+ * All of SOURCE is read before the mount and changes by what is asked of the mount alone, so the kernel may keep all
+ * that it was told. The other one shows session-0/user-0.json and so on, all with the same bytes. The session is as that of
+ * ourofs: the same loop and threads, mount options and answers to OPEN and CREATE, and it has extended attributes, of which no
+ * file has any. What is left of an operation's time is that of the kernel and of libfuse. Stays in the foreground.
  */
 #define FUSE_USE_VERSION 312
 #include <fuse_lowlevel.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum { LONG_S = 86400, THREADS = 10, NODES_MAX = 1 << 20 };
+#include "null_tree.h"
 
-/* Node number n is the kernel's n + 1, so that the root, 0, is FUSE_ROOT_ID. */
-struct node {
-	char *name;
-	char *bytes; /* of a file */
-	struct stat st;
-	size_t *children; /* of a directory, by name */
-	size_t count;
-};
+enum { LONG_S = 86400, THREADS = 10 };
 
-static struct node *nodes; /* room for NODES_MAX: never moved, only read once mounted */
-static size_t node_count;
-
-/* ---- reading the source ---- */
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(EXIT_FAILURE);
-}
-
-static void *allocate(size_t size)
-{
-	void *memory = calloc(1, size ? size : 1);
-
-	if (!memory)
-		die("null_fs");
-	return memory;
-}
-
-static size_t node_add(const char *name, const struct stat *st)
-{
-	struct node *node = &nodes[node_count];
-
-	if (node_count == NODES_MAX) {
-		errno = ENFILE;
-		die(name);
-	}
-	node->name = strdup(name);
-	if (!node->name)
-		die(name);
-	node->st = *st;
-	node->st.st_ino = node_count + 1;
-	return node_count++;
-}
-
-static size_t node_load(int parent_fd, const char *name)
-{
-	struct stat st;
-
-	if (fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW))
-		die(name);
-	return node_add(name, &st);
-}
-
-static void load_file(struct node *node, int fd)
-{
-	node->bytes = allocate((size_t)node->st.st_size);
-	if (read(fd, node->bytes, (size_t)node->st.st_size) != node->st.st_size)
-		die(node->name);
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(nodes[*(const size_t *)a].name, nodes[*(const size_t *)b].name);
-}
-
-static void sort_children(struct node *node)
-{
-	if (node->count)
-		qsort(node->children, node->count, sizeof(*node->children), by_name);
-}
-
-static void load_directory(struct node *node, int fd)
-{
-	DIR *directory = fdopendir(fd);
-	const struct dirent *entry;
-
-	if (!directory)
-		die(node->name);
-	while ((entry = readdir(directory))) {
-		size_t *grown;
-
-		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
-			continue;
-		grown = realloc(node->children, (node->count + 1) * sizeof(*grown));
-		if (!grown)
-			die("null_fs");
-		node->children = grown;
-		node->children[node->count++] = node_load(fd, entry->d_name);
-	}
-	sort_children(node);
-	for (size_t i = 0; i < node->count; i++) {
-		struct node *child = &nodes[node->children[i]];
-		int child_fd = openat(fd, child->name, O_RDONLY | O_NOFOLLOW);
-
-		if (child_fd < 0)
-			die(child->name);
-		if (S_ISDIR(child->st.st_mode)) {
-			load_directory(child, child_fd); // NOLINT(misc-no-recursion)
-		} else {
-			load_file(child, child_fd);
-			close(child_fd);
-		}
-	}
-	closedir(directory);
-}
-
-/* ---- a tree of any size ---- */
-
-/* Of a directory that has room for it: a child of that name, with a number behind. */
-static struct node *make_child(struct node *parent, const char *prefix, size_t n,
-	const char *suffix, mode_t mode)
-{
-	const struct stat st = {
-		.st_mode = mode, .st_nlink = 1, .st_uid = getuid(), .st_gid = getgid()};
-	char name[64];
-
-	(void)snprintf(name, sizeof(name), "%s%zu%s", prefix, n, suffix);
-	parent->children[parent->count++] = node_add(name, &st);
-	return &nodes[node_count - 1];
-}
-
-static struct node *make_directory(struct node *parent, const char *prefix, size_t n, size_t room)
-{
-	struct node *node = make_child(parent, prefix, n, "", S_IFDIR | 0700);
-
-	node->children = allocate(room * sizeof(*node->children));
-	return node;
-}
-
-static void make_tree(size_t collections, size_t members)
-{
-	static char bytes[220];
-	struct node *root = &nodes[0];
-
-	memset(bytes, 'x', sizeof(bytes));
-	root->children = allocate(collections * sizeof(*root->children));
-	for (size_t c = 0; c < collections; c++) {
-		struct node *session = make_directory(root, "session-", c, members);
-
-		for (size_t m = 0; m < members; m++) {
-			struct node *user =
-				make_child(session, "user-", m, ".json", S_IFREG | 0600);
-
-			user->bytes = bytes;
-			user->st.st_size = sizeof(bytes);
-		}
-		sort_children(session);
-	}
-	sort_children(root);
-}
-
-/* ---- answers ---- */
+/* Of the tree. */
+static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
 
 static struct fuse_entry_param entry_of(size_t number)
 {
@@ -188,21 +37,16 @@ static struct fuse_entry_param entry_of(size_t number)
 	};
 }
 
-static int by_key(const void *key, const void *child)
-{
-	return strcmp(key, nodes[*(const size_t *)child].name);
-}
-
 static void null_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	const struct node *node = &nodes[parent - 1];
-	const size_t *found = node->count ? bsearch(name, node->children, node->count,
-						    sizeof(*node->children), by_key)
-					  : NULL;
 	struct fuse_entry_param entry = {.entry_timeout = LONG_S};
+	size_t found;
 
+	pthread_rwlock_rdlock(&lock);
+	found = tree_find(&nodes[parent - 1], name);
 	if (found)
-		entry = entry_of(*found);
+		entry = entry_of(found);
+	pthread_rwlock_unlock(&lock);
 	fuse_reply_entry(req, &entry);
 }
 
@@ -222,32 +66,118 @@ static void null_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_d
 
 static void null_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct stat st;
+
 	(void)fi;
-	fuse_reply_attr(req, &nodes[ino - 1].st, LONG_S);
+	pthread_rwlock_rdlock(&lock);
+	st = nodes[ino - 1].st;
+	pthread_rwlock_unlock(&lock);
+	fuse_reply_attr(req, &st, LONG_S);
 }
 
+static void null_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+	struct fuse_file_info *fi)
+{
+	struct node *node = &nodes[ino - 1];
+
+	pthread_rwlock_wrlock(&lock);
+	if (to_set & FUSE_SET_ATTR_SIZE)
+		tree_resize(node, (size_t)attr->st_size);
+	if (to_set & FUSE_SET_ATTR_MODE)
+		node->st.st_mode = (node->st.st_mode & S_IFMT) | (attr->st_mode & 0777);
+	if (to_set & FUSE_SET_ATTR_MTIME)
+		node->st.st_mtim = attr->st_mtim;
+	pthread_rwlock_unlock(&lock);
+	null_getattr(req, ino, fi);
+}
+
+/* Writers' pages are theirs alone in ourofs, too. */
 static void null_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)ino;
-	if ((fi->flags & O_ACCMODE) != O_RDONLY) {
-		fuse_reply_err(req, EROFS);
-		return;
+	if ((fi->flags & O_ACCMODE) == O_RDONLY) {
+		fi->keep_cache = 1;
+		fi->noflush = 1;
+	} else {
+		fi->direct_io = 1;
 	}
-	fi->keep_cache = 1;
-	fi->noflush = 1;
+	if (fi->flags & O_TRUNC) {
+		pthread_rwlock_wrlock(&lock);
+		tree_resize(&nodes[ino - 1], 0);
+		pthread_rwlock_unlock(&lock);
+	}
 	fuse_reply_open(req, fi);
+}
+
+static void null_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	struct fuse_file_info *fi)
+{
+	struct fuse_entry_param entry;
+
+	pthread_rwlock_wrlock(&lock);
+	entry = entry_of(tree_create(&nodes[parent - 1], name, mode));
+	pthread_rwlock_unlock(&lock);
+	fi->direct_io = 1;
+	fuse_reply_create(req, &entry, fi);
 }
 
 static void null_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	struct fuse_file_info *fi)
 {
 	const struct node *node = &nodes[ino - 1];
-	size_t left = offset < node->st.st_size ? (size_t)(node->st.st_size - offset) : 0;
+	size_t left;
 
 	(void)fi;
+	pthread_rwlock_rdlock(&lock);
+	left = offset < node->st.st_size ? (size_t)(node->st.st_size - offset) : 0;
 	fuse_reply_buf(req, left ? node->bytes + offset : NULL, left < size ? left : size);
+	pthread_rwlock_unlock(&lock);
 }
 
+static void null_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
+	struct fuse_file_info *fi)
+{
+	(void)fi;
+	pthread_rwlock_wrlock(&lock);
+	tree_write(&nodes[ino - 1], bytes, size, (size_t)offset);
+	pthread_rwlock_unlock(&lock);
+	fuse_reply_write(req, size);
+}
+
+static void null_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	bool removed;
+
+	pthread_rwlock_wrlock(&lock);
+	removed = tree_remove(&nodes[parent - 1], name);
+	pthread_rwlock_unlock(&lock);
+	fuse_reply_err(req, removed ? 0 : ENOENT);
+}
+
+static void null_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+	const char *new_name, unsigned flags)
+{
+	bool moved;
+
+	if (flags) {
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	pthread_rwlock_wrlock(&lock);
+	moved = tree_move(&nodes[parent - 1], name, &nodes[new_parent - 1], new_name);
+	pthread_rwlock_unlock(&lock);
+	fuse_reply_err(req, moved ? 0 : ENOENT);
+}
+
+/* So that the kernel goes on asking for security.capability, as it does where files may have some. */
+static void null_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	(void)ino;
+	(void)name;
+	(void)size;
+	fuse_reply_err(req, ENODATA);
+}
+
+/* Also of what is flushed. */
 static void null_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
@@ -283,6 +213,7 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
+	pthread_rwlock_rdlock(&lock);
 	for (; (size_t)offset < node->count + 2; offset++) {
 		size_t need = add_entry(req, bytes + used, size - used, node, offset, plus);
 
@@ -290,6 +221,7 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool
 			break;
 		used += need;
 	}
+	pthread_rwlock_unlock(&lock);
 	fuse_reply_buf(req, bytes, used);
 	free(bytes);
 }
@@ -327,9 +259,16 @@ static const struct fuse_lowlevel_ops operations = {
 	.forget = null_forget,
 	.forget_multi = null_forget_multi,
 	.getattr = null_getattr,
+	.setattr = null_setattr,
+	.getxattr = null_getxattr,
 	.open = null_open,
+	.create = null_create,
 	.read = null_read,
+	.write = null_write,
+	.flush = null_release,
 	.release = null_release,
+	.unlink = null_unlink,
+	.rename = null_rename,
 	.opendir = null_opendir,
 	.readdir = null_readdir,
 	.readdirplus = null_readdirplus,
@@ -364,22 +303,15 @@ static int serve(const char *mountpoint)
 
 int main(int argc, char **argv)
 {
-	int fd;
-
 	if (argc != 3 && argc != 4) {
 		(void)fputs("usage: null_fs SOURCE MOUNTPOINT\n"
 			    "       null_fs COLLECTIONS MEMBERS MOUNTPOINT\n",
 			stderr);
 		return EXIT_FAILURE;
 	}
-	fd = open(argc == 3 ? argv[1] : "/", O_RDONLY | O_DIRECTORY);
-	if (fd < 0)
-		die(argv[1]);
-	nodes = allocate(NODES_MAX * sizeof(*nodes));
-	(void)node_load(fd, ".");
 	if (argc == 3)
-		load_directory(&nodes[0], fd);
+		tree_load(argv[1]);
 	else
-		make_tree(strtoul(argv[1], NULL, 10), strtoul(argv[2], NULL, 10));
+		tree_make(strtoul(argv[1], NULL, 10), strtoul(argv[2], NULL, 10));
 	return serve(argv[argc - 1]) ? EXIT_FAILURE : EXIT_SUCCESS;
 }
