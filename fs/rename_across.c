@@ -323,6 +323,7 @@ int rename_directory(struct renaming *renaming)
 	if (!ret && renaming->from.view.in_scratch) {
 		ret = scratch_rename(tree, from, to, 0);
 		undo = !ret;
+		memory_barrier(fs->memory);
 	}
 	if (!ret)
 		ret = move_in_memory(renaming, &reason);

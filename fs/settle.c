@@ -100,6 +100,7 @@ static void make_real(struct fs *fs, struct slice path, const struct settling_di
 
 	if (scratch_keep_directory(&fs->trees[TREE_SCRATCH], path))
 		return;
+	memory_barrier(fs->memory);
 	fd = scratch_openfile(&fs->trees[TREE_SCRATCH], path, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return;

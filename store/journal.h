@@ -86,6 +86,11 @@ void journal_close(struct journal *journal);
 /* -ENOSPC, -EIO, -EFBIG (4 GiB or more): nothing was appended, the tail is as it was. */
 int journal_append(struct journal *journal, struct timespec now, enum journal_kind kind,
 	struct slice payload, uint64_t *sequence, struct err *err);
+/*
+ * What is appended from now on comes to the disk behind all that the file system was told before: a directory that was made,
+ * or moved. Else it may come there alone, long before.
+ */
+void journal_barrier(struct journal *journal);
 /* Takes back the record appended last, which its caller could not apply. */
 int journal_retract(struct journal *journal);
 /*

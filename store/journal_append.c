@@ -155,17 +155,19 @@ static int write_anew(struct journal *j, struct segment *s)
 	return 0;
 }
 
-/* The segment that takes the next record, of so many bytes. */
-static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
+static bool has_place(const struct segment *s, uint64_t bytes, bool ordered)
 {
-	int ret = j->torn ? cut_rest(j) : 0;
+	return s->bytes + bytes <= JOURNAL_SEGMENT_BYTES && !(ordered && s->size > s->bytes);
+}
 
-	if (ret)
-		return ret;
+static int pick_segment(struct journal *j, uint64_t bytes, bool ordered, struct segment *s)
+{
+	int ret;
+
 	if (is_current(j, s)) {
 		if (s->last < s->first)
 			return s->failed ? write_anew(j, s) : 0;
-		if (s->bytes + bytes <= JOURNAL_SEGMENT_BYTES)
+		if (has_place(s, bytes, ordered))
 			return 0;
 	}
 	/* room that can't be cut off does no harm */
@@ -174,6 +176,27 @@ static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
 	if (!ret)
 		*s = last_segment(j);
 	return ret;
+}
+
+/* The segment that takes the next record, of so many bytes. */
+static int current_segment(struct journal *j, uint64_t bytes, struct segment *s)
+{
+	bool ordered = atomic_load(&j->ordered);
+	int ret = j->torn ? cut_rest(j) : 0;
+
+	if (!ret)
+		ret = pick_segment(j, bytes, ordered, s);
+	/* Who asks again meanwhile has it: from here on this segment grows, and a later one is made later. */
+	if (!ret && ordered) {
+		j->roomless = true;
+		atomic_store(&j->ordered, false);
+	}
+	return ret;
+}
+
+void journal_barrier(struct journal *j)
+{
+	atomic_store(&j->ordered, true);
 }
 
 /* What of it was written goes, now or before anything else is. */

@@ -3,6 +3,7 @@
 #define OUROFS_JOURNAL_PRIVATE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "journal_format.h"
@@ -21,10 +22,11 @@ struct segment {
 };
 
 struct journal {
-	int dir_fd; /* of STORE/journal */
+	int dir_fd;          /* of STORE/journal */
+	atomic_bool ordered; /* the next segment is to be roomless, from the next record on */
 	/* of the one writer */
-	bool torn;             /* the current segment has bytes behind its end */
-	bool roomless;         /* the disk had no room to take in advance for the current segment */
+	bool torn; /* the current segment has bytes behind its end */
+	bool roomless; /* the current segment grows by what is written: it is to, or the disk has no room */
 	uint64_t last_start;   /* where the record appended last begins */
 	pthread_mutex_t mutex; /* guards what follows */
 	pthread_cond_t sync_done;
@@ -41,7 +43,8 @@ struct journal {
 
 /*
  * Room is taken in advance, so that the sync of a record has no metadata of the file to write: an append
- * and its fdatasync take a quarter less on ext4. A segment's end has none once another follows.
+ * and its fdatasync take a quarter less on ext4. A segment's end has none once another follows. What a segment without room
+ * grows by is on disk only with what the file system was told before it.
  */
 #define JOURNAL_ROOM_BYTES ((uint64_t)256 << 10)
 

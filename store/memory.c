@@ -222,6 +222,12 @@ int memory_fsync(struct memory *m, struct err *err)
 	return memory_make_durable(m, sequence, err);
 }
 
+void memory_barrier(struct memory *m)
+{
+	if (m->journal)
+		journal_barrier(m->journal);
+}
+
 static void read_eav_health(struct memory *m, struct memory_health *h)
 {
 	static const char *const STATES[] = {[EAV_CLOSED] = "closed",

@@ -186,6 +186,8 @@ size_t memory_failures(struct memory *memory, struct memory_failure *rows, size_
 
 /* The committed changes so far are on disk, safe from power loss. Concurrent callers share a sync. */
 int memory_fsync(struct memory *memory, struct err *err);
+/* journal_barrier: for what a change that follows leaves to real files. */
+void memory_barrier(struct memory *memory);
 /* Additionally memory.edn holds them all. */
 int memory_sync(struct memory *memory, struct err *err);
 

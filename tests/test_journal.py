@@ -392,6 +392,34 @@ def test_room_is_taken_in_advance_and_given_back(journal_probe, binary, disk):
     assert third.read_bytes() == journal_driver.content(third)
 
 
+def test_behind_a_barrier_a_segment_grows(journal_probe, disk):
+    """What was there before it has its room; what comes behind it is in a file that was made since, or grows with it."""
+    def sizes():
+        return [path.stat().st_size for path in journal_driver.segments(disk)]
+
+    def lengths():
+        return [len(journal_driver.content(path)) for path in journal_driver.segments(disk)]
+
+    size = 256 << 10
+    with Journal(journal_probe, disk) as j:
+        j.append()
+        assert sizes() == [size]
+        j.call('barrier')
+        assert sizes() == [size]
+        for count in (1, 2):
+            j.append(count)
+            assert sizes() == lengths() and len(sizes()) == 2
+            j.call('barrier')
+        j.call('rotate')
+        j.append()
+        assert sizes() == lengths() and len(sizes()) == 3
+        j.call('rotate')
+        j.append()
+        assert sizes()[:3] == lengths()[:3] and sizes()[3:] == [size]
+    with Journal(journal_probe, disk) as j:
+        assert [sequence for sequence, _, _ in j.replayed] == [1, 2, 3, 4, 5, 6]
+
+
 def test_room_that_a_disk_does_not_have(journal_probe, small_disk):
     """What fits is appended, to the last byte; no part of the room remains."""
     disk = small_disk('128k')

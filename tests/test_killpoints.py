@@ -406,6 +406,24 @@ def test_what_the_memory_takes_over_is_synced(daemon, first, promised):
         assert is_synced(daemon, operation, gone) == promised
 
 
+def test_a_directory_that_stays_is_on_disk_before_what_empties_it(daemon, first):
+    """Its record is in a part of the journal that was made, or grew, behind it."""
+    daemon.restore('first')
+    daemon.m.options = ('edn_delay=3600000',)
+    daemon.arm()
+    daemon.m.mount()
+    daemon.begin()
+    for operation in [('mkdir', 'garden'), ('sync',), ('save', 'garden/bed.json', b'3'), ('save', 'config.json', b'4')]:
+        tree_model.perform(daemon.m.mnt, operation)
+    before = len(daemon.calls())
+    tree_model.perform(daemon.m.mnt, ('unlink', 'garden/bed.json'))
+    calls = daemon.calls()[before:]
+    made = calls.index('mkdirat garden')
+    committed = [call.startswith('pwritev') and call.endswith('.log') for call in calls[made:]].index(True) + made
+    assert not any(call.startswith('fallocate') for call in calls[made:committed]), calls
+    assert any(call.startswith('openat') and call.endswith('.log') for call in calls[made:committed]), calls
+
+
 def test_what_a_document_became_is_synced(daemon, first):
     """It may have been on disk as the document."""
     daemon.restore('first')

@@ -137,6 +137,10 @@ static int answer(struct probe *p, const char *name, unsigned long a, unsigned l
 		return journal_retract(p->journal);
 	if (strcmp(name, "rotate") == 0)
 		return journal_rotate(p->journal);
+	if (strcmp(name, "barrier") == 0) {
+		journal_barrier(p->journal);
+		return 0;
+	}
 	if (strcmp(name, "sync") == 0)
 		return journal_sync(p->journal, journal_last(p->journal), &p->err);
 	if (strcmp(name, "trim") == 0)
