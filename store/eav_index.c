@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "eav_private.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "background.h"
+#include "key_sort.h"
 
 enum { STEP_ROWS = 64 /* some 100 us */, LARGE_BYTES = 1 << 16 };
 
@@ -72,127 +72,11 @@ static struct slice key_of(const char *bytes, const struct eav_index_row *row)
 	return slice_of(bytes + row->key, row->key_len);
 }
 
-/* Those of one key as they came: what is added is behind all before it. */
-static int by_key(const void *a, const void *b, void *bytes)
-{
-	const struct eav_index_row *x = a;
-	const struct eav_index_row *y = b;
-	int order = slice_compare(key_of(bytes, x), key_of(bytes, y));
-
-	return order ? order : (x->key > y->key) - (x->key < y->key);
-}
-
-/* ---- sorting: keys of one attribute have long beginnings in common, so 8 bytes of each at once ---- */
-
-enum { FEW = 16, WINDOW = 8, TRIES_PER_BIT = 2 };
-
-struct sorted {
-	uint64_t window; /* of the key at some depth, as a number that is ordered alike */
-	uint32_t row;
-};
-
-static uint64_t window_at(const struct eav_index *index, uint32_t row, size_t depth)
-{
-	struct slice key = key_of(index->bytes.ptr, &index->rows[row]);
-	unsigned char bytes[WINDOW] = {0};
-	size_t left = key.len > depth ? key.len - depth : 0;
-	uint64_t window;
-
-	memcpy(bytes, key.ptr + (left ? depth : 0), left < WINDOW ? left : WINDOW);
-	memcpy(&window, bytes, sizeof(window));
-	return be64toh(window);
-}
-
-static int compare_sorted(const void *a, const void *b, void *context)
+static struct slice key_of_row(const void *context, uint32_t row)
 {
 	const struct eav_index *index = context;
 
-	return by_key(&index->rows[((const struct sorted *)a)->row],
-		&index->rows[((const struct sorted *)b)->row], index->bytes.ptr);
-}
-
-static void sort_few(struct eav_index *index, struct sorted *list, size_t count)
-{
-	for (size_t i = 1; i < count; i++) {
-		struct sorted one = list[i];
-		size_t at = i;
-
-		for (; at && (one.window < list[at - 1].window ||
-				     (one.window == list[at - 1].window &&
-					     compare_sorted(&one, &list[at - 1], index) < 0));
-			at--)
-			list[at] = list[at - 1];
-		list[at] = one;
-	}
-}
-
-static uint64_t middle_of_three(uint64_t a, uint64_t b, uint64_t c)
-{
-	uint64_t low = a < b ? a : b;
-	uint64_t high = a < b ? b : a;
-
-	return c < low ? low : c > high ? high : c;
-}
-
-/* Three parts by their windows: below the pivot, equal to it from *low on, above it from *high on. */
-static void split(struct sorted *list, size_t count, size_t *low, size_t *high)
-{
-	uint64_t pivot =
-		middle_of_three(list[0].window, list[count / 2].window, list[count - 1].window);
-	size_t at = 0;
-
-	*low = 0;
-	*high = count;
-	while (at < *high) {
-		struct sorted one = list[at];
-
-		if (one.window < pivot) {
-			list[at++] = list[*low];
-			list[(*low)++] = one;
-		} else if (one.window > pivot) {
-			list[at] = list[--*high];
-			list[*high] = one;
-		} else {
-			at++;
-		}
-	}
-}
-
-/* Does each key have more behind the window? A key's end looks like a zero byte. */
-static bool all_go_on(const struct eav_index *index, const struct sorted *list, size_t count,
-	size_t depth)
-{
-	for (size_t i = 0; i < count; i++)
-		if (index->rows[list[i].row].key_len <= depth + WINDOW)
-			return false;
-	return true;
-}
-
-/* Keys that have all before depth in common. Of those that are made to be slow, qsort_r takes what is left. */
-static void sort(struct eav_index *index, struct sorted *list, size_t count, size_t depth,
-	unsigned tries)
-{
-	while (count > FEW) {
-		size_t low, high;
-
-		if (!tries--) {
-			qsort_r(list, count, sizeof(*list), compare_sorted, index);
-			return;
-		}
-		split(list, count, &low, &high);
-		sort(index, list, low, depth, tries);
-		sort(index, list + high, count - high, depth, tries);
-		list += low;
-		count = high - low;
-		if (!all_go_on(index, list, count, depth)) {
-			qsort_r(list, count, sizeof(*list), compare_sorted, index);
-			return;
-		}
-		depth += WINDOW;
-		for (size_t i = 0; i < count; i++)
-			list[i].window = window_at(index, list[i].row, depth);
-	}
-	sort_few(index, list, count);
+	return key_of(index->bytes.ptr, &index->rows[row]);
 }
 
 static int write_row(MDB_cursor *cursor, const char *bytes, const struct eav_index_row *row)
@@ -212,23 +96,20 @@ static int write_row(MDB_cursor *cursor, const char *bytes, const struct eav_ind
 }
 
 /* NULL: out of memory. The caller frees it. */
-static struct sorted *sort_rows(struct eav_index *index)
+static struct key_sorted *sort_rows(const struct eav_index *index)
 {
-	struct sorted *list = calloc(index->count, sizeof(*list));
-	unsigned tries = EAV_KEY_MAX / WINDOW;
+	struct key_sorted *list = calloc(index->count, sizeof(*list));
 
 	if (!list)
 		return NULL;
-	for (size_t left = index->count; left; left /= 2)
-		tries += TRIES_PER_BIT;
 	for (size_t i = 0; i < index->count; i++)
-		list[i] = (struct sorted){window_at(index, (uint32_t)i, 0), (uint32_t)i};
-	sort(index, list, index->count, 0, tries);
+		list[i].row = (uint32_t)i;
+	key_sort(list, index->count, key_of_row, index);
 	return list;
 }
 
 /* The last of those of one key. */
-static int write_sorted(const struct eav_index *index, const struct sorted *list,
+static int write_sorted(const struct eav_index *index, const struct key_sorted *list,
 	MDB_cursor *cursor, struct attention *attention)
 {
 	const char *bytes = index->bytes.ptr;
@@ -248,7 +129,7 @@ static int write_sorted(const struct eav_index *index, const struct sorted *list
 
 int eav_index_write(struct eav_index *index, MDB_txn *txn, MDB_dbi ave, struct attention *attention)
 {
-	struct sorted *list;
+	struct key_sorted *list;
 	MDB_cursor *cursor;
 	int ret;
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "key_sort.h"
+
 static int add_name(struct names *names, struct slice name)
 {
 	if (names->count == names->cap) {
@@ -36,31 +38,35 @@ bool names_in_edn(const struct names *names, size_t i)
 	return names->at[i] < names->edn_len;
 }
 
-/* Of equal ones, what was gathered first. */
-static int compare_names(const void *a, const void *b, void *text)
+static struct slice name_of(const void *names, uint32_t row)
 {
-	struct names names = {.text = *(const struct buf *)text,
-		.at = (size_t[2]){*(const size_t *)a, *(const size_t *)b}};
-	struct slice x = names_at(&names, 0);
-	struct slice y = names_at(&names, 1);
-	int order = memcmp(x.ptr, y.ptr, x.len < y.len ? x.len : y.len);
-
-	if (!order)
-		order = (x.len > y.len) - (x.len < y.len);
-	return order ? order : (names.at[0] > names.at[1]) - (names.at[0] < names.at[1]);
+	return names_at(names, row);
 }
 
-static void sort_names(struct names *names)
+/* Of equal ones, what was gathered first. */
+static int sort_names(struct names *names)
 {
+	struct key_sorted *list = calloc(names->count + 1, sizeof(*list));
 	size_t kept = 0;
 
-	if (names->count)
-		qsort_r(names->at, names->count, sizeof(*names->at), compare_names, &names->text);
+	if (!list || names->count > UINT32_MAX) {
+		free(list);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < names->count; i++)
+		list[i].row = (uint32_t)i;
+	key_sort(list, names->count, name_of, names);
+	for (size_t i = 0; i < names->count; i++)
+		list[i].window = names->at[list[i].row];
+	for (size_t i = 0; i < names->count; i++)
+		names->at[i] = list[i].window;
+	free(list);
 	for (size_t i = 0; i < names->count; i++) {
 		if (!kept || !slice_equal(names_at(names, i), names_at(names, kept - 1)))
 			names->at[kept++] = names->at[i];
 	}
 	names->count = kept;
+	return 0;
 }
 
 enum { SLICE_NAMES = 4096 };
@@ -187,7 +193,7 @@ int names_gather(struct names *names, struct memory *m, const struct ednfile *ed
 		ret = more < 0 ? more : 0;
 	}
 	if (!ret)
-		sort_names(names);
+		ret = sort_names(names);
 	buf_release(&gather.last);
 	return ret;
 }
