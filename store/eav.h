@@ -196,6 +196,28 @@ struct eav_item {
 int eav_write(struct eav *eav, const struct eav_item *items, size_t count,
 	const struct saved_note *notes, size_t note_count, struct err *err);
 
+/*
+ * For many entities that are new, most likely: their datoms, made and put in order by a thread that does not write, which
+ * takes a good part of an eav_write.
+ *
+ *	eav_prepared_new(&prepared, most);
+ *	eav_prepare(prepared, &items[i]);	// one behind the other
+ *	eav_prepared_end(prepared);
+ *	eav_write_prepared(eav, items, prepared, &err);	// as eav_write; of just those items, once or more
+ *	eav_prepared_free(prepared);
+ */
+struct eav_prepared;
+/* For so many items at most. -ENOMEM. */
+int eav_prepared_new(struct eav_prepared **prepared, size_t most);
+/* -ENOMEM, -EOVERFLOW: then it is of no use any more. */
+int eav_prepare(struct eav_prepared *prepared, const struct eav_item *item);
+int eav_prepared_end(struct eav_prepared *prepared);
+/* Behind that: this item is not written after all, and those behind it move up. */
+void eav_prepared_drop(struct eav_prepared *prepared, size_t item);
+int eav_write_prepared(struct eav *eav, const struct eav_item *items, struct eav_prepared *prepared,
+	struct err *err);
+void eav_prepared_free(struct eav_prepared *prepared);
+
 /* Told of each name that was written, after the commit, by the writing thread. Set before the first write. */
 typedef void eav_written_fn(void *context, struct slice name);
 void eav_on_write(struct eav *eav, eav_written_fn *fn, void *context);

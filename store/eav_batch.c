@@ -23,19 +23,12 @@ int eav_batch_del(struct eav_batch *b, unsigned from, const struct eav_key *key)
 
 static struct slice new_part(const struct eav_batch *b, size_t i)
 {
-	const struct eav_new_datom *datom = &b->datoms.list[i];
-
-	return slice_of(b->datoms.bytes.ptr + datom->part, datom->part_len);
+	return eav_datom_part(&b->datoms, &b->datoms.list[i]);
 }
 
-/* What stands beside the key: the whole datom where the key is cut, else nothing. */
 static struct slice new_beside(const struct eav_batch *b, size_t i)
 {
-	const struct eav_new_datom *datom = &b->datoms.list[i];
-
-	if (datom->part == datom->datom)
-		return SLICE_LITERAL("");
-	return slice_of(b->datoms.bytes.ptr + datom->datom, datom->datom_len);
+	return eav_datom_beside(&b->datoms, &b->datoms.list[i]);
 }
 
 static void add_gone(struct eav_batch *b, struct slice part)
@@ -108,17 +101,35 @@ static int remove_datom(struct eav_batch *b, uint64_t entity, struct slice part)
 	return eav_index_remove(&b->ave, part, entity);
 }
 
-static int put_datom(struct eav_batch *b, uint64_t entity, size_t i)
+static int put_row(struct eav_batch *b, uint64_t entity, struct slice part, struct slice beside)
 {
 	struct eav_key key;
 	int ret;
 
-	eav_key_eav(&key, entity, new_part(b, i));
-	ret = eav_batch_put_eav(b, &key, new_beside(b, i));
-	if (ret)
-		return ret;
-	b->added++;
-	return eav_index_put(&b->ave, new_part(b, i), entity, new_beside(b, i));
+	eav_key_eav(&key, entity, part);
+	ret = eav_batch_put_eav(b, &key, beside);
+	b->added += !ret;
+	return ret;
+}
+
+static int put_datom(struct eav_batch *b, uint64_t entity, size_t i)
+{
+	int ret = put_row(b, entity, new_part(b, i), new_beside(b, i));
+
+	return ret ? ret : eav_index_put(&b->ave, new_part(b, i), entity, new_beside(b, i));
+}
+
+int eav_batch_put_prepared(struct eav_batch *b, uint64_t entity, size_t item)
+{
+	struct eav_prepared *p = b->prepared;
+	int ret = 0;
+
+	item = p->made[item];
+	for (size_t i = item ? p->ends[item - 1] : 0; i < p->ends[item] && !ret; i++)
+		ret = put_row(b, entity, eav_datom_part(&p->datoms, &p->datoms.list[i]),
+			eav_datom_beside(&p->datoms, &p->datoms.list[i]));
+	p->entities[item] = entity;
+	return ret;
 }
 
 int eav_batch_add_datoms(struct eav_batch *b, uint64_t entity, const struct edn *value)

@@ -11,7 +11,8 @@
 struct eav_batch {
 	struct eav *eav;
 	MDB_txn *txn;
-	uint64_t transaction;          /* its number */
+	uint64_t transaction; /* its number */
+	const struct eav_item *given;
 	const struct eav_item **items; /* in the order of writing */
 	size_t count;
 	const struct saved_note *notes;
@@ -20,8 +21,9 @@ struct eav_batch {
 	uint64_t first_new; /* next_entity before this */
 	uint64_t added;
 	uint64_t removed;
-	struct eav_datoms datoms; /* of the item in hand */
-	struct buf gone;          /* parts of keys to remove, each behind its length, a u16 */
+	struct eav_prepared *prepared; /* or NULL */
+	struct eav_datoms datoms;      /* of the item in hand, where they are not prepared */
+	struct buf gone;               /* parts of keys to remove, each behind its length, a u16 */
 	MDB_cursor *eav_cursor;
 	bool appends;           /* the entity in hand is new: its keys are the last of "eav" */
 	struct eav_key last;    /* of "documents", before this */
@@ -43,5 +45,7 @@ int eav_batch_del(struct eav_batch *b, unsigned from, const struct eav_key *key)
 int eav_batch_write_datoms(struct eav_batch *b, uint64_t entity, const struct edn *value);
 /* A new entity has no datoms to compare with. */
 int eav_batch_add_datoms(struct eav_batch *b, uint64_t entity, const struct edn *value);
+/* The same, of what is prepared for an item; its rows of "ave" are put with those of all, by eav_prepared_write. */
+int eav_batch_put_prepared(struct eav_batch *b, uint64_t entity, size_t item);
 
 #endif

@@ -42,16 +42,12 @@ static int odds_add(struct odds *odds, struct slice whole)
 
 static struct slice part_of(const struct eav_check *check, size_t i)
 {
-	const struct eav_new_datom *datom = &check->datoms.list[i];
-
-	return slice_of(check->datoms.bytes.ptr + datom->part, datom->part_len);
+	return eav_datom_part(&check->datoms, &check->datoms.list[i]);
 }
 
 static struct slice whole_of(const struct eav_check *check, size_t i)
 {
-	const struct eav_new_datom *datom = &check->datoms.list[i];
-
-	return slice_of(check->datoms.bytes.ptr + datom->datom, datom->datom_len);
+	return eav_datom_whole(&check->datoms, &check->datoms.list[i]);
 }
 
 /* One row of "eav"; *at is where the document's datoms have got to. */

@@ -22,15 +22,16 @@ static int end_datom(struct eav_datoms *d, size_t start)
 		d->list = list;
 		d->cap = cap;
 	}
+	if (d->bytes.len - start > UINT32_MAX)
+		return -EOVERFLOW;
 	datom = &d->list[d->count++];
-	*datom = (struct eav_new_datom){.datom = start, .datom_len = d->bytes.len - start};
+	*datom = (struct eav_new_datom){
+		.datom = start, .datom_len = (uint32_t)(d->bytes.len - start)};
 	part = eav_cut(slice_of(d->bytes.ptr + start, datom->datom_len), EAV_DATOM_CUT, cut);
-	datom->part = start;
-	datom->part_len = part.len;
-	if (part.ptr == cut) {
-		datom->part = d->bytes.len;
+	datom->part_len = (uint16_t)part.len;
+	datom->cut = part.ptr == cut;
+	if (datom->cut)
 		buf_add_slice(&d->bytes, part);
-	}
 	return buf_error(&d->bytes);
 }
 
@@ -99,36 +100,30 @@ static int add_attribute(struct eav_datoms *d, const struct edn *key, const stru
 
 /* ---- all of them ---- */
 
-static struct slice part_of(const char *bytes, const struct eav_new_datom *datom)
+static int by_part(const void *a, const void *b, void *datoms)
 {
-	return slice_of(bytes + datom->part, datom->part_len);
+	return slice_compare(eav_datom_part(datoms, a), eav_datom_part(datoms, b));
 }
 
-static int by_part(const void *a, const void *b, void *bytes)
+/* From there on. The elements of a vector can be equal. */
+static void drop_equal(struct eav_datoms *d, size_t from)
 {
-	return slice_compare(part_of(bytes, a), part_of(bytes, b));
-}
+	size_t kept = from;
 
-/* The elements of a vector can be equal. */
-static void drop_equal(struct eav_datoms *d)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < d->count; i++) {
-		if (kept && by_part(&d->list[kept - 1], &d->list[i], d->bytes.ptr) == 0)
+	for (size_t i = from; i < d->count; i++) {
+		if (kept > from && by_part(&d->list[kept - 1], &d->list[i], d) == 0)
 			continue;
 		d->list[kept++] = d->list[i];
 	}
 	d->count = kept;
 }
 
-int eav_datoms_of(struct eav_datoms *d, const struct edn *value)
+int eav_datoms_add(struct eav_datoms *d, const struct edn *value)
 {
+	size_t from = d->count;
 	bool many;
 	int ret = 0;
 
-	buf_reset(&d->bytes);
-	d->count = 0;
 	if (!value || value->type != EDN_MAP || value->count > EAV_MANY_MAX)
 		return 0;
 	many = has_few_elements(value);
@@ -136,10 +131,17 @@ int eav_datoms_of(struct eav_datoms *d, const struct edn *value)
 		ret = add_attribute(d, &value->items[2 * i], &value->items[2 * i + 1], many);
 	if (ret)
 		return ret;
-	if (d->count)
-		qsort_r(d->list, d->count, sizeof(*d->list), by_part, d->bytes.ptr);
-	drop_equal(d);
+	if (d->count > from)
+		qsort_r(d->list + from, d->count - from, sizeof(*d->list), by_part, d);
+	drop_equal(d, from);
 	return 0;
+}
+
+int eav_datoms_of(struct eav_datoms *d, const struct edn *value)
+{
+	buf_reset(&d->bytes);
+	d->count = 0;
+	return eav_datoms_add(d, value);
 }
 
 void eav_datoms_release(struct eav_datoms *d)

@@ -115,10 +115,11 @@ int eav_value_decode(struct slice in, struct buf *scratch, struct eav_value *val
 
 /* ---- the datoms of a value: eav_datoms.c ---- */
 
-/* Offsets into eav_datoms.bytes. */
 struct eav_new_datom {
-	size_t datom, datom_len;
-	size_t part, part_len; /* of the key */
+	size_t datom; /* where it is in eav_datoms.bytes */
+	uint32_t datom_len;
+	uint16_t part_len; /* of the key's part */
+	bool cut;          /* that is behind the datom, and not the datom itself */
 	bool write;
 };
 
@@ -129,8 +130,32 @@ struct eav_datoms {
 	struct buf text, attribute; /* of the attribute in hand: in print, and encoded */
 };
 
-/* The datoms of a value, by key, each once; of none (NULL) and of what is no map: none. 0 or -ENOMEM. */
+/* The datoms of a value, by key, each once; of none (NULL) and of what is no map: none. 0, -ENOMEM, -EOVERFLOW. */
 int eav_datoms_of(struct eav_datoms *datoms, const struct edn *value);
+/* The same, behind those that are there. */
+int eav_datoms_add(struct eav_datoms *datoms, const struct edn *value);
+
+static inline struct slice eav_datom_whole(const struct eav_datoms *d,
+	const struct eav_new_datom *datom)
+{
+	return slice_of(d->bytes.ptr + datom->datom, datom->datom_len);
+}
+
+static inline struct slice eav_datom_part(const struct eav_datoms *d,
+	const struct eav_new_datom *datom)
+{
+	size_t at = datom->cut ? datom->datom + datom->datom_len : datom->datom;
+
+	return slice_of(d->bytes.ptr + at, datom->part_len);
+}
+
+/* What stands beside the key: the whole datom where the key is cut, else nothing. */
+static inline struct slice eav_datom_beside(const struct eav_datoms *d,
+	const struct eav_new_datom *datom)
+{
+	return datom->cut ? eav_datom_whole(d, datom) : SLICE_LITERAL("");
+}
+
 void eav_datoms_release(struct eav_datoms *datoms);
 
 /* ---- what a transaction changes in "ave": eav_index.c ---- */
@@ -155,6 +180,32 @@ int eav_index_write(struct eav_index *index, MDB_txn *txn, MDB_dbi ave,
 	struct attention *attention);
 void eav_index_reset(struct eav_index *index);
 void eav_index_release(struct eav_index *index);
+
+/* ---- datoms that were made beforehand: eav_prepare.c ---- */
+
+struct eav_prepared_row {
+	size_t part;         /* where it is in datoms.bytes */
+	uint32_t beside_len; /* right before it */
+	uint32_t item;
+	uint16_t part_len;
+};
+
+static inline bool eav_item_has_datoms(const struct eav_item *item)
+{
+	return item->record && !item->record->collection && !item->record->deleted;
+}
+
+struct eav_prepared {
+	struct eav_datoms datoms; /* of all items, those of each behind those of the one before */
+	size_t *ends;             /* of each item: where in datoms.list its own end */
+	uint64_t *entities;       /* of each item: its number, if its rows are to be put */
+	uint32_t *made; /* of each item that is to be written: which it was when it was prepared */
+	size_t count, most;            /* items */
+	struct eav_prepared_row *rows; /* of all datoms, in the order of "ave" */
+};
+/* Puts rows into "ave": of the items that have a number. 0 or LMDB's code. */
+int eav_prepared_write(const struct eav_prepared *prepared, MDB_txn *txn, MDB_dbi ave,
+	struct attention *attention);
 
 /* ---- scanning in the order of whole names and datoms: eav_scan.c ---- */
 

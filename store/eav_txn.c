@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "background.h"
 
@@ -105,9 +106,15 @@ static bool is_behind_all(const struct eav_batch *b, const struct eav_key *key)
 		       0;
 }
 
-static bool has_datoms(const struct eav_item *item)
+static int add_entity(struct eav_batch *b, const struct eav_item *item, const struct eav_key *key,
+	uint64_t *entity)
 {
-	return !item->record->collection && !item->record->deleted;
+	int ret = new_entity(b, key, entity);
+
+	if (ret || !eav_item_has_datoms(item))
+		return ret;
+	return b->prepared ? eav_batch_put_prepared(b, *entity, (size_t)(item - b->given))
+			   : eav_batch_add_datoms(b, *entity, item->value);
 }
 
 static int write_item(struct eav_batch *b, const struct eav_item *item)
@@ -124,10 +131,8 @@ static int write_item(struct eav_batch *b, const struct eav_item *item)
 		return remove_entity(b, entity, &key);
 	b->appends = !entity;
 	if (!entity) {
-		ret = new_entity(b, &key, &entity);
-		if (!ret && has_datoms(item))
-			ret = eav_batch_add_datoms(b, entity, item->value);
-	} else if (!has_datoms(item)) {
+		ret = add_entity(b, item, &key, &entity);
+	} else if (!eav_item_has_datoms(item)) {
 		ret = eav_batch_write_datoms(b, entity, NULL);
 	} else if (item->value) {
 		ret = eav_batch_write_datoms(b, entity, item->value);
@@ -204,6 +209,9 @@ static int write_all(void *context, MDB_txn *txn)
 	b->txn = txn;
 	b->added = 0;
 	b->removed = 0;
+	if (b->prepared)
+		memset(b->prepared->entities, 0,
+			b->prepared->most * sizeof(*b->prepared->entities));
 	eav_index_reset(&b->ave);
 	eav_types_release(&b->types);
 	b->transaction = mdb_txn_id(txn);
@@ -220,6 +228,10 @@ static int write_all(void *context, MDB_txn *txn)
 			background_make_way(b->eav->attention);
 	}
 	mdb_cursor_close(b->eav_cursor);
+	/* an entity is new first, and changed by a later item */
+	if (!ret && b->prepared)
+		ret = eav_prepared_write(b->prepared, txn, eav_batch_table(b, EAV_AVE),
+			b->eav->attention);
 	if (!ret)
 		ret = eav_index_write(&b->ave, txn, eav_batch_table(b, EAV_AVE), b->eav->attention);
 	return ret ? ret : write_notes(b);
@@ -235,33 +247,54 @@ static int by_name(const void *a, const void *b)
 	return order ? order : (*x > *y) - (*x < *y);
 }
 
-int eav_write(struct eav *eav, const struct eav_item *items, size_t count,
-	const struct saved_note *notes, size_t note_count, struct err *err)
+static int write_batch(struct eav_batch *b, struct err *err)
 {
-	struct eav_batch b = {.eav = eav, .count = count, .notes = notes, .note_count = note_count};
+	struct eav *eav = b->eav;
+	size_t count = b->count;
 	int ret;
 
-	b.items = calloc(count ? count : 1, sizeof(struct eav_item *));
-	if (!b.items)
+	b->items = calloc(count ? count : 1, sizeof(struct eav_item *));
+	if (!b->items)
 		return err_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < count; i++)
-		b.items[i] = &items[i];
+		b->items[i] = &b->given[i];
 	if (count >= SORT_FROM)
-		qsort(b.items, count, sizeof(*b.items), by_name);
-	ret = env_write(&eav->env, write_all, &b, err);
+		qsort(b->items, count, sizeof(*b->items), by_name);
+	ret = env_write(&eav->env, write_all, b, err);
 	if (!ret) {
-		__atomic_fetch_add(&eav->datoms_added, b.added, __ATOMIC_RELAXED);
-		__atomic_fetch_add(&eav->datoms_removed, b.removed, __ATOMIC_RELAXED);
-		eav_types_written(eav, &b.types, b.transaction);
+		__atomic_fetch_add(&eav->datoms_added, b->added, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&eav->datoms_removed, b->removed, __ATOMIC_RELAXED);
+		eav_types_written(eav, &b->types, b->transaction);
 		for (size_t i = 0; eav->written && i < count; i++)
-			eav->written(eav->written_context, items[i].name);
+			eav->written(eav->written_context, b->given[i].name);
 	} else {
 		eav_types_forget(eav);
 	}
-	eav_types_release(&b.types);
-	eav_datoms_release(&b.datoms);
-	eav_index_release(&b.ave);
-	buf_release(&b.gone);
-	free(b.items);
+	eav_types_release(&b->types);
+	eav_datoms_release(&b->datoms);
+	eav_index_release(&b->ave);
+	buf_release(&b->gone);
+	free(b->items);
 	return ret;
+}
+
+int eav_write(struct eav *eav, const struct eav_item *items, size_t count,
+	const struct saved_note *notes, size_t note_count, struct err *err)
+{
+	struct eav_batch b = {.eav = eav,
+		.given = items,
+		.count = count,
+		.notes = notes,
+		.note_count = note_count};
+
+	return write_batch(&b, err);
+}
+
+int eav_write_prepared(struct eav *eav, const struct eav_item *items, struct eav_prepared *prepared,
+	struct err *err)
+{
+	struct eav_batch b = {
+		.eav = eav, .given = items, .count = prepared->count, .prepared = prepared};
+
+	return write_batch(&b, err);
 }

@@ -40,6 +40,7 @@ struct chunk {
 	struct eav_item *items;
 	struct agree_source *sources; /* of each item; text.ptr NULL: it is made */
 	size_t count;
+	struct eav_prepared *prepared; /* of all items, or NULL */
 	size_t bytes;
 	size_t from, to;                /* of names */
 	uint64_t sequence;              /* the memory's, when the first of them was compared */

@@ -61,6 +61,19 @@ static size_t at_most(size_t n, size_t most)
 	return n < most ? n : most;
 }
 
+/* Without it the writer does that itself. */
+static void drop_prepared(struct chunk *chunk)
+{
+	eav_prepared_free(chunk->prepared);
+	chunk->prepared = NULL;
+}
+
+static void prepare(struct chunk *chunk, const struct eav_item *item)
+{
+	if (chunk->prepared && eav_prepare(chunk->prepared, item))
+		drop_prepared(chunk);
+}
+
 /* What memory.lock was held for, from item i on. */
 static int make_items(struct chunk *chunk, size_t i)
 {
@@ -69,10 +82,12 @@ static int make_items(struct chunk *chunk, size_t i)
 
 	for (; !ret && i < chunk->count; i++) {
 		ret = agree_make(chunk, i);
-		if (!ret)
-			chunk->items[kept++] = chunk->items[i];
-		else if (chunk->agree->tolerant)
+		if (!ret) {
+			chunk->items[kept] = chunk->items[i];
+			prepare(chunk, &chunk->items[kept++]);
+		} else if (chunk->agree->tolerant) {
 			ret = note_failure(chunk, chunk->items[i].name, ret);
+		}
 	}
 	chunk->count = kept;
 	return ret;
@@ -107,7 +122,11 @@ static void *compare(void *context)
 
 	chunk->items = arena_alloc(&chunk->arena, CHUNK_ENTITIES * sizeof(*chunk->items));
 	chunk->sources = arena_alloc(&chunk->arena, CHUNK_ENTITIES * sizeof(*chunk->sources));
+	if (eav_prepared_new(&chunk->prepared, CHUNK_ENTITIES))
+		chunk->prepared = NULL;
 	walk->ret = chunk->items && chunk->sources ? compare_chunk(chunk) : -ENOMEM;
+	if (chunk->prepared && eav_prepared_end(chunk->prepared))
+		drop_prepared(chunk);
 	return NULL;
 }
 
@@ -144,6 +163,8 @@ static void drop_flushed(struct chunk *chunk)
 
 		if (!sequence || *sequence <= chunk->sequence)
 			chunk->items[kept++] = chunk->items[i];
+		else if (chunk->prepared)
+			eav_prepared_drop(chunk->prepared, kept);
 	}
 	chunk->count = kept;
 }
@@ -157,10 +178,13 @@ static bool is_of_the_store(int ret)
 /* Where all can't be written together, halves are, down to what can't be. As deep as CHUNK_ENTITIES has bits. */
 static int write_items(struct chunk *chunk, size_t from, size_t count, struct err *err)
 {
+	struct eav *eav = chunk->m->eav.store;
 	int ret = 0;
 
-	if (count)
-		ret = eav_write(chunk->m->eav.store, chunk->items + from, count, NULL, 0, err);
+	if (count == chunk->count && chunk->prepared && count)
+		ret = eav_write_prepared(eav, chunk->items, chunk->prepared, err);
+	else if (count)
+		ret = eav_write(eav, chunk->items + from, count, NULL, 0, err);
 	if (!ret || !chunk->agree->tolerant || is_of_the_store(ret))
 		return ret;
 	*err = (struct err){0};
@@ -187,6 +211,7 @@ int chunk_write(struct chunk *chunk, struct err *err)
 
 static void release_chunk(struct chunk *chunk)
 {
+	drop_prepared(chunk);
 	buf_release(&chunk->adopted);
 	arena_release(&chunk->arena);
 }

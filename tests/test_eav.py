@@ -25,6 +25,7 @@ NAMES = {code: name for name, code in CODES.items()}
 EPOCH = datetime.datetime(1970, 1, 1)
 MANY_MAX = 65536
 COLLECTION, DELETED, HAS_MTIME, BASE_EXISTS = 1, 2, 4, 8
+WRITES = ['write', 'write-prepared']  # with the same outcome
 
 Datom = collections.namedtuple('Datom', 'entity name attribute type value')
 Stat = collections.namedtuple('Stat', 'entities datoms file_bytes map_bytes commits added removed')
@@ -375,12 +376,13 @@ def test_numbers_are_not_given_twice(eav):
     assert e.get(name_of(b':b')).entity == 2
 
 
-def test_one_name_twice_in_a_batch_is_written_in_order(eav, tmp_path):
+@pytest.mark.parametrize('write', WRITES)
+def test_one_name_twice_in_a_batch_is_written_in_order(eav, tmp_path, write):
     e = eav()
     for i in range(40):
         e.item(name_of(b':a%d' % (i % 3)), b'%d' % i, '{:a %d}' % i)
     e.call('item', name_of(b':a1'))
-    e.call('write')
+    e.call(write)
     assert {key: r.bytes for key, r in eav_store.documents(tmp_path).items()} == {
         (b':a0', None): b'39', (b':a2', None): b'38'}
     assert eav_store.datoms(tmp_path)[b':a2', None] == {(b':a', ('long', 38))}
@@ -546,19 +548,21 @@ def test_a_map_of_very_many_attributes_has_no_datoms(eav, tmp_path):
         assert len(found) == (count if count <= MANY_MAX else 0)
 
 
-def test_large_values_of_one_batch(eav, tmp_path):
+@pytest.mark.parametrize('write', WRITES)
+def test_large_values_of_one_batch(eav, tmp_path, write):
     """Those that the index does not copy: of several entities, one of them twice, one of them gone again."""
     e = eav()
     for name, value in ((b':a', 'a'), (b':b', 'b'), (b':a', 'c'), (b':d', 'd')):
         e.item(name_of(name), b'1', '{:k "%s" :l [["%s"]]}' % (value * 200_000, value * 100_000))
     e.call('item', name_of(b':d'))
-    e.call('write')
+    e.call(write)
     assert eav_store.datoms(tmp_path) == {(name, None): {
         (b':k', ('string', value * 200_000)), (b':l', ('json', b'[["%s"]]' % (value * 100_000)))}
         for name, value in ((b':a', b'c'), (b':b', b'b'))}
 
 
-def test_one_batch_of_values_that_begin_alike(eav, tmp_path):
+@pytest.mark.parametrize('write', WRITES)
+def test_one_batch_of_values_that_begin_alike(eav, tmp_path, write):
     """However long what keys have in common is, and where one ends: of each, the last word in the batch counts."""
     dice = random.Random(1)
     texts = [('x' * size + tail) for size in range(40)
@@ -570,18 +574,19 @@ def test_one_batch_of_values_that_begin_alike(eav, tmp_path):
         values = {f':{"k" * dice.randrange(1, 20)}': dice.choice(texts) for _ in range(dice.randrange(9))}
         e.item(name_of(name), b'1', '{%s}' % ' '.join(f'{k} {string_edn(v)}' for k, v in values.items()))
         last[name, None] = {(k.encode(), ('string', v.encode())) for k, v in values.items()}
-    e.call('write')
+    e.call(write)
     assert eav_store.datoms(tmp_path) == last
 
 
-def test_long_attributes_and_values_are_kept_whole(eav, tmp_path):
+@pytest.mark.parametrize('write', WRITES)
+def test_long_attributes_and_values_are_kept_whole(eav, tmp_path, write):
     e = eav()
     base = 'x' * 3000
     datoms = set()
     for i in range(20):
         e.item(name_of(b':d%d' % i), b'1', f'{{:{base}{i} {string_edn(base + str(i))}}}')
         datoms.add((f':{base}{i}'.encode(), ('string', f'{base}{i}'.encode())))
-    e.call('write')
+    e.call(write)
     assert set().union(*eav_store.datoms(tmp_path).values()) == datoms
     e.put(name_of(b':d3'), b'1', f'{{:{base}3 {string_edn(base + "new")}}}')
     assert eav_store.datoms(tmp_path)[b':d3', None] == {
@@ -636,12 +641,12 @@ def send(e, key, what, detail):
 
 
 @many
-@given(st.lists(st.lists(changes(), max_size=4), max_size=12))
+@given(st.lists(st.tuples(st.sampled_from(WRITES), st.lists(changes(), max_size=4)), max_size=12))
 def test_random_changes_leave_just_the_datoms_of_the_documents(shared, batches):
     """Each way: eav_store holds both indexes against each other. Only what differs is written."""
     e = shared.fresh()
     model = {}
-    for batch in batches:
+    for write, batch in batches:
         stat, added, removed = e.stat(), 0, 0
         for change in batch:
             key = change[0]
@@ -651,7 +656,7 @@ def test_random_changes_leave_just_the_datoms_of_the_documents(shared, batches):
             added += len(after - before)
             removed += len(before - after)
             send(e, *change)
-        e.call('write')
+        e.call(write)
         now = e.stat()
         assert (now.added - stat.added, now.removed - stat.removed) == (added, removed)
         assert (now.entities, now.datoms) == (
@@ -696,11 +701,12 @@ def test_the_map_grows_while_readers_read(eav, tmp_path):
     assert len(e.names()) == 800
 
 
-def test_a_batch_far_larger_than_the_map_is_one_transaction(eav, tmp_path):
+@pytest.mark.parametrize('write', WRITES)
+def test_a_batch_far_larger_than_the_map_is_one_transaction(eav, tmp_path, write):
     e = eav(map_bytes=1 << 16)
     for i in range(2000):
         e.item(name_of(b':d%d' % i), b'x' * 3000, f'{{:i {i} :s "{"y" * 1000}"}}')
-    e.call('write')
+    e.call(write)
     assert e.stat().commits == 1 and e.stat().added == 4000
     assert len(eav_store.documents(tmp_path)) == 2000
 

@@ -185,10 +185,8 @@ static int do_note(struct probe *p)
 	return 0;
 }
 
-static int do_write(struct probe *p)
+static void forget_items(struct probe *p)
 {
-	int ret = eav_write(p->eav, p->items, p->item_count, p->notes, p->note_count, &p->err);
-
 	for (size_t i = 0; i < p->item_count; i++)
 		for (unsigned j = 0; j < WORDS; j++)
 			buf_release(&p->kept[i].words[j]);
@@ -197,6 +195,37 @@ static int do_write(struct probe *p)
 	arena_reset(&p->arena);
 	p->item_count = 0;
 	p->note_count = 0;
+}
+
+static int do_write(struct probe *p)
+{
+	int ret = eav_write(p->eav, p->items, p->item_count, p->notes, p->note_count, &p->err);
+
+	forget_items(p);
+	return ret;
+}
+
+/* The same of items that have no notes beside them. */
+static int do_write_prepared(struct probe *p)
+{
+	struct eav_prepared *prepared;
+	int ret = eav_prepared_new(&prepared, p->item_count + 1);
+
+	if (ret)
+		return ret;
+	/* the first is there twice, and one of them not written */
+	if (p->item_count)
+		ret = eav_prepare(prepared, &p->items[0]);
+	for (size_t i = 0; i < p->item_count && !ret; i++)
+		ret = eav_prepare(prepared, &p->items[i]);
+	if (!ret)
+		ret = eav_prepared_end(prepared);
+	if (!ret && p->item_count)
+		eav_prepared_drop(prepared, 0);
+	if (!ret)
+		ret = eav_write_prepared(p->eav, p->items, prepared, &p->err);
+	eav_prepared_free(prepared);
+	forget_items(p);
 	return ret;
 }
 
@@ -481,6 +510,7 @@ static const struct command {
 	{"item", do_item, NULL},
 	{"note", do_note, NULL},
 	{"write", do_write, NULL},
+	{"write-prepared", do_write_prepared, NULL},
 	{"stat", do_stat, NULL},
 	{"storm", do_storm, NULL},
 	{"get", NULL, get},
