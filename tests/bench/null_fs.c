@@ -91,18 +91,26 @@ static void null_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int 
 	null_getattr(req, ino, fi);
 }
 
-/* Writers' pages are theirs alone in ourofs, too. */
+/* What writers of these have written is theirs alone in ourofs, and does not go through the kernel's pages. */
+static bool is_document(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 5 && !strcmp(name + len - 5, ".json");
+}
+
 static void null_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct node *node = &nodes[ino - 1];
+
 	if ((fi->flags & O_ACCMODE) == O_RDONLY) {
 		fi->keep_cache = 1;
 		fi->noflush = 1;
 	} else {
-		fi->direct_io = 1;
-	}
-	if (fi->flags & O_TRUNC) {
 		pthread_rwlock_wrlock(&lock);
-		tree_resize(&nodes[ino - 1], 0);
+		fi->direct_io = is_document(node->name);
+		if (fi->flags & O_TRUNC)
+			tree_resize(node, 0);
 		pthread_rwlock_unlock(&lock);
 	}
 	fuse_reply_open(req, fi);
@@ -116,7 +124,7 @@ static void null_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
 	pthread_rwlock_wrlock(&lock);
 	entry = entry_of(tree_create(&nodes[parent - 1], name, mode));
 	pthread_rwlock_unlock(&lock);
-	fi->direct_io = 1;
+	fi->direct_io = is_document(name);
 	fuse_reply_create(req, &entry, fi);
 }
 
@@ -250,7 +258,8 @@ static void null_init(void *userdata, struct fuse_conn_info *connection)
 {
 	(void)userdata;
 	connection->want |= connection->capable & FUSE_CAP_ATOMIC_O_TRUNC;
-	connection->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE);
+	connection->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE |
+					FUSE_CAP_READDIRPLUS_AUTO);
 }
 
 static const struct fuse_lowlevel_ops operations = {
