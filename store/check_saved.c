@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "change.h"
+#include "journal.h"
 #include "json.h"
 #include "memory_internal.h"
 #include "mode_file.h"
@@ -15,7 +17,10 @@
 struct scan {
 	struct check_run *run;
 	struct table inos; /* 8 bytes: those of documents -> the table itself */
-	struct buf text;   /* scratch */
+	struct table
+		gone; /* names of documents that the journal deletes behind what is saved -> the table itself */
+	bool has_gone;   /* it was asked */
+	struct buf text; /* scratch */
 };
 
 static void problem(struct scan *s, struct slice name, const char *what)
@@ -148,6 +153,41 @@ static bool is_document(struct slice name, const struct saved_record *r)
 	       !r->collection;
 }
 
+static int take_gone(void *context, const struct journal_record *record, struct err *err)
+{
+	struct scan *s = context;
+	struct slice rest = record->payload;
+	struct change c;
+	int ret = 0;
+
+	(void)err;
+	while (!ret && record->sequence <= s->run->eav.watermark && rest.len &&
+		change_decode(&rest, &c) == 0) {
+		if (c.kind != CHANGE_DELETE)
+			continue;
+		buf_reset(&s->text);
+		entity_id_name(&s->text, c.id);
+		ret = buf_error(&s->text);
+		if (!ret)
+			ret = table_put(&s->gone, buf_slice(&s->text), &s->gone, NULL);
+	}
+	return ret;
+}
+
+/* The EAV store may be ahead of what is saved: after a kill between the two, and in a copy of a store in use. */
+static bool may_be_gone(struct scan *s, struct slice name)
+{
+	const struct check_run *run = s->run;
+
+	if (run->eav.watermark == run->saved.watermark)
+		return false;
+	if (!s->has_gone &&
+		journal_replay_only(run->check->dir_fd, run->saved.watermark, take_gone, s, NULL))
+		return true; /* the journal's own check tells of what is wrong there */
+	s->has_gone = true;
+	return table_get(&s->gone, name) != NULL;
+}
+
 /*
  * Used alone, the EAV store is written before what is saved. What is damaged there was told; to one that is behind
  * the next mount brings all that it lacks.
@@ -159,7 +199,7 @@ static void check_eav_has(struct scan *s, struct slice name)
 
 	if (run->mode != MODE_DATALEVIN_ONLY || !run->eav.sound || !run->eav.has_watermark ||
 		run->eav.watermark < run->saved.watermark || run->saved.pages.older ||
-		table_get(&run->documents, name))
+		table_get(&run->documents, name) || may_be_gone(s, name))
 		return;
 	where = check_name(&s->text, name);
 	run->lacks = true;
@@ -222,6 +262,7 @@ int check_saved(struct check_run *run, struct err *err)
 		check_notes(run);
 	file->problems = run->check->in_file - (run->eav.problems - eav_problems);
 	table_release(&s.inos, NULL);
+	table_release(&s.gone, NULL);
 	buf_release(&s.text);
 	return ret;
 }

@@ -4,6 +4,7 @@
 Each kind of damage is a function of the store's directory. It is planted in four stores: as it is left by an
 unmount and by a kill, and in the mode that keeps both stores up to date and the one that uses the EAV store alone.
 """
+import fcntl
 import json
 import os
 import pathlib
@@ -491,6 +492,33 @@ def test_a_document_that_the_eav_store_alone_lacks(damaged, check):
     said = mend(check, m.store, 'data.mdb')
     assert said[0] == 'data.mdb: :config: the document is not there, and was saved'
     serves(m, check, 'datalevin-only', seen, exactly=True)
+
+
+@pytest.mark.parametrize('repair', [(), ('--repair',)])
+def test_what_the_eav_store_has_deleted_before_it_is_told(mount, check, repair):
+    """It is written before what is saved: a kill, or a copy, finds it ahead, and the journal knows of what."""
+    m = mount(TEXT)
+    (m.mnt / '.mode').write_text('force datalevin-only')
+    saved = m.store / 'saved/data.mdb'
+    for name in ('gone', 'moved', 'lost', 'kept'):
+        (m.mnt / f'{name}.json').write_text('{"n": 1}\n')
+    m.sync()
+    held = os.open(m.store / 'journal', os.O_RDONLY)  # as a backup has it: nothing is trimmed
+    fcntl.flock(held, fcntl.LOCK_SH)
+    before = saved.read_bytes()
+    (m.mnt / 'gone.json').unlink()
+    (m.mnt / 'moved.json').rename(m.mnt / 'there.json')
+    m.sync()
+    m.kill()
+    os.close(held)
+    saved.write_bytes(before)
+    assert check(m.store, *repair) == (0, [f'{m.store}: no problem'])
+    delete(m.store, b'documents', eav_store.name_of(b':lost'))
+    assert any(':lost: the document is not there, and was saved' in line for line in check(m.store)[1])
+    check(m.store, '--repair')
+    m.mount()
+    assert not {'gone.json', 'moved.json'} & set(os.listdir(m.mnt))
+    assert all((m.mnt / f'{name}.json').read_text() == '{"n": 1}\n' for name in ('there', 'lost', 'kept'))
 
 
 @pytest.mark.parametrize('mode', MODES)
