@@ -283,6 +283,7 @@ def test_a_store_in_use_is_refused(check, binary, tmp_path):
     (tmp_path / 'memory.edn').write_text('{}')
     with Memory(binary('memory_probe'), tmp_path) as m:
         m.put('a.json', b'1')
+        m.call('sync')
         before = snapshot(m.store)
         for options in ((), ('--repair',)):
             status, lines, complaint = check(m.store, *options)

@@ -4,7 +4,6 @@
 Each kind of damage is a function of the store's directory. It is planted in four stores: as it is left by an
 unmount and by a kill, and in the mode that keeps both stores up to date and the one that uses the EAV store alone.
 """
-import fcntl
 import json
 import os
 import pathlib
@@ -348,7 +347,7 @@ def furnish(m):
 
 
 def work_on(m):
-    """What no store has when the daemon is killed; the journal does."""
+    """What the journal has when the daemon is killed, and maybe no store as yet."""
     (m.mnt / 'late.json').write_text('{"late": true}')
     (m.mnt / 'many-7.json').write_text('{"n": "changed"}')
     (m.mnt / 'many-8.json').unlink()
@@ -371,9 +370,13 @@ def damaged(mount, furnished, mount_base):
             m = mount(TEXT, f'mode={mode}', 'force', 'edn_delay=5')
             furnish(m)
             if state == 'killed':
-                work_on(m)
-            seen = look(m)
-            m.kill() if state == 'killed' else m.unmount()
+                with journal_driver.held(m.store):
+                    work_on(m)
+                    seen = look(m)
+                    m.kill()
+            else:
+                seen = look(m)
+                m.unmount()
             kept = mount_base / f'kept-{mode}-{state}'
             shutil.copytree(m.store, kept / 'store')
             shutil.copy2(m.edn, kept / 'memory.edn')
@@ -503,14 +506,12 @@ def test_what_the_eav_store_has_deleted_before_it_is_told(mount, check, repair):
     for name in ('gone', 'moved', 'lost', 'kept'):
         (m.mnt / f'{name}.json').write_text('{"n": 1}\n')
     m.sync()
-    held = os.open(m.store / 'journal', os.O_RDONLY)  # as a backup has it: nothing is trimmed
-    fcntl.flock(held, fcntl.LOCK_SH)
-    before = saved.read_bytes()
-    (m.mnt / 'gone.json').unlink()
-    (m.mnt / 'moved.json').rename(m.mnt / 'there.json')
-    m.sync()
-    m.kill()
-    os.close(held)
+    with journal_driver.held(m.store):
+        before = saved.read_bytes()
+        (m.mnt / 'gone.json').unlink()
+        (m.mnt / 'moved.json').rename(m.mnt / 'there.json')
+        m.sync()
+        m.kill()
     saved.write_bytes(before)
     assert check(m.store, *repair) == (0, [f'{m.store}: no problem'])
     delete(m.store, b'documents', eav_store.name_of(b':lost'))

@@ -161,14 +161,14 @@ def check_refused(m, name, bad):
     assert rejected.read_bytes() == bad
     assert (m.mnt / f'.rejected/{name}.why').read_text().startswith('2:')
     assert f' {name}: 2:' in (m.mnt / '.errors').read_text()
-    m.sync()
+    m.sync()  # not before: an editor's rename takes the key from its place for a moment
     assert m.edn_text() == MEMORY
 
 
 @pytest.mark.parametrize('how', VIMS)
 def test_vim_refused(mount, how):
     """vim sees the error, and puts back what was there: that clears nothing. The next good save does."""
-    m = mount(MEMORY)
+    m = mount(MEMORY, 'edn_delay=3600000')
     bad = GOOD.replace(b'":light"', b'light')
     copies = how in ('vim -u NONE', 'vim backupcopy')  # the backup is not renamed, but copied back
     with vim(m, how, 'config.json') as editor:
@@ -190,7 +190,7 @@ def test_vim_refused(mount, how):
 
 @pytest.mark.parametrize('how', VIMS)
 def test_vim_gives_up(mount, how):
-    m = mount(MEMORY)
+    m = mount(MEMORY, 'edn_delay=3600000')
     (m.mnt / 'config.json').chmod(0o600)
     ino = (m.mnt / 'config.json').stat().st_ino
     bad = GOOD.replace(b'":light"', b'light')
@@ -210,7 +210,7 @@ def test_vim_gives_up(mount, how):
 
 @NANO
 def test_nano_refused(mount):
-    m = mount(MEMORY)
+    m = mount(MEMORY, 'edn_delay=3600000')
     with nano(m, 'config.json') as editor:
         editor.type('\x1b[B\x0b"theme": light,\r\x0f')  # line down, cut, type anew, write out
         editor.wait_for('DOS Format')
@@ -227,7 +227,7 @@ def test_nano_refused(mount):
 
 @EMACS
 def test_emacs_refused(mount):
-    m = mount(MEMORY)
+    m = mount(MEMORY, 'edn_delay=3600000')
     with emacs(m, 'config.json', 'light') as editor:
         editor.type('\x1bxreplace-string\r":light"\rlight\r\x18\x13')
         editor.wait_for('Write error')

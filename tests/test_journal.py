@@ -287,24 +287,25 @@ def test_each_record_says_what_it_is_about(memory):
     def did(kind, *call):
         memory.call(*call)
         expected.append(kind)
-    did('put', 'put', 'a.json', b'1')
-    did('put', 'put', 'b.json', b'2')
-    did('attributes', 'attributes', 'a.json', 0o600, 7)
-    did('attributes', 'put', 'a.json', b'1')  # the same bytes: a new time
-    did('rename', 'rename', 'a.json', 'c.json', 0)
-    did('rename', 'rename', 'b.json', 'c.json', 0)
-    did('put', 'put', 'b.json', b'3')
-    did('exchange', 'rename', 'b.json', 'c.json', 2)
-    did('delete', 'delete', 'b.json')
-    did('put', 'put', 'presence/s/x.json', b'{}')
-    did('attributes', 'attributes', 'presence/s', 0o700, 7)
-    did('directory rename', 'rename_directory', 'presence/s', 'presence/t')
-    did('delete', 'delete', 'presence/t/x.json')
-    did('directory removal', 'remove_directory', 'presence/t')
-    memory.kill()
-    data, = (journal_driver.content(path) for path in segments(memory))
-    assert [record.kind for record in records(data)] == expected
-    assert [record.sequence for record in records(data)] == list(range(1, len(expected) + 1))
+    with journal_driver.held(memory.store):
+        did('put', 'put', 'a.json', b'1')
+        did('put', 'put', 'b.json', b'2')
+        did('attributes', 'attributes', 'a.json', 0o600, 7)
+        did('attributes', 'put', 'a.json', b'1')  # the same bytes: a new time
+        did('rename', 'rename', 'a.json', 'c.json', 0)
+        did('rename', 'rename', 'b.json', 'c.json', 0)
+        did('put', 'put', 'b.json', b'3')
+        did('exchange', 'rename', 'b.json', 'c.json', 2)
+        did('delete', 'delete', 'b.json')
+        did('put', 'put', 'presence/s/x.json', b'{}')
+        did('attributes', 'attributes', 'presence/s', 0o700, 7)
+        did('directory rename', 'rename_directory', 'presence/s', 'presence/t')
+        did('delete', 'delete', 'presence/t/x.json')
+        did('directory removal', 'remove_directory', 'presence/t')
+        memory.kill()
+    found = [record for path in segments(memory) for record in records(journal_driver.content(path))]
+    assert [record.kind for record in found] == expected
+    assert [record.sequence for record in found] == list(range(1, len(expected) + 1))
 
 
 def test_every_byte_of_a_record_is_under_its_checksum(journal_probe, tmp_path):
