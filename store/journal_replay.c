@@ -14,15 +14,16 @@ static int judge_bad_record(struct journal_reader *r, uint64_t offset, bool fina
 {
 	struct journal_record record;
 	uint64_t at;
-	int ret = 1;
-	int torn = 0;
+	int ret;
 
-	if (final)
+	if (final) {
 		ret = journal_find_record(r, offset + 1, &at, &record, err);
-	if (final && ret > 0)
-		torn = journal_is_torn(r, offset, at, err);
-	if (ret <= 0 || torn)
-		return ret < 0 ? ret : torn < 0 ? torn : 0;
+		if (ret <= 0)
+			return ret;
+		ret = journal_is_torn(r, offset, at, err);
+		if (ret)
+			return ret < 0 ? ret : 0;
+	}
 	return journal_damaged(r, offset, "a damaged record", err);
 }
 

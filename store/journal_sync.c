@@ -26,12 +26,18 @@ static void fail_directory(struct journal *j, size_t count)
 	j->dir_dirty = true;
 }
 
+/* With the mutex held: records may come to the last segment, or one is just coming. */
+static bool is_in_use(const struct journal *j)
+{
+	return j->current || j->appending;
+}
+
 /* With the mutex held: nothing more comes, and there is nothing to cut. */
 static bool is_finished(const struct journal *j, size_t at)
 {
 	const struct segment *s = &j->segments[at];
 
-	return !(j->current && at + 1 == j->count) && s->size == s->bytes;
+	return !(is_in_use(j) && at + 1 == j->count) && s->size == s->bytes;
 }
 
 /* One leader syncs all segments up to now, for everyone who waits. Called with the mutex held. */
@@ -123,8 +129,7 @@ static int remove_segment(struct journal *j)
 
 static bool is_passed(const struct journal *j, uint64_t watermark)
 {
-	return j->count > (j->current || j->appending ? 1U : 0U) &&
-	       j->segments[0].last <= watermark;
+	return j->count > (is_in_use(j) ? 1U : 0U) && j->segments[0].last <= watermark;
 }
 
 /* A backup shares the lock. Where there are no locks, it is no worse off than we can help. */
