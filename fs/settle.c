@@ -100,7 +100,6 @@ static void make_real(struct fs *fs, struct slice path, const struct settling_di
 
 	if (scratch_keep_directory(&fs->trees[TREE_SCRATCH], path))
 		return;
-	memory_barrier(fs->memory);
 	fd = scratch_openfile(&fs->trees[TREE_SCRATCH], path, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return;
@@ -156,6 +155,8 @@ int settle_begin_leaving(struct fs *fs, struct slice path, struct settling *sett
 	if (ret == -ENOMEM)
 		return ret;
 	make_ready(fs, settling);
+	if (settling->ready)
+		memory_barrier(fs->memory);
 	return 0;
 }
 
