@@ -18,8 +18,9 @@ struct scan {
 	struct check_run *run;
 	struct table inos; /* 8 bytes: those of documents -> the table itself */
 	struct table
-		gone; /* names of documents that the journal deletes behind what is saved -> the table itself */
-	bool has_gone;   /* it was asked */
+		gone;    /* names of documents that the journal deletes since -> the table itself */
+	bool has_gone;   /* it was asked, */
+	int gone_ret;    /* and that came of it */
 	struct buf text; /* scratch */
 };
 
@@ -181,11 +182,12 @@ static bool may_be_gone(struct scan *s, struct slice name)
 
 	if (run->eav.watermark == run->saved.watermark)
 		return false;
-	if (!s->has_gone &&
-		journal_replay_only(run->check->dir_fd, run->saved.watermark, take_gone, s, NULL))
-		return true; /* the journal's own check tells of what is wrong there */
+	if (!s->has_gone)
+		s->gone_ret = journal_replay_only(run->check->dir_fd, run->saved.watermark,
+			take_gone, s, NULL);
 	s->has_gone = true;
-	return table_get(&s->gone, name) != NULL;
+	/* the journal's own check tells of what is wrong there */
+	return s->gone_ret || table_get(&s->gone, name);
 }
 
 /*
