@@ -337,29 +337,40 @@ def test_recovery(daemon, first, written, side):
     try_all(daemon, side, play)
 
 
-def test_scratch_is_synced(daemon, first):
-    """Not kills, but power cuts: which calls there are, and in which order (see tests/powercut.py)."""
+def begin(daemon, before=lambda: None):
+    """A mount that leaves memory.edn alone, and what it calls from here on."""
     daemon.restore('first')
     daemon.m.options = ('edn_delay=3600000',)
     daemon.arm()
     daemon.m.mount()
+    before()
     daemon.begin()
 
-    def calls_of(*operation):
-        before = len(daemon.calls())
-        tree_model.perform(daemon.m.mnt, operation)
-        return daemon.calls()[before:]
 
-    calls = calls_of('rename', 'config.json', 'config.json~')
+def calls_of(daemon, *operation):
+    before = len(daemon.calls())
+    tree_model.perform(daemon.m.mnt, operation)
+    return daemon.calls()[before:]
+
+
+def commit_in(calls, start=0):
+    """Where the record is written."""
+    return next(at for at in range(start, len(calls)) if calls[at].startswith('pwritev') and calls[at].endswith('.log'))
+
+
+def test_scratch_is_synced(daemon, first):
+    """Not kills, but power cuts: which calls there are, and in which order (see tests/powercut.py)."""
+    begin(daemon)
+    calls = calls_of(daemon, 'rename', 'config.json', 'config.json~')
     renamed = [call.split(' ')[0] for call in calls].index('renameat')
-    committed = [call.startswith('pwritev') and call.endswith('.log') for call in calls].index(True)
+    committed = commit_in(calls)
     assert any(call.startswith('fsync ') for call in calls[:renamed])
     assert 'fsync scratch' in calls[renamed:committed]
-    calls_of('mkdir', 'garden')
-    assert 'syncfs scratch' in calls_of('sync')
-    assert not any(call.startswith('syncfs') for call in calls_of('sync'))
-    calls_of('rename', 'config.json~', 'garden/config~')
-    assert 'fsync garden' in calls_of('fsync', 'garden')
+    calls_of(daemon, 'mkdir', 'garden')
+    assert 'syncfs scratch' in calls_of(daemon, 'sync')
+    assert not any(call.startswith('syncfs') for call in calls_of(daemon, 'sync'))
+    calls_of(daemon, 'rename', 'config.json~', 'garden/config~')
+    assert 'fsync garden' in calls_of(daemon, 'fsync', 'garden')
 
 
 def wait_for_tick(path):
@@ -375,10 +386,8 @@ def wait_for_tick(path):
 
 def is_synced(daemon, operation, gone):
     """Is the record on disk before that name goes?"""
-    before = len(daemon.calls())
-    tree_model.perform(daemon.m.mnt, operation)
-    calls = daemon.calls()[before:]
-    committed = [call.startswith('pwritev') and call.endswith('.log') for call in calls].index(True)
+    calls = calls_of(daemon, *operation)
+    committed = commit_in(calls)
     left = calls.index(f'unlinkat {gone}')
     return any(call.startswith('fdatasync') and call.endswith('.log') for call in calls[committed:left])
 
@@ -386,12 +395,7 @@ def is_synced(daemon, operation, gone):
 @pytest.mark.parametrize('promised', [True, False])
 def test_what_the_memory_takes_over_is_synced(daemon, first, promised):
     """Before the real name goes that a sync had promised: a power cut would take both otherwise."""
-    daemon.restore('first')
-    daemon.m.options = ('edn_delay=3600000',)
-    daemon.arm()
-    daemon.m.mount()
-    wait_for_tick(daemon.m.base / 'tick')
-    daemon.begin()
+    begin(daemon, lambda: wait_for_tick(daemon.m.base / 'tick'))
 
     def perform(*operation):
         tree_model.perform(daemon.m.mnt, operation)
@@ -408,29 +412,19 @@ def test_what_the_memory_takes_over_is_synced(daemon, first, promised):
 
 def test_a_directory_that_stays_is_on_disk_before_what_empties_it(daemon, first):
     """Its record is in a part of the journal that was made, or grew, behind it."""
-    daemon.restore('first')
-    daemon.m.options = ('edn_delay=3600000',)
-    daemon.arm()
-    daemon.m.mount()
-    daemon.begin()
+    begin(daemon)
     for operation in [('mkdir', 'garden'), ('sync',), ('save', 'garden/bed.json', b'3'), ('save', 'config.json', b'4')]:
         tree_model.perform(daemon.m.mnt, operation)
-    before = len(daemon.calls())
-    tree_model.perform(daemon.m.mnt, ('unlink', 'garden/bed.json'))
-    calls = daemon.calls()[before:]
+    calls = calls_of(daemon, 'unlink', 'garden/bed.json')
     made = calls.index('mkdirat garden')
-    committed = [call.startswith('pwritev') and call.endswith('.log') for call in calls[made:]].index(True) + made
+    committed = commit_in(calls, made)
     assert not any(call.startswith('fallocate') for call in calls[made:committed]), calls
     assert any(call.startswith('openat') and call.endswith('.log') for call in calls[made:committed]), calls
 
 
 def test_what_a_document_became_is_synced(daemon, first):
     """It may have been on disk as the document."""
-    daemon.restore('first')
-    daemon.m.options = ('edn_delay=3600000',)
-    daemon.arm()
-    daemon.m.mount()
-    daemon.begin()
+    begin(daemon)
     tree_model.perform(daemon.m.mnt, ('rename', 'config.json', 'config.json~'))
     assert is_synced(daemon, ('rename', 'config.json~', 'again.json'), 'config.json~')
 
