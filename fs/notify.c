@@ -31,6 +31,7 @@ struct notifier {
 	struct notice **last;
 	struct notice *current; /* the kernel is being told of it */
 	uint64_t begun;         /* how many there were */
+	size_t unheard;         /* how many there are that answer nobody */
 	bool stop;
 	pthread_t watch;
 	pthread_cond_t busy;
@@ -80,6 +81,8 @@ static void end(struct notifier *notifier, struct notice *notice)
 {
 	pthread_mutex_lock(&notifier->lock);
 	notifier->current = NULL;
+	if (notice->answer.kind == NOTICE_NONE)
+		notifier->unheard--;
 	answer_once(notice);
 	pthread_mutex_unlock(&notifier->lock);
 	free(notice);
@@ -229,7 +232,19 @@ int notifier_entry(struct notifier *notifier, fuse_ino_t parent, struct slice na
 	pthread_mutex_lock(&notifier->lock);
 	*notifier->last = notice;
 	notifier->last = &notice->next;
+	if (answer->kind == NOTICE_NONE)
+		notifier->unheard++;
 	pthread_cond_signal(&notifier->some);
 	pthread_mutex_unlock(&notifier->lock);
 	return 0;
+}
+
+bool notifier_is_behind(struct notifier *notifier)
+{
+	bool behind;
+
+	pthread_mutex_lock(&notifier->lock);
+	behind = notifier->unheard > 0;
+	pthread_mutex_unlock(&notifier->lock);
+	return behind;
 }

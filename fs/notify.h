@@ -45,5 +45,7 @@ struct notice_answer {
  */
 int notifier_entry(struct notifier *notifier, fuse_ino_t parent, struct slice name,
 	const struct notice_answer *answer);
+/* Is one without an answer under way? Then the kernel may still take a name for what has left it. */
+bool notifier_is_behind(struct notifier *notifier);
 
 #endif

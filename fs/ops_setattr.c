@@ -201,8 +201,9 @@ static int set_draft(struct attribute_change *change, struct draft *draft)
 }
 
 /*
- * A document that has left its name, by a rename of which the kernel has not been told all: who comes by a name means
- * what has that now. Whoever has it open means it.
+ * A document that has left its name, by a rename of which the kernel may not have been told all: who comes by a name
+ * means what has that now. Whoever has it open means it, but comes as the others do: also he is sent to look again
+ * until the kernel knows.
  */
 static bool has_left(const struct attribute_change *change)
 {
@@ -214,7 +215,8 @@ static bool has_left(const struct attribute_change *change)
 
 	pthread_mutex_lock(&fs->lock);
 	ino = change->node->ino;
-	left = change->node->state == NODE_OLD && change->node->version && !change->node->handles;
+	left = change->node->state == NODE_OLD && change->node->version &&
+	       (!change->node->handles || notifier_is_behind(fs->notifier));
 	left = left && !node_path(change->node, slice_str(""), &path);
 	pthread_mutex_unlock(&fs->lock);
 	left = left && (memory_stat(fs->memory, buf_slice(&path), &st) || st.ino != ino);

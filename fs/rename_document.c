@@ -40,6 +40,9 @@ void rename_move_node(struct renaming *renaming)
 	rename_replace(fs, &renaming->to);
 	if (node)
 		node->told = false;
+	else
+		renaming->stale =
+			true; /* the kernel has not been told what the old name is, and moves that */
 	if (node &&
 		node_move(&fs->nodes, node, renaming->to.parent, slice_str(renaming->to.name))) {
 		node->state = NODE_OLD; /* without memory: looked up anew */

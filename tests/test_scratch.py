@@ -970,24 +970,26 @@ def test_a_directory_that_is_forgotten_before_the_kernel_is_told_of_a_name_in_it
 @pytest.mark.preload
 @pytest.mark.parametrize('moved_on', [False, True])
 @pytest.mark.parametrize('another', [False, True])
-def test_attributes_while_the_kernel_is_not_told_of_a_rename(laggard, moved_on, another):
+@pytest.mark.parametrize('held', [False, True])
+def test_attributes_while_the_kernel_is_not_told_of_a_rename(laggard, moved_on, another, held):
     """Until it is told, the kernel has the document's inode at the scratch file's name."""
     m, late = laggard
     document, scratch = m.mnt / 'a.json', m.mnt / 'a'
     document.write_text('1')
     document.stat()  # from here on the kernel asks for the name no more
-    late.touch()
-    try:
-        os.rename(document, scratch)
-        if another:
-            document.write_text('2')
-        if moved_on:
-            os.rename(scratch, m.mnt / 'b')
-            scratch = m.mnt / 'b'
-        os.chmod(scratch, 0o640)
-        os.utime(scratch, (5, 5))
-    finally:
-        late.unlink()
+    with open(document if held else os.devnull):
+        late.touch()
+        try:
+            os.rename(document, scratch)
+            if another:
+                document.write_text('2')
+            if moved_on:
+                os.rename(scratch, m.mnt / 'b')
+                scratch = m.mnt / 'b'
+            os.chmod(scratch, 0o640)
+            os.utime(scratch, (5, 5))
+        finally:
+            late.unlink()
     for path in (scratch, m.store / 'scratch' / scratch.name):
         assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_mtime) == (0o640, 5)
     if another:
