@@ -181,13 +181,16 @@ static int set_committed(struct attribute_change *change)
 	return ret;
 }
 
-/* What a draft was told goes with its next commit; an unchanged one passes it on at once. */
+/*
+ * What a draft is told goes with its next commit. Where none may come, it is passed on at once: the draft is unchanged, or
+ * as it stands it is not saved, and may be closed already: RELEASE comes behind close(2).
+ */
 static int set_draft(struct attribute_change *change, struct draft *draft)
 {
-	bool dirty;
+	bool waits;
 
 	pthread_mutex_lock(&draft->lock);
-	dirty = draft->dirty;
+	waits = draft->dirty && !draft->judged && !draft->only_truncated;
 	if (change->attributes.has_mode) {
 		draft->attributes.has_mode = true;
 		draft->attributes.mode = change->attributes.mode;
@@ -197,7 +200,7 @@ static int set_draft(struct attribute_change *change, struct draft *draft)
 		draft->attributes.mtime = change->attributes.mtime;
 	}
 	pthread_mutex_unlock(&draft->lock);
-	return dirty ? 0 : set_committed(change);
+	return waits ? 0 : set_committed(change);
 }
 
 /*

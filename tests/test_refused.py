@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Saves of what is no document: the old one stays, the tool is told where it listens, /.rejected tells all."""
+import contextlib
 import errno
 import json
 import mmap
 import os
 import re
+import stat
 import subprocess
 import threading
 
@@ -282,6 +284,24 @@ def test_a_dup_is_not_the_end(mount):
     os.close(copy)
     holds(m, ':config', '{:theme :dark}')
     assert (m.mnt / '.errors').read_text() == ''
+
+
+@pytest.mark.parametrize('content', [b'', b'[1', b'oops'])
+def test_attributes_before_what_is_refused_is_released(mount, content):
+    """RELEASE comes some time after close(2): whoever closed has not got the draft any more."""
+    m = mount(MEMORY)
+    path = m.mnt / 'config.json'
+    fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    copy = os.dup(fd)  # keeps RELEASE from coming
+    os.write(fd, content)
+    with pytest.raises(OSError) if content else contextlib.nullcontext():
+        os.close(fd)
+    path.chmod(0o640)
+    os.utime(path, (5, 5))
+    with contextlib.suppress(OSError):
+        os.close(copy)
+    wait_until(lambda: path.stat().st_size == len(OLD), 'RELEASE')
+    assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_mtime) == (0o640, 5)
 
 
 @pytest.mark.parametrize('script', [
