@@ -5,11 +5,13 @@ import errno
 import json
 import os
 import random
+import re
 import stat
 
 import pytest
 
 import edn_reader
+from conftest import wait_until
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 NOREPLACE, EXCHANGE = 1, 2
@@ -157,6 +159,15 @@ class Run:
                 if how == 'fsync':
                     os.fsync(file.fileno())
         self.same(outcome(save), self.model.put(path, content))
+        if is_document(path) and not is_json(content):
+            self.wait_for_release()
+
+    def wait_for_release(self):
+        """It comes behind close, and what was refused is there until then."""
+        def released():
+            text = (self.m.mnt / '.metrics').read_text()
+            return int(re.search(r'^ourofs_open_handles (\d+)', text, re.M)[1]) == len(self.held)
+        wait_until(released, 'RELEASE')
 
     def rename(self):
         old, new = self.path(), self.path()
