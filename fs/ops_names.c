@@ -95,7 +95,8 @@ static struct node *own_node(struct fs *fs, struct node *parent, struct slice na
 {
 	struct node *node = expectation->own;
 
-	if (node) {
+	/* One that was given before goes where its document was renamed to: it is not the name's any more. */
+	if (node && node->parent == parent && slice_equal(node_name(node), name)) {
 		node_ref(node);
 		return node;
 	}

@@ -218,7 +218,7 @@ static bool has_left(const struct attribute_change *change)
 
 	pthread_mutex_lock(&fs->lock);
 	ino = change->node->ino;
-	left = change->node->state == NODE_OLD && change->node->version &&
+	left = change->node->state != NODE_CURRENT && change->node->version &&
 	       (!change->node->handles || notifier_is_behind(fs->notifier));
 	left = left && !node_path(change->node, slice_str(""), &path);
 	pthread_mutex_unlock(&fs->lock);
@@ -229,11 +229,12 @@ static bool has_left(const struct attribute_change *change)
 
 static int set_document(struct attribute_change *change)
 {
-	struct draft *draft = draft_of(change);
-	int ret = !draft && has_left(change) ? -ESTALE : 0;
+	struct draft *draft;
+	int ret = 0;
 
-	if (ret)
-		return ret;
+	if (has_left(change))
+		return -ESTALE;
+	draft = draft_of(change);
 	if ((change->to_set & FUSE_SET_ATTR_SIZE) && draft)
 		ret = draft_truncate(draft, change->thread, change->attr->st_size);
 	else if (change->to_set & FUSE_SET_ATTR_SIZE)

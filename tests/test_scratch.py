@@ -970,14 +970,14 @@ def test_a_directory_that_is_forgotten_before_the_kernel_is_told_of_a_name_in_it
 @pytest.mark.preload
 @pytest.mark.parametrize('moved_on', [False, True])
 @pytest.mark.parametrize('another', [False, True])
-@pytest.mark.parametrize('held', [False, True])
+@pytest.mark.parametrize('held', [None, 'r', 'r+'])  # written and closed is 'r+', until RELEASE has come
 def test_attributes_while_the_kernel_is_not_told_of_a_rename(laggard, moved_on, another, held):
     """Until it is told, the kernel has the document's inode at the scratch file's name."""
     m, late = laggard
     document, scratch = m.mnt / 'a.json', m.mnt / 'a'
     document.write_text('1')
     document.stat()  # from here on the kernel asks for the name no more
-    with open(document if held else os.devnull):
+    with open(document if held else os.devnull, held or 'r'):
         late.touch()
         try:
             os.rename(document, scratch)
@@ -994,3 +994,25 @@ def test_attributes_while_the_kernel_is_not_told_of_a_rename(laggard, moved_on, 
         assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_mtime) == (0o640, 5)
     if another:
         assert stat.S_IMODE(document.stat().st_mode) != 0o640 and document.stat().st_mtime != 5
+
+
+@pytest.mark.preload
+def test_a_writer_who_never_came_back_by_the_name(laggard):
+    """He was sent to look again by a name that had another file: the next save by it goes where the name is by then."""
+    m, late = laggard
+    (m.mnt / 'a.json').write_text('1')
+    (m.mnt / 'b.json').write_text('2')
+    (m.mnt / 'a.json').stat()
+    late.touch()
+    try:
+        os.rename(m.mnt / 'a.json', m.mnt / 't')
+        (m.mnt / 'a.json').write_text('3')
+        (m.mnt / 't').write_text('scratch')  # the kernel has the document's inode there, and opens that first
+    finally:
+        late.unlink()
+    (m.mnt / 'a.json').stat()
+    renameat2(m.mnt / 'a.json', m.mnt / 'b.json', EXCHANGE)
+    (m.mnt / 'a.json').write_text('4')
+    assert [(m.mnt / name).read_text().strip() for name in ('a.json', 'b.json', 't')] == ['4', '3', 'scratch']
+    holds(m, ':a', '4')
+    holds(m, ':b', '3')
