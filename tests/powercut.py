@@ -194,9 +194,9 @@ class Writer:
         self.ideas += 1
 
     def keep_idea(self):
-        """Until that is promised either name may have it."""
+        """Until that is promised either name may have it. The last one's sync may have been cut: empty, it is no document."""
         name = self.mnt / self.directory / f'idea{self.rng.randrange(self.ideas + 1)}'
-        if name.exists():
+        if name.exists() and name.stat().st_size:
             os.rename(name, f'{name}.json')
 
     def step(self):
