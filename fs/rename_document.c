@@ -38,13 +38,13 @@ void rename_move_node(struct renaming *renaming)
 		node_find(&fs->nodes, renaming->from.parent, slice_str(renaming->from.name));
 
 	rename_replace(fs, &renaming->to);
-	if (node)
-		node->told = false;
-	else
-		renaming->stale =
-			true; /* the kernel has not been told what the old name is, and moves that */
-	if (node &&
-		node_move(&fs->nodes, node, renaming->to.parent, slice_str(renaming->to.name))) {
+	if (!node) {
+		/* The kernel has not been told what the old name is, and moves what it takes for that. */
+		renaming->stale = true;
+		return;
+	}
+	node->told = false;
+	if (node_move(&fs->nodes, node, renaming->to.parent, slice_str(renaming->to.name))) {
 		node->state = NODE_OLD; /* without memory: looked up anew */
 		node_unhash(&fs->nodes, node);
 		renaming->stale = true;

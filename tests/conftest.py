@@ -318,8 +318,8 @@ class Mount:
         """Returns when memory.edn holds everything that was committed."""
         (self.mnt / '.sync').write_bytes(b'1\n')
 
-    def nodes(self):
-        return int(re.search(r'^ourofs_nodes (\d+)', (self.mnt / '.metrics').read_text(), re.M)[1])
+    def gauge(self, name):
+        return int(re.search(rf'^ourofs_{name} (\d+)', (self.mnt / '.metrics').read_text(), re.M)[1])
 
     def forget(self, at_most):
         """Lets the kernel forget all names that nobody uses, as it does where memory is short: a remount does, and of
@@ -327,7 +327,7 @@ class Mount:
         def forgets():
             if LIBC.mount(None, os.fsencode(self.mnt), None, MS_REMOUNT | MS_NOSUID | MS_NODEV, None):
                 raise OSError(ctypes.get_errno(), 'remount')
-            return self.nodes() <= at_most
+            return self.gauge('nodes') <= at_most
         wait_until(forgets, 'the kernel to forget')
 
     def wait_exit(self):

@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import random
-import re
 import stat
 
 import pytest
@@ -164,10 +163,7 @@ class Run:
 
     def wait_for_release(self):
         """It comes behind close, and what was refused is there until then."""
-        def released():
-            text = (self.m.mnt / '.metrics').read_text()
-            return int(re.search(r'^ourofs_open_handles (\d+)', text, re.M)[1]) == len(self.held)
-        wait_until(released, 'RELEASE')
+        wait_until(lambda: self.m.gauge('open_handles') == len(self.held), 'RELEASE')
 
     def rename(self):
         old, new = self.path(), self.path()
