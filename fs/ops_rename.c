@@ -144,6 +144,13 @@ static void answer_stale(fuse_req_t req, const struct renaming *renaming, int re
 		fs_tell_stale(fs, renaming->from.parent, slice_str(renaming->from.name), &nothing);
 }
 
+static void count(struct fs *fs, int renames)
+{
+	pthread_mutex_lock(&fs->lock);
+	fs->renames += (unsigned)renames;
+	pthread_mutex_unlock(&fs->lock);
+}
+
 void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 	const char *new_name, unsigned int flags)
 {
@@ -152,6 +159,7 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 	bool alone = false;
 	int ret;
 
+	count(fs, 1);
 	do {
 		renaming = (struct renaming){
 			.fs = fs,
@@ -169,4 +177,5 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 		answer_stale(req, &renaming, ret);
 	else
 		fuse_reply_err(req, -ret);
+	count(fs, -1);
 }

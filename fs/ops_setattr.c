@@ -152,6 +152,30 @@ static void tell_current(const struct attribute_change *change)
 		(void)fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
 }
 
+/*
+ * A document that has left its name, by a rename of which the kernel may not have been told all: who comes by a name
+ * means what has that now. Whoever has it open means it, but comes as the others do: also he is sent to look again
+ * until the kernel knows.
+ */
+static bool has_left(const struct attribute_change *change)
+{
+	struct fs *fs = change->fs;
+	struct buf path = BUF_INIT;
+	struct memory_stat st;
+	uint64_t ino;
+	bool left;
+
+	pthread_mutex_lock(&fs->lock);
+	ino = change->node->ino;
+	left = change->node->state != NODE_CURRENT && change->node->version &&
+	       (!change->node->handles || fs->renames || notifier_is_behind(fs->notifier));
+	left = left && !node_path(change->node, slice_str(""), &path);
+	pthread_mutex_unlock(&fs->lock);
+	left = left && (memory_stat(fs->memory, buf_slice(&path), &st) || st.ino != ino);
+	buf_release(&path);
+	return left;
+}
+
 static int set_committed(struct attribute_change *change)
 {
 	struct buf path = BUF_INIT;
@@ -171,6 +195,8 @@ static int set_committed(struct attribute_change *change)
 	if (!ret)
 		ret = memory_set_attributes(change->fs->memory, buf_slice(&path),
 			&change->attributes);
+	if (ret == -ENOENT && node_kind(change->node) == NODE_DOCUMENT && has_left(change))
+		ret = -ESTALE; /* just now */
 	if (ret == -ENOENT && node_kind(change->node) == NODE_DOCUMENT)
 		ret = set_created(change)
 			      ? 0
@@ -201,30 +227,6 @@ static int set_draft(struct attribute_change *change, struct draft *draft)
 	}
 	pthread_mutex_unlock(&draft->lock);
 	return waits ? 0 : set_committed(change);
-}
-
-/*
- * A document that has left its name, by a rename of which the kernel may not have been told all: who comes by a name
- * means what has that now. Whoever has it open means it, but comes as the others do: also he is sent to look again
- * until the kernel knows.
- */
-static bool has_left(const struct attribute_change *change)
-{
-	struct fs *fs = change->fs;
-	struct buf path = BUF_INIT;
-	struct memory_stat st;
-	uint64_t ino;
-	bool left;
-
-	pthread_mutex_lock(&fs->lock);
-	ino = change->node->ino;
-	left = change->node->state != NODE_CURRENT && change->node->version &&
-	       (!change->node->handles || notifier_is_behind(fs->notifier));
-	left = left && !node_path(change->node, slice_str(""), &path);
-	pthread_mutex_unlock(&fs->lock);
-	left = left && (memory_stat(fs->memory, buf_slice(&path), &st) || st.ino != ino);
-	buf_release(&path);
-	return left;
 }
 
 static int set_document(struct attribute_change *change)

@@ -69,6 +69,7 @@ struct fs {
 	struct health_seen health_seen[HEALTH_SEEN_MAX]; /* guarded by lock */
 	struct slow_write *slow; /* control writes under way; guarded by lock */
 	bool adopting;           /* outside changes come in; guarded by lock */
+	unsigned renames;        /* whose notices are not queued as yet; guarded by lock */
 	unsigned slow_threads;   /* guarded by lock; published tells when one ends */
 };
 

@@ -415,12 +415,15 @@ def mount(binary, mount_base):
         mounts.append(made)
         return made
 
-    def factory(text='{}', *options, args=()):
-        made = make(text, options, args).mount()
+    def start(made):
+        made.mount()
         timers.append(threading.Timer(5 * BOUND_S, made.give_up))
         timers[-1].daemon = True
         timers[-1].start()
         return made
+
+    def factory(text='{}', *options, args=()):
+        return start(make(text, options, args))
 
     def refused(text='{}', *options, args=()):
         """Expects that the mount fails; returns (exit status, stderr)."""
@@ -435,6 +438,7 @@ def mount(binary, mount_base):
 
     factory.refused = refused
     factory.prepare = make
+    factory.start = start
     yield factory
     for timer in timers:
         timer.cancel()
@@ -451,3 +455,12 @@ def rival():
     started = Rival()
     yield started
     started.quit()
+
+
+@pytest.fixture
+def laggard(mount, binary):
+    """A mount, and the file while which is there things are late (tests/c/laggard.c)."""
+    m = mount.prepare('{}')
+    late = m.base / 'late'
+    m.env = dict(os.environ, LD_PRELOAD=str(binary('laggard.so')), OUROFS_LAGGARD=str(late))
+    return mount.start(m), late

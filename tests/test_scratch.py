@@ -894,15 +894,6 @@ def test_sqlite(mount):
     assert sh(m, f"python3 -c '{count}'").out == '80 ok\n'
 
 
-@pytest.fixture
-def laggard(mount, binary):
-    """A mount, and the file while which is there things are late (tests/c/laggard.c)."""
-    m = mount.prepare('{}')
-    late = m.base / 'late'
-    m.env = dict(os.environ, LD_PRELOAD=str(binary('laggard.so')), OUROFS_LAGGARD=str(late))
-    return m.mount(), late
-
-
 class Late:
     """A shell's command, of which a call of the daemon does not begin."""
 
@@ -971,9 +962,11 @@ def test_a_directory_that_is_forgotten_before_the_kernel_is_told_of_a_name_in_it
 @pytest.mark.parametrize('moved_on', [False, True])
 @pytest.mark.parametrize('another', [False, True])
 @pytest.mark.parametrize('held', [None, 'r', 'r+'])  # written and closed is 'r+', until RELEASE has come
-def test_attributes_while_the_kernel_is_not_told_of_a_rename(laggard, moved_on, another, held):
+@pytest.mark.parametrize('when', ['late', 'late.renamed'])
+def test_attributes_while_the_kernel_is_not_told_of_a_rename(laggard, moved_on, another, held, when):
     """Until it is told, the kernel has the document's inode at the scratch file's name."""
     m, late = laggard
+    late = late.with_name(when)
     document, scratch = m.mnt / 'a.json', m.mnt / 'a'
     document.write_text('1')
     document.stat()  # from here on the kernel asks for the name no more

@@ -3,9 +3,12 @@
  * A library for LD_PRELOAD by which things are late, as on a machine whose other work comes first.
  *
  *   OUROFS_LAGGARD=PATH   while PATH is there, the kernel is told of no stale name; while PATH.syncfs or PATH.mkdirat
- *                         is there, that call does not begin, and PATH.waits is made
+ *                         is there, that call does not begin, and PATH.waits is made; while PATH.renamed is there, who
+ *                         has answered a rename does no more; while PATH.jitter is there, the kernel is told of a stale
+ *                         name, and RELEASE is done, up to 20 ms late
  */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,11 +18,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+
 #include "preload.h"
 
-struct fuse_session;
+enum { JITTER_US = 20000 };
 
-static const char *path; /* set before main */
+static const char *path;                  /* set before main */
+static struct fuse_lowlevel_ops original; /* set before the first request */
+static _Thread_local bool renaming;
 
 __attribute__((constructor)) static void arm(void)
 {
@@ -55,18 +63,73 @@ static void be_late(const char *call)
 	wait_while(file);
 }
 
-int fuse_lowlevel_notify_inval_entry(struct fuse_session *session, uint64_t parent,
-	const char *name, size_t len);
+/* In two of three cases. */
+static void jitter(void)
+{
+	static _Thread_local unsigned seed;
+	char file[4096];
 
-int fuse_lowlevel_notify_inval_entry(struct fuse_session *session, uint64_t parent,
+	if (!path)
+		return;
+	snprintf(file, sizeof(file), "%s.jitter", path);
+	if (access(file, F_OK))
+		return;
+	if (!seed)
+		seed = (unsigned)gettid();
+	if (rand_r(&seed) % 3)
+		usleep((useconds_t)rand_r(&seed) % JITTER_US);
+}
+
+int fuse_lowlevel_notify_inval_entry(struct fuse_session *session, fuse_ino_t parent,
 	const char *name, size_t len)
 {
 	NEXT(int, fuse_lowlevel_notify_inval_entry,
-		(struct fuse_session *, uint64_t, const char *, size_t));
+		(struct fuse_session *, fuse_ino_t, const char *, size_t));
 
 	if (path)
 		wait_while(path);
+	jitter();
 	return next(session, parent, name, len);
+}
+
+static void rename_and_rest(fuse_req_t req, fuse_ino_t parent, const char *name,
+	fuse_ino_t new_parent, const char *new_name, unsigned int flags)
+{
+	renaming = true;
+	original.rename(req, parent, name, new_parent, new_name, flags);
+	renaming = false;
+}
+
+int fuse_reply_err(fuse_req_t req, int error)
+{
+	NEXT(int, fuse_reply_err, (fuse_req_t, int));
+	int ret = next(req, error);
+
+	if (renaming)
+		be_late("renamed");
+	return ret;
+}
+
+static void release_late(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	jitter();
+	original.release(req, ino, fi);
+}
+
+struct fuse_session *fuse_session_new(struct fuse_args *args, const struct fuse_lowlevel_ops *ops,
+	size_t size, void *context)
+{
+	struct fuse_lowlevel_ops late;
+	NEXT(struct fuse_session *, fuse_session_new,
+		(struct fuse_args *, const struct fuse_lowlevel_ops *, size_t, void *));
+
+	if (!path || size != sizeof(late) || !ops->rename)
+		return next(args, ops, size, context); /* the guardian's */
+	original = *ops;
+	late = *ops;
+	late.rename = rename_and_rest;
+	late.release = release_late;
+	return next(args, &late, size, context);
 }
 
 int syncfs(int fd)
