@@ -255,9 +255,7 @@ class Run:
         self.let_go()
 
 
-@pytest.mark.parametrize('seed', range(ATTEMPTS))
-def test_random_changes(mount, seed):
-    m = mount('{}', 'edn_delay=5')
+def run_random_changes(m, seed):
     for directory in DIRECTORIES:
         (m.mnt / directory).mkdir()
     run = Run(m, seed)
@@ -266,3 +264,17 @@ def test_random_changes(mount, seed):
     finally:
         for fd, _, _ in run.held:
             os.close(fd)
+
+
+@pytest.mark.parametrize('seed', range(ATTEMPTS))
+def test_random_changes(mount, seed):
+    run_random_changes(mount('{}', 'edn_delay=5'), seed)
+
+
+@pytest.mark.preload
+@pytest.mark.parametrize('seed', range(ATTEMPTS))
+def test_random_changes_while_the_kernel_is_told_late(laggard, seed):
+    """Its requests find what it knows behind what is; RELEASE comes late, too."""
+    m, late = laggard
+    late.with_name('late.jitter').touch()
+    run_random_changes(m, seed)
