@@ -230,12 +230,12 @@ static void reading_release(struct ednfile *file, struct reading *reading)
 	reading->index = NULL;
 }
 
-/* Reads up to most bytes, as many as there are. */
-static int read_bytes(int fd, char *bytes, size_t most, size_t *len)
+/* Reads up to most bytes from there on, as many as there are. */
+static int read_bytes(int fd, char *bytes, size_t at, size_t most, size_t *len)
 {
 	*len = 0;
 	while (*len < most) {
-		ssize_t n = read(fd, bytes + *len, most - *len);
+		ssize_t n = pread(fd, bytes + at + *len, most - *len, (off_t)(at + *len));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -248,6 +248,39 @@ static int read_bytes(int fd, char *bytes, size_t most, size_t *len)
 	return 0;
 }
 
+struct half {
+	int fd;
+	char *bytes;
+	size_t at;
+	size_t most;
+	size_t len;
+	int ret;
+};
+
+static void *read_half(void *context)
+{
+	struct half *half = context;
+
+	half->ret = read_bytes(half->fd, half->bytes, half->at, half->most, &half->len);
+	return NULL;
+}
+
+/* Half of the time goes to the memory's first use: another thread can have a part of that. */
+static int read_halves(int fd, char *bytes, size_t most, size_t *len)
+{
+	struct half half = {.fd = fd, .bytes = bytes, .at = most / 2, .most = most - most / 2};
+	pthread_t thread;
+	int ret;
+
+	if (!ednmap_in_halves(most) || pthread_create(&thread, NULL, read_half, &half))
+		return read_bytes(fd, bytes, 0, most, len);
+	ret = read_bytes(fd, bytes, 0, half.at, len);
+	pthread_join(thread, NULL);
+	if (*len == half.at) /* else it was cut meanwhile */
+		*len += half.len;
+	return ret ? ret : half.ret;
+}
+
 /* Hashes the blocks while they are in the processor's cache. */
 static int read_text(int fd, struct reading *reading, size_t most, size_t *len)
 {
@@ -255,12 +288,12 @@ static int read_text(int fd, struct reading *reading, size_t most, size_t *len)
 	int ret = 0;
 
 	if (!reading->index)
-		return read_bytes(fd, bytes, most, len);
+		return read_halves(fd, bytes, most, len);
 	reading->mark = ednindex_mark(reading->index);
 	for (size_t at = 0, got = EDNINDEX_BLOCK; !ret && got == EDNINDEX_BLOCK; at += got) {
 		size_t left = most - at;
 
-		ret = read_bytes(fd, bytes + at, left < EDNINDEX_BLOCK ? left : EDNINDEX_BLOCK,
+		ret = read_bytes(fd, bytes, at, left < EDNINDEX_BLOCK ? left : EDNINDEX_BLOCK,
 			&got);
 		if (!ret && got)
 			reading->mark = ednindex_hash(reading->mark, bytes + at, got);

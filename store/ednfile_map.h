@@ -132,6 +132,8 @@ struct ednmap {
 /* Reads text, which must outlive the map (image: the map takes it over on success): ednfile_read.c. */
 int ednmap_read(struct ednmap *map, struct ednpool *pool, struct slice text, unsigned depth,
 	struct err *err);
+/* Is a text of so many bytes read by two threads? Where there are two processors. */
+bool ednmap_in_halves(size_t bytes);
 void ednmap_release(struct ednmap *map);
 void ednmap_free(struct ednmap *map);
 

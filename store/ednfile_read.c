@@ -138,18 +138,19 @@ static const struct edn_tail *wait_half(void *context)
 	return half->tail;
 }
 
-static bool has_processors(void)
+bool ednmap_in_halves(size_t bytes)
 {
 	cpu_set_t set;
 
-	return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 1;
+	return bytes >= HALVES_FROM_BYTES && sched_getaffinity(0, sizeof(set), &set) == 0 &&
+	       CPU_COUNT(&set) > 1;
 }
 
 /* Where it can't be, the first thread reads all. */
 static void start_half(struct half *half, const struct ednmap *map, struct slice text)
 {
 	*half = (struct half){.text = text, .join = {.wait = wait_half, .context = half}};
-	if (text.len < HALVES_FROM_BYTES || !has_processors())
+	if (!ednmap_in_halves(text.len))
 		return;
 	if (!edn_join_guess(&half->join, text) ||
 		begin(&half->reading, &half->map, map->pool, text, map->depth))

@@ -239,6 +239,23 @@ def test_a_store_that_can_not_be_opened_at_the_start(mount, build_dir, at):
         m.mount()
 
 
+@pytest.mark.parametrize('side', ['fails', 'short'])
+@pytest.mark.parametrize('at', [1, 2])
+def test_a_large_file_that_is_read_in_two_halves(mount, build_dir, at, side):
+    """Of which one can't be, or comes in pieces."""
+    m = mount.prepare('{%s}' % ' '.join(f':n{i} "{"a" * 999}"' for i in range(17_000)))
+    m.env = callpoint.environment(build_dir, m.base / 'counts', at, side, count='calls', below=m.base,
+                                  only='pread64 memory.edn', error=errno.EIO)
+    if side == 'fails':
+        m.expect_stderr('.')
+        m.spawn()
+        assert m.wait_exit() > 0 and 'reading it: Input/output error' in m.stderr()
+        m.env = None
+    m.mount()
+    assert len((m.mnt / 'n16999.json').read_text()) == len((m.mnt / 'n0.json').read_text()) == 1002
+    assert sum(1 for _ in m.mnt.iterdir()) == 17_000
+
+
 @pytest.mark.parametrize('path', ['store/data.mdb', 'store/saved/data.mdb'])
 def test_a_store_that_was_being_made_when_it_was_killed(mount, build_dir, path):
     """With half of what it begins with."""
