@@ -26,7 +26,7 @@ struct eav_batch {
 	struct buf gone;               /* parts of keys to remove, each behind its length, a u16 */
 	MDB_cursor *eav_cursor;
 	bool appends;           /* the entity in hand is new: its keys are the last of "eav" */
-	struct eav_key last;    /* of "documents", before this */
+	struct eav_key last;    /* the greatest of "documents", those written by this included */
 	struct eav_index ave;   /* of all items */
 	struct eav_types types; /* by how many documents there are more */
 };

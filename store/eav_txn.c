@@ -98,12 +98,11 @@ static int new_entity(struct eav_batch *b, const struct eav_key *key, uint64_t *
 	return eav_batch_put_eav(b, &number, slice_of(key->bytes, key->len));
 }
 
-/* As items come in order, so is all that this batch has written. Of cut names, one could come twice. */
+/* Then there is no such entity, and no need to look. */
 static bool is_behind_all(const struct eav_batch *b, const struct eav_key *key)
 {
-	return b->appends && key->len < EAV_KEY_MAX &&
-	       slice_compare(slice_of(key->bytes, key->len), slice_of(b->last.bytes, b->last.len)) >
-		       0;
+	return slice_compare(slice_of(key->bytes, key->len), slice_of(b->last.bytes, b->last.len)) >
+	       0;
 }
 
 static int add_entity(struct eav_batch *b, const struct eav_item *item, const struct eav_key *key,
@@ -120,11 +119,13 @@ static int add_entity(struct eav_batch *b, const struct eav_item *item, const st
 static int write_item(struct eav_batch *b, const struct eav_item *item)
 {
 	struct eav_key key;
-	uint64_t entity;
+	uint64_t entity = 0;
+	bool behind;
 	int ret;
 
 	eav_key_name(&key, item->name);
-	ret = find_entity(b, item->name, &key, &entity);
+	behind = is_behind_all(b, &key);
+	ret = behind ? 0 : find_entity(b, item->name, &key, &entity);
 	if (ret)
 		return ret;
 	if (!item->record)
@@ -139,9 +140,11 @@ static int write_item(struct eav_batch *b, const struct eav_item *item)
 	}
 	if (!ret)
 		ret = eav_types_add(&b->types, item->record, 1);
-	return ret ? ret
-		   : eav_document_put(b->eav, b->txn, item, entity,
-			     is_behind_all(b, &key) ? MDB_APPEND : 0);
+	if (!ret)
+		ret = eav_document_put(b->eav, b->txn, item, entity, behind ? MDB_APPEND : 0);
+	if (behind)
+		b->last = key;
+	return ret;
 }
 
 /* ---- all of them ---- */
@@ -181,9 +184,11 @@ static int load_last(struct eav_batch *b)
 	if (ret)
 		return ret;
 	ret = mdb_cursor_get(cursor, &key, &val, MDB_LAST);
-	b->last.len = ret || key.mv_size > sizeof(b->last.bytes) ? 0 : key.mv_size;
-	if (b->last.len)
+	b->last.len = 0;
+	if (!ret) { /* a longer one is damage */
+		b->last.len = key.mv_size < EAV_KEY_MAX ? key.mv_size : EAV_KEY_MAX;
 		memcpy(b->last.bytes, key.mv_data, b->last.len);
+	}
 	mdb_cursor_close(cursor);
 	return ret == MDB_NOTFOUND ? 0 : ret;
 }
