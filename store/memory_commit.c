@@ -189,11 +189,33 @@ static enum journal_kind kind_of(const struct change *changes, size_t count)
 	}
 }
 
+static size_t key_bytes(struct entity_id id)
+{
+	return id.key.len + id.member.len;
+}
+
+int memory_check_keys(const struct change *changes, size_t count, struct err *err)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t bytes = key_bytes(changes[i].id);
+		size_t from = key_bytes(changes[i].from);
+
+		bytes = bytes > from ? bytes : from;
+		most = most > bytes ? most : bytes;
+	}
+	if (most <= KEY_MAX_BYTES || (count == 1 && changes[0].kind == CHANGE_DELETE))
+		return 0;
+	return err_set(err, -EFBIG, "its key is larger than %d bytes: it can be read and removed",
+		KEY_MAX_BYTES);
+}
+
 int memory_commit_text(struct memory *m, const struct change *changes, size_t count,
 	struct buf *text, struct timespec now, struct err *err)
 {
 	struct buf payload = BUF_INIT;
-	int ret = 0;
+	int ret = memory_check_keys(changes, count, err);
 
 	for (size_t i = 0; i < count && !ret; i++) {
 		ret = encode_key(m, &payload, &changes[i]);

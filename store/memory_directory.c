@@ -146,7 +146,8 @@ static int encode_document(struct move *move, struct tree_node *node)
 		ret = rename_fill_put(m, &c, &doc, target.doc.id);
 	if (!ret) {
 		c.from = doc.id;
-		ret = memory_encode(move->m, &move->payload, &c);
+		ret = memory_check_keys(&c, 1, move->err);
+		ret = ret ? ret : memory_encode(move->m, &move->payload, &c);
 		c = (struct change){.kind = CHANGE_DELETE, .id = doc.id};
 		ret = ret ? ret : memory_encode(move->m, &move->payload, &c);
 	}

@@ -280,6 +280,12 @@ void memory_count_loaded(struct memory *m, const struct tree_node *dir);
 
 /* ---- memory_commit.c, memory_tables.c: where the memory's state changes ---- */
 
+/*
+ * A key of more bytes, with its member's, is none that a name could make: another program put it into memory.edn, and a change
+ * takes many times as much memory. -EFBIG for all that does more than to delete it.
+ */
+enum { KEY_MAX_BYTES = 4 << 20 };
+int memory_check_keys(const struct change *changes, size_t count, struct err *err);
 /* Under the writer's lock: journals the changes as one record and applies them. */
 int memory_commit(struct memory *m, const struct change *changes, size_t count, struct timespec now,
 	struct err *err);

@@ -415,6 +415,26 @@ def test_a_large_key_of_the_memory(mount, shape):
     assert m.edn.read_bytes().startswith(b'{:a 1')
 
 
+@pytest.mark.parametrize('where', [b'{%s {:v 1} :a 2}', b'{:presence/s1 {%s {:v 1}} :a 2}'])
+def test_a_key_too_large_to_change(mount, where):
+    """No name could make it."""
+    m = mount(where % (b'"%s\\n"' % (b'a' * 5 * MIB)))
+    before = m.edn.read_bytes()
+    file, = (path for path in m.mnt.rglob('*.json') if path.name != 'a.json')
+    for change in (lambda: save(file, b'{"v": 2}'), lambda: file.chmod(0o600), lambda: os.utime(file, (1, 1)),
+                   lambda: file.rename(m.mnt / 'b.json'), lambda: file.rename(m.mnt / 'a.json'),
+                   lambda: (m.mnt / 'a.json').rename(file)):
+        assert errno_of(change) == 'EFBIG'
+    assert 'its key is larger than' in (m.mnt / '.errors').read_text()
+    m.remount()
+    assert json.loads(file.read_bytes()) == {'v': 1}
+    m.sync()
+    assert m.edn.read_bytes() == before
+    file.unlink()
+    m.sync()
+    assert m.edn.stat().st_size < 100
+
+
 @pytest.mark.busy
 def test_what_looks_like_many_entries_in_the_middle_of_a_value(mount):
     """There a large file is read from, too."""
