@@ -24,6 +24,7 @@ from peers import generated, status_kb
 TOP = pathlib.Path(__file__).resolve().parents[2]
 IDLE = 4000     # operations before the migration
 POLL = 50       # operations until it is asked how far the migration is
+LOOK = 0.05     # between two looks where nobody else is there: for 2 ms after each the migration makes way
 PAUSE = 0.0005  # between two of them: people, not a load of their own
 
 
@@ -119,7 +120,7 @@ def alone(build, edn, base):
         (mount.mnt / '.migrate').write_text('all')
         while (now := mount.progress())['state'] == 'running':
             peak = max(peak, mount.anonymous_mb())
-            time.sleep(0.01)
+            time.sleep(LOOK)
         seconds = time.monotonic() - start
         assert now['state'] == 'done' and now['done'] == now['total'], now
         found = now['total'] / seconds, (mount.cpu_s() - cpu) / now['total'] * 1e6, peak - before
