@@ -76,6 +76,21 @@ static struct node *become_document(struct renaming *renaming, const struct memo
 	return node;
 }
 
+/*
+ * The kernel moves nothing, and has the inode at the old name until it is told: it would take both names for those of one
+ * file, and a rename of one to the other for done.
+ */
+static void come_back(struct renaming *renaming, struct node *node)
+{
+	struct fs *fs = renaming->fs;
+
+	pthread_mutex_lock(&fs->lock);
+	node->state = NODE_OLD;
+	node_unhash(&fs->nodes, node);
+	(void)node_move(&fs->nodes, node, renaming->from.parent, slice_str(renaming->from.name));
+	pthread_mutex_unlock(&fs->lock);
+}
+
 static int save_scratch(struct renaming *renaming, const struct buf *bytes, const struct stat *st,
 	struct err *reason)
 {
@@ -114,6 +129,8 @@ static int save_scratch(struct renaming *renaming, const struct buf *bytes, cons
 	refusals_saved(fs->refusals, side_path(&renaming->to), buf_slice(bytes));
 	settle_drop_empty(fs, side_path(&renaming->to));
 	ret = remove_source(renaming, &saved, reason);
+	if (ret && change.keep)
+		come_back(renaming, change.keep);
 	settle_came(fs, &settling);
 	settle_release(fs, &settling);
 	return ret;

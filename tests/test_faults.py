@@ -97,6 +97,9 @@ class Chosen:
         start, self.finish = m.base / 'begin', m.base / 'end'
         m.env = callpoint.environment(build_dir, self.counts, at, side, count='calls', below=m.base, only=only,
                                       end=self.finish, error=error, **({'start': start} if mounted else {}))
+        self.late = m.base / 'late'  # while it is there, the kernel is told of no stale name (laggard.c)
+        m.env['LD_PRELOAD'] += f' {build_dir}/tests/laggard.so'
+        m.env['OUROFS_LAGGARD'] = str(self.late)
         m.expect_stderr('.')
         m.mount()
         m.sync()
@@ -111,9 +114,14 @@ class Chosen:
 
 @pytest.fixture
 def chosen(mount, build_dir):
+    made = []
+
     def make(*args, **words):
-        return Chosen(mount, build_dir, *args, **words)
-    return make
+        made.append(Chosen(mount, build_dir, *args, **words))
+        return made[-1]
+    yield make
+    for one in made:
+        one.late.unlink(missing_ok=True)
 
 
 def test_the_header_of_what_was_saved(chosen):
@@ -131,10 +139,13 @@ def test_the_header_of_what_was_saved(chosen):
     assert (m.mnt / 'config.json').read_text() == '{"a":\t2}'
 
 
-def test_the_old_name_of_what_was_saved_by_a_rename(chosen):
+@pytest.mark.parametrize('late', [False, True])
+def test_the_old_name_of_what_was_saved_by_a_rename(chosen, late):
     """It is there still, so the rename has not succeeded."""
     one = chosen('unlinkat store/scratch/one.json.tmp')
     m = one.m
+    if late:
+        one.late.touch()
     (m.mnt / 'one.json.tmp').write_text('1\n')
     with pytest.raises(OSError) as caught:
         (m.mnt / 'one.json.tmp').rename(m.mnt / 'one.json')
