@@ -37,18 +37,19 @@ def text(hexed):
 class Memory:
     """One probe process with one memory open."""
 
-    def __init__(self, probe, directory, delay_ms=3_600_000, read_only=False, doc_max=0):
+    def __init__(self, probe, directory, delay_ms=3_600_000, read_only=False, doc_max=0, env=None):
         self.directory = pathlib.Path(directory)
         self.edn = self.directory / 'memory.edn'
         self.store = self.directory / 'memory.eav'
         self.options = (delay_ms, int(read_only), doc_max)
         self.probe = probe
+        self.env = env
         self.process = None
         self.start()
 
     def start(self):
         self.process = subprocess.Popen(
-            [self.probe], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            [self.probe], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.env)
         try:
             self.call('open', self.edn, self.store, *self.options)
         except Refused:

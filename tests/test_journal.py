@@ -189,14 +189,18 @@ def test_a_full_disk(probe, tmp_path, small_disk):
             assert m.read(path) == data
 
 
-def test_room_again_after_a_full_disk(probe, tmp_path, small_disk):
+@pytest.mark.preload
+def test_room_again_after_a_full_disk(probe, binary, tmp_path, small_disk):
     """Every way to change something fails and changes nothing, and works once there is room."""
     small = [chr(letter) for letter in range(ord('d'), ord('z') + 1)]
     (tmp_path / 'memory.edn').write_text(
         '{:a 0, :b 1, :presence/s {"x" {}}, %s}' % ' '.join(f':{name} 0' for name in small))
     os.symlink(small_disk('1m'), tmp_path / 'memory.eav')
     large = b'"%s"' % (b'y' * 5000)
-    with Memory(probe, tmp_path) as m:
+    late = tmp_path / 'late.fdatasync'  # with it begins what brings the stores up to the journal, and makes room there
+    env = dict(os.environ, LD_PRELOAD=str(binary('laggard.so')), OUROFS_LAGGARD=str(tmp_path / 'late'))
+    with Memory(probe, tmp_path, env=env) as m:
+        late.touch()
         m.put('a.json', b'1')
         fill_disk(m.store / 'ballast')
         # the room that the journal has already: to the last byte that a deletion needs
@@ -222,6 +226,7 @@ def test_room_again_after_a_full_disk(probe, tmp_path, small_disk):
             assert {path: (m.stat(path), m.read(path))
                     for path, kind in m.walk().items() if kind == 0} == before
         (m.store / 'ballast').unlink()
+        late.unlink()
         m.put('a.json', large)
         m.put('new.json', large)
         m.call('delete', 'b.json')

@@ -2,10 +2,12 @@
 /*
  * A library for LD_PRELOAD by which things are late, as on a machine whose other work comes first.
  *
- *   OUROFS_LAGGARD=PATH   while PATH is there, the kernel is told of no stale name; while PATH.syncfs or PATH.mkdirat
- *                         is there, that call does not begin, and PATH.waits is made; while PATH.renamed is there, who
- *                         has answered a rename does no more; while PATH.jitter is there, the kernel is told of a stale
- *                         name, and RELEASE is done, up to 20 ms late
+ *   OUROFS_LAGGARD=PATH   while PATH is there, the kernel is told of no stale name
+ *
+ * While one of these is there:
+ *   PATH.syncfs, PATH.mkdirat, PATH.fdatasync   that call does not begin, and PATH.waits is made
+ *   PATH.renamed                                who has answered a rename does no more, and PATH.waits is made
+ *   PATH.jitter                                 the kernel is told of a stale name, and RELEASE is done, up to 20 ms late
  */
 #include <fcntl.h>
 #include <stdbool.h>
@@ -144,4 +146,11 @@ int mkdirat(int dir, const char *name, mode_t mode)
 	NEXT(int, mkdirat, (int dir, const char *name, mode_t mode));
 	be_late("mkdirat");
 	return next(dir, name, mode);
+}
+
+int fdatasync(int fd)
+{
+	NEXT(int, fdatasync, (int fd));
+	be_late("fdatasync");
+	return next(fd);
 }
