@@ -83,7 +83,7 @@ EDITS = {
 @pytest.mark.parametrize('how', EDITS)
 def test_edit(mount, how):
     script, *left = EDITS[how]
-    m = mount(MEMORY)
+    m = mount(MEMORY, 'edn_delay=60000')  # an editor's moment between the old file and the new one may be long
     before = names(m.mnt)
     assert sh(m, f'set -e; {script}').err == ''
     assert shown(m.mnt / 'config.json') == edn_reader.read('{:theme :dark, :size 12}')
