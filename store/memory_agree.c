@@ -229,11 +229,11 @@ static int identify(const struct memory *m, struct doc *doc, const struct eav_re
 	return ret;
 }
 
-int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name)
+int agree_one(struct chunk *chunk, struct reading *reading, struct slice name)
 {
 	struct memory *m = chunk->m;
 	struct eav_record record = {0};
-	struct doc doc = DOC_INIT;
+	struct doc doc = {.within = reading};
 	struct hash128 ours;
 	struct entity_id id;
 	bool found = false, damaged = false, wanted = false;
@@ -244,7 +244,7 @@ int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name)
 		return 0;
 	ret = load_ours(m, id, &doc, &ours);
 	if (!ret) {
-		ret = eav_get(reader, name, &record);
+		ret = eav_get(&reading->eav, name, &record);
 		found = !ret;
 		damaged = ret == -EIO; /* what is served goes there */
 		if (ret == -ENOENT || ret == -EIO)

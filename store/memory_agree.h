@@ -52,7 +52,7 @@ struct chunk {
  * Under memory.lock: finds out what is to be done for one name, which goes to items, or adopted. An error of
  * this entity alone: damage, -ENOMEM.
  */
-int agree_one(struct chunk *chunk, struct eav_reader *reader, struct slice name);
+int agree_one(struct chunk *chunk, struct reading *reading, struct slice name);
 /* Makes the item, which takes the longest: without memory.lock. */
 int agree_make(struct chunk *chunk, size_t i);
 
@@ -60,6 +60,7 @@ int agree_make(struct chunk *chunk, size_t i);
 struct walk {
 	struct chunk chunk; /* the one that is compared */
 	int ret;            /* of that */
+	struct arena spare; /* of the one before it */
 };
 
 /* With the name `from`. */

@@ -14,6 +14,7 @@ enum {
 	CHUNK_ENTITIES = 4096,
 	CHUNK_BYTES = 32 << 20,
 	PIECE_ENTITIES = 16,
+	CHUNK_ROOM = 16 << 20, /* of memory, for what is usual */
 };
 
 /* ---- comparing ---- */
@@ -37,22 +38,36 @@ static bool is_open(struct memory *m)
 	return m->eav.store && (state == EAV_BEHIND || state == EAV_READY);
 }
 
+/* Of both stores at once, as each read that begins looks at its file. */
+static int begin_reading(struct memory *m, struct reading *reading)
+{
+	int ret = is_open(m) ? eav_read_begin(m->eav.store, &reading->eav) : -ENODEV;
+
+	if (ret)
+		return ret;
+	ret = saved_read_begin(m->saved, &reading->saved);
+	if (ret)
+		eav_read_end(&reading->eav);
+	return ret;
+}
+
 /* Under memory.lock, from chunk->to on. */
 static int compare_piece(struct chunk *chunk, size_t end)
 {
-	struct eav_reader reader;
-	int ret = is_open(chunk->m) ? eav_read_begin(chunk->m->eav.store, &reader) : -ENODEV;
+	struct reading reading = {0};
+	int ret = begin_reading(chunk->m, &reading);
 
 	if (ret)
 		return ret;
 	while (!ret && chunk->to < end && chunk->bytes < CHUNK_BYTES) {
 		struct slice name = names_at(chunk->names, chunk->to++);
 
-		ret = agree_one(chunk, &reader, name);
+		ret = agree_one(chunk, &reading, name);
 		if (ret && chunk->agree->tolerant)
 			ret = note_failure(chunk, name, ret);
 	}
-	eav_read_end(&reader);
+	saved_read_end(&reading.saved);
+	eav_read_end(&reading.eav);
 	return ret;
 }
 
@@ -120,6 +135,8 @@ static void *compare(void *context)
 	struct walk *walk = context;
 	struct chunk *chunk = &walk->chunk;
 
+	if (!chunk->arena.block && arena_alloc(&chunk->arena, CHUNK_ROOM))
+		arena_reset(&chunk->arena);
 	chunk->items = arena_alloc(&chunk->arena, CHUNK_ENTITIES * sizeof(*chunk->items));
 	chunk->sources = arena_alloc(&chunk->arena, CHUNK_ENTITIES * sizeof(*chunk->sources));
 	if (eav_prepared_new(&chunk->prepared, CHUNK_ENTITIES))
@@ -220,9 +237,23 @@ static void next_chunk(struct walk *walk, size_t from)
 {
 	struct chunk *last = &walk->chunk;
 
-	walk->chunk = (struct chunk){
-		.m = last->m, .agree = last->agree, .names = last->names, .from = from, .to = from};
+	walk->chunk = (struct chunk){.m = last->m,
+		.agree = last->agree,
+		.names = last->names,
+		.arena = walk->spare,
+		.from = from,
+		.to = from};
+	walk->spare = ARENA_INIT;
 	walk->ret = 0;
+}
+
+/* Its memory is the next one's: to use it for the first time takes as long as what is done in it. */
+static void end_chunk(struct walk *walk, struct chunk *chunk)
+{
+	arena_reset(&chunk->arena);
+	walk->spare = chunk->arena;
+	chunk->arena = ARENA_INIT;
+	release_chunk(chunk);
 }
 
 int walk_begin(struct walk *walk, struct memory *m, struct agree *agree, const struct names *names,
@@ -256,14 +287,15 @@ int walk_step(struct walk *walk, walk_write_fn *write, void *context, struct err
 		if (more)
 			pthread_join(thread, NULL);
 	}
-	release_chunk(&chunk);
+	end_chunk(walk, &chunk);
 	return ret ? ret : walk->ret;
 }
 
 void walk_end(struct walk *walk)
 {
 	release_chunk(&walk->chunk);
-	walk->chunk = (struct chunk){0};
+	arena_release(&walk->spare);
+	*walk = (struct walk){0};
 }
 
 /* ---- all of it at once ---- */
