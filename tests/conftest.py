@@ -458,9 +458,16 @@ def rival():
 
 
 @pytest.fixture
-def laggard(mount, binary):
-    """A mount, and the file while which is there things are late (tests/c/laggard.c)."""
-    m = mount.prepare('{}')
-    late = m.base / 'late'
-    m.env = dict(os.environ, LD_PRELOAD=str(binary('laggard.so')), OUROFS_LAGGARD=str(late))
-    return mount.start(m), late
+def mount_late(mount, binary):
+    """mount_late(text) -> a mount, and the file while which is there things are late (tests/c/laggard.c)."""
+    def make(text):
+        m = mount.prepare(text)
+        late = m.base / 'late'
+        m.env = dict(os.environ, LD_PRELOAD=str(binary('laggard.so')), OUROFS_LAGGARD=str(late))
+        return mount.start(m), late
+    return make
+
+
+@pytest.fixture
+def laggard(mount_late):
+    return mount_late('{}')

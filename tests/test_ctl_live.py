@@ -165,12 +165,18 @@ def test_a_long_path_does_not_hide_the_cause(ctl, disk):
 
 # ---- at a terminal ----
 
-def test_bar(mount, binary, many):
-    m = mount(many)
+@pytest.mark.preload
+def test_bar(mount_late, binary, many):
+    m, late = mount_late(many)
+    late = late.with_name('late.fdatasync')
+    late.write_text('store/data.mdb')  # so that it is not done before anyone has looked
     with Terminal(m, [str(binary('ourofsctl')), 'migrate', str(m.mnt), 'all', '--wait']) as terminal:
+        try:
+            raw = terminal.wait_for(r'\rmigrating \[#*-+\] +\d+%  [\d,]+ of [\d,]+')
+        finally:
+            late.unlink()
         assert terminal.wait_exit() == 0
-    raw = terminal.raw.decode()
-    assert re.search(r'\rmigrating \[#*-+\] +\d+%  [\d,]+ of [\d,]+', raw), raw
+    raw += terminal.raw.decode()
     assert raw.splitlines()[-1].startswith('all: done')
     assert max(len(line) for line in re.split(r'[\r\n]', raw)) <= 150
 
