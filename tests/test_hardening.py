@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import signal
 import stat
+import statistics
 import subprocess
 
 import pytest
@@ -466,10 +467,10 @@ def test_the_confined_daemon_knows_what_is_mapped(mount):
     rounds = 200
 
     def look():
+        before = faults()
         for _ in range(rounds):
             os.listdir(m.mnt)
             assert os.getxattr(path, 'user.ourofs.key') == b':config'
-    look()
-    before = faults()
-    look()
-    assert faults() - before < rounds
+        return faults() - before
+    # the kernel takes pages away itself now and then
+    assert statistics.median(look() for _ in range(9)) < rounds
