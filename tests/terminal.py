@@ -93,7 +93,10 @@ class Terminal:
 
     def wait_exit(self):
         end = time.monotonic() + BOUND_S
-        while self.read(0.2) and self.process.poll() is None:
+        while True:
+            ended, before = self.process.poll() is not None, len(self.raw)
+            if not self.read(0.2) or ended and len(self.raw) == before:  # its last words may come with its end
+                break
             if time.monotonic() > end:
                 pytest.fail(f'{self.command} did not end; it showed\n{self.shown}')
         return self.process.wait(BOUND_S)
