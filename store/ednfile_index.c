@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "pread_all.h"
 #include "write_all.h"
 
 /* FORMAT is another whenever the scan says something else of a text, or hashes keys in another way. */
@@ -63,30 +64,15 @@ static bool is_usable(const struct header *header, uint64_t size)
 	       header->size == size;
 }
 
-static bool read_all(int fd, void *to, size_t size, size_t at)
-{
-	char *bytes = to;
-
-	while (at < size) {
-		ssize_t n = pread(fd, bytes + at, size - at, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		at += (size_t)n;
-	}
-	return true;
-}
-
 static struct ednindex *load(int fd, uint64_t text_size)
 {
 	struct ednindex *index;
 	struct header header;
 	struct stat st;
-	size_t size;
+	size_t size, rest;
 
-	if (!read_all(fd, &header, sizeof(header), 0) || !is_usable(&header, text_size))
+	if (pread_all(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
+		!is_usable(&header, text_size))
 		return NULL;
 	size = sizeof(*index) + header.count * sizeof(struct row);
 	/* a damaged count is not to be believed before there is memory for it */
@@ -96,7 +82,9 @@ static struct ednindex *load(int fd, uint64_t text_size)
 	if (!index)
 		return NULL;
 	index->header = header;
-	if (read_all(fd, index, size, sizeof(header)) && check_of(index, size) == header.check)
+	rest = size - sizeof(header);
+	if (pread_all(fd, (char *)index + sizeof(header), rest, sizeof(header)) == (ssize_t)rest &&
+		check_of(index, size) == header.check)
 		return index;
 	free(index);
 	return NULL;

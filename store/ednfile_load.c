@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ednfile_index.h"
 #include "ednfile_private.h"
+#include "pread_all.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -230,76 +231,58 @@ static void reading_release(struct ednfile *file, struct reading *reading)
 	reading->index = NULL;
 }
 
-/* Reads up to most bytes from there on, as many as there are. */
-static int read_bytes(int fd, char *bytes, size_t at, size_t most, size_t *len)
-{
-	*len = 0;
-	while (*len < most) {
-		ssize_t n = pread(fd, bytes + at + *len, most - *len, (off_t)(at + *len));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		*len += (size_t)n;
-	}
-	return 0;
-}
-
 struct half {
 	int fd;
 	char *bytes;
-	size_t at;
-	size_t most;
-	size_t len;
-	int ret;
+	size_t at, most;
+	ssize_t len;
 };
 
 static void *read_half(void *context)
 {
 	struct half *half = context;
 
-	half->ret = read_bytes(half->fd, half->bytes, half->at, half->most, &half->len);
+	half->len = pread_all(half->fd, half->bytes + half->at, half->most, half->at);
 	return NULL;
 }
 
-/* Half of the time goes to the memory's first use: another thread can have a part of that. */
-static int read_halves(int fd, char *bytes, size_t most, size_t *len)
+/* As pread_all() from the beginning. Half of the time goes to the memory's first use: another thread can have a part of it. */
+static ssize_t read_halves(int fd, char *bytes, size_t most)
 {
 	struct half half = {.fd = fd, .bytes = bytes, .at = most / 2, .most = most - most / 2};
 	pthread_t thread;
-	int ret;
+	ssize_t len;
 
 	if (!ednmap_in_halves(most) || pthread_create(&thread, NULL, read_half, &half))
-		return read_bytes(fd, bytes, 0, most, len);
-	ret = read_bytes(fd, bytes, 0, half.at, len);
+		return pread_all(fd, bytes, most, 0);
+	len = pread_all(fd, bytes, half.at, 0);
 	pthread_join(thread, NULL);
-	if (*len == half.at) /* else it was cut meanwhile */
-		*len += half.len;
-	return ret ? ret : half.ret;
+	if (len < 0 || (size_t)len < half.at) /* or it was cut meanwhile */
+		return len;
+	return half.len < 0 ? half.len : len + half.len;
 }
 
 /* Hashes the blocks while they are in the processor's cache. */
-static int read_text(int fd, struct reading *reading, size_t most, size_t *len)
+static ssize_t read_text(int fd, struct reading *reading, size_t most)
 {
 	char *bytes = reading->block->bytes;
-	int ret = 0;
+	size_t at = 0;
+	ssize_t got = EDNINDEX_BLOCK;
 
 	if (!reading->index)
-		return read_halves(fd, bytes, most, len);
+		return read_halves(fd, bytes, most);
 	reading->mark = ednindex_mark(reading->index);
-	for (size_t at = 0, got = EDNINDEX_BLOCK; !ret && got == EDNINDEX_BLOCK; at += got) {
+	while (got == EDNINDEX_BLOCK) {
 		size_t left = most - at;
 
-		ret = read_bytes(fd, bytes, at, left < EDNINDEX_BLOCK ? left : EDNINDEX_BLOCK,
-			&got);
-		if (!ret && got)
-			reading->mark = ednindex_hash(reading->mark, bytes + at, got);
-		*len = at + got;
+		got = pread_all(fd, bytes + at, left < EDNINDEX_BLOCK ? left : EDNINDEX_BLOCK, at);
+		if (got < 0)
+			return got;
+		if (got)
+			reading->mark = ednindex_hash(reading->mark, bytes + at, (size_t)got);
+		at += (size_t)got;
 	}
-	return ret;
+	return (ssize_t)at;
 }
 
 /* The whole of one state of the file. -EAGAIN: it changed meanwhile. */
@@ -307,7 +290,7 @@ static int read_once(struct ednfile *file, struct reading *reading, struct err *
 {
 	struct ednfile_identity after;
 	struct stat st;
-	size_t len;
+	ssize_t len;
 	int ret;
 	int fd = open_regular(file, &st, err);
 
@@ -318,7 +301,8 @@ static int read_once(struct ednfile *file, struct reading *reading, struct err *
 	if (file->index_dir >= 0)
 		reading->index = ednindex_load(file->index_dir, (uint64_t)st.st_size);
 	reading->block = ednblock_new(&file->pool, (size_t)st.st_size + 1);
-	ret = reading->block ? read_text(fd, reading, (size_t)st.st_size + 1, &len) : -ENOMEM;
+	len = reading->block ? read_text(fd, reading, (size_t)st.st_size + 1) : -ENOMEM;
+	ret = len < 0 ? (int)len : 0;
 	if (!ret && fstat(fd, &st))
 		ret = -errno;
 	close(fd);
@@ -326,10 +310,11 @@ static int read_once(struct ednfile *file, struct reading *reading, struct err *
 		err_set(err, ret, "reading it: %s", strerror(-ret));
 	} else {
 		after = ednfile_identity_of(&st);
-		if (!same_identity(&reading->identity, &after) || len != reading->identity.size)
+		if (!same_identity(&reading->identity, &after) ||
+			(uint64_t)len != reading->identity.size)
 			ret = err_set(err, -EAGAIN, "it is being written all the time");
 		else
-			ednblock_trim(&file->pool, reading->block, len);
+			ednblock_trim(&file->pool, reading->block, (size_t)len);
 	}
 	return ret;
 }

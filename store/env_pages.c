@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "env_pages_private.h"
+#include "pread_all.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -25,19 +26,9 @@ void env_page_fault(struct env_pages *p, uint64_t page, const char *what)
 
 int env_page_read(const struct env_pages *p, void *to, size_t len, uint64_t offset)
 {
-	size_t done = 0;
+	ssize_t n = pread_all(p->fd, to, len, offset);
 
-	while (done < len) {
-		ssize_t n = pread(p->fd, (char *)to + done, len - done, (off_t)(offset + done));
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n == 0)
-			return -ENODATA;
-		if (n > 0)
-			done += (size_t)n;
-	}
-	return 0;
+	return n < 0 ? (int)n : (size_t)n < len ? -ENODATA : 0;
 }
 
 bool env_page_mark(struct env_pages *p, uint64_t page)

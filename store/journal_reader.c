@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "journal_bytes.h"
+#include "pread_all.h"
 #include "regular.h"
 
 int journal_reader_open(struct journal_reader *reader, int journal_fd, uint64_t first, int flags,
@@ -45,22 +46,12 @@ int journal_damaged(const struct journal_reader *reader, uint64_t offset, const 
 static int read_at(const struct journal_reader *reader, char *to, size_t len, uint64_t offset,
 	struct err *err)
 {
-	while (len) {
-		ssize_t n = pread(reader->fd, to, len, (off_t)offset);
+	ssize_t n = pread_all(reader->fd, to, len, offset);
+	int ret = n < 0 ? (int)n : (size_t)n < len ? -EIO : 0;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			int code = n < 0 ? -errno : -EIO;
-
-			return err_set(err, code, "journal/%s:%" PRIu64 ": %s", reader->name,
-				offset, strerror(-code));
-		}
-		to += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
+	return ret ? err_set(err, ret, "journal/%s:%" PRIu64 ": %s", reader->name, offset,
+			     strerror(-ret))
+		   : 0;
 }
 
 int journal_read_header(struct journal_reader *reader, uint64_t first, struct err *err)
