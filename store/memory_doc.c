@@ -158,6 +158,23 @@ static void set_defaults(struct memory *m, struct doc *doc, bool found)
 		__atomic_store_n(&doc->node->ino, doc->record.ino, __ATOMIC_RELAXED);
 }
 
+int reading_begin(struct memory *m, struct reading *reading, bool eav)
+{
+	int ret = eav ? eav_read_begin(m->eav.store, &reading->eav) : 0;
+
+	if (!ret)
+		ret = saved_read_begin(m->saved, &reading->saved);
+	if (ret)
+		eav_read_end(&reading->eav);
+	return ret;
+}
+
+void reading_end(struct reading *reading)
+{
+	saved_read_end(&reading->saved);
+	eav_read_end(&reading->eav);
+}
+
 static int load_saved(struct memory *m, struct doc *doc)
 {
 	uint64_t slot = __atomic_load_n(doc->item.slot, __ATOMIC_ACQUIRE);

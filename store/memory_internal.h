@@ -228,6 +228,10 @@ struct doc {
 };
 #define DOC_INIT ((struct doc){0})
 
+/* eav: the EAV store is read, too: first, as it may have to be read behind saved. Ended also where it could not begin. */
+int reading_begin(struct memory *m, struct reading *reading, bool eav);
+void reading_end(struct reading *reading);
+
 /* All under memory.lock. doc_find: -ENOENT, -EISDIR. doc_load fills item and record. */
 int doc_id(struct memory *m, struct tree_node *node, struct doc *doc);
 int doc_find(struct memory *m, struct slice path, struct doc *doc);

@@ -78,19 +78,8 @@ enum { READING_MAX = 256 };
 static struct reading *begin_reading(struct memory *m, struct reading *reading)
 {
 	*reading = (struct reading){.serves = doc_eav_serves(m)};
-	/* the EAV store's first, also where it does not serve: it may have to be read behind saved */
-	if (atomic_load(&m->eav.state) != EAV_FAILED && eav_read_begin(m->eav.store, &reading->eav))
-		return NULL;
-	if (!saved_read_begin(m->saved, &reading->saved))
-		return reading;
-	eav_read_end(&reading->eav);
-	return NULL;
-}
-
-static void end_reading(struct reading *reading)
-{
-	saved_read_end(&reading->saved);
-	eav_read_end(&reading->eav);
+	/* the EAV store also where it does not serve */
+	return reading_begin(m, reading, atomic_load(&m->eav.state) != EAV_FAILED) ? NULL : reading;
 }
 
 static void stat_names(struct memory *m, const struct tree_node *dir, struct memory_named *named,
@@ -105,7 +94,7 @@ static void stat_names(struct memory *m, const struct tree_node *dir, struct mem
 		named[i].ret = node ? stat_node(m, within, node, &named[i].st) : -ENOENT;
 		memory_resident_tick_held(m);
 	}
-	end_reading(&reading);
+	reading_end(&reading);
 }
 
 void memory_stat_names(struct memory *m, struct slice directory, struct memory_named *named,
@@ -227,7 +216,7 @@ static int list_locked(struct memory *m, struct slice directory, memory_list_fn 
 		uint64_t ino;
 
 		if (i % READING_MAX == 0) {
-			end_reading(&reading);
+			reading_end(&reading);
 			within = begin_reading(m, &reading);
 		}
 		ret = ino_of(m, within, nodes[i], &ino);
@@ -237,7 +226,7 @@ static int list_locked(struct memory *m, struct slice directory, memory_list_fn 
 		ret = ret < 0 ? ret : 0;
 		memory_resident_tick_held(m);
 	}
-	end_reading(&reading);
+	reading_end(&reading);
 	free(nodes);
 	return ret;
 }

@@ -38,24 +38,11 @@ static bool is_open(struct memory *m)
 	return m->eav.store && (state == EAV_BEHIND || state == EAV_READY);
 }
 
-/* Of both stores at once, as each read that begins looks at its file. */
-static int begin_reading(struct memory *m, struct reading *reading)
-{
-	int ret = is_open(m) ? eav_read_begin(m->eav.store, &reading->eav) : -ENODEV;
-
-	if (ret)
-		return ret;
-	ret = saved_read_begin(m->saved, &reading->saved);
-	if (ret)
-		eav_read_end(&reading->eav);
-	return ret;
-}
-
 /* Under memory.lock, from chunk->to on. */
 static int compare_piece(struct chunk *chunk, size_t end)
 {
 	struct reading reading = {0};
-	int ret = begin_reading(chunk->m, &reading);
+	int ret = is_open(chunk->m) ? reading_begin(chunk->m, &reading, true) : -ENODEV;
 
 	if (ret)
 		return ret;
@@ -66,8 +53,7 @@ static int compare_piece(struct chunk *chunk, size_t end)
 		if (ret && chunk->agree->tolerant)
 			ret = note_failure(chunk, name, ret);
 	}
-	saved_read_end(&reading.saved);
-	eav_read_end(&reading.eav);
+	reading_end(&reading);
 	return ret;
 }
 
