@@ -189,23 +189,18 @@ static enum journal_kind kind_of(const struct change *changes, size_t count)
 	}
 }
 
-static size_t key_bytes(struct entity_id id)
+static bool is_large(struct entity_id id)
 {
-	return id.key.len + id.member.len;
+	return id.key.len + id.member.len > KEY_MAX_BYTES;
 }
 
 int memory_check_keys(const struct change *changes, size_t count, struct err *err)
 {
-	size_t most = 0;
+	bool large = false;
 
-	for (size_t i = 0; i < count; i++) {
-		size_t bytes = key_bytes(changes[i].id);
-		size_t from = key_bytes(changes[i].from);
-
-		bytes = bytes > from ? bytes : from;
-		most = most > bytes ? most : bytes;
-	}
-	if (most <= KEY_MAX_BYTES || (count == 1 && changes[0].kind == CHANGE_DELETE))
+	for (size_t i = 0; i < count; i++)
+		large |= is_large(changes[i].id) || is_large(changes[i].from);
+	if (!large || (count == 1 && changes[0].kind == CHANGE_DELETE))
 		return 0;
 	return err_set(err, -EFBIG, "its key is larger than %d bytes: it can be read and removed",
 		KEY_MAX_BYTES);
