@@ -97,24 +97,6 @@ static int truncate_committed(struct attribute_change *change, off_t size)
 	return ret;
 }
 
-/* An empty file keeps its attributes in scratch until it is a document. */
-static int set_empty(struct fs *fs, struct slice path, const struct memory_attributes *attributes)
-{
-	int fd = scratch_openfile(&fs->trees[TREE_SCRATCH], path, O_RDONLY, 0);
-	struct timespec times[2] = {attributes->mtime, attributes->mtime};
-	int ret = 0;
-
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
-	if (attributes->has_mode && fchmod(fd, attributes->mode))
-		ret = -errno;
-	if (!ret && attributes->has_mtime && futimens(fd, times))
-		ret = -errno;
-	close(fd);
-	scratch_changed(&fs->trees[TREE_SCRATCH]);
-	return ret;
-}
-
 /* A file that is open for its first save has its attributes in its document. */
 static bool set_created(const struct attribute_change *change)
 {
@@ -152,6 +134,14 @@ static void tell_current(const struct attribute_change *change)
 		(void)fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
 }
 
+/* Is what has the path now still that file? */
+static bool is_at(struct fs *fs, struct slice path, uint64_t ino)
+{
+	struct memory_stat st;
+
+	return !memory_stat(fs->memory, path, &st) && st.ino == ino;
+}
+
 /*
  * A document that has left its name, by a rename of which the kernel may not have been told all: who comes by a name
  * means what has that now. Whoever has it open means it, but comes as the others do: also he is sent to look again
@@ -161,7 +151,6 @@ static bool has_left(const struct attribute_change *change)
 {
 	struct fs *fs = change->fs;
 	struct buf path = BUF_INIT;
-	struct memory_stat st;
 	uint64_t ino;
 	bool left;
 
@@ -171,9 +160,16 @@ static bool has_left(const struct attribute_change *change)
 	       (!change->node->handles || fs->renames || notifier_is_behind(fs->notifier));
 	left = left && !node_path(change->node, slice_str(""), &path);
 	pthread_mutex_unlock(&fs->lock);
-	left = left && (memory_stat(fs->memory, buf_slice(&path), &st) || st.ino != ino);
+	left = left && !is_at(fs, buf_slice(&path), ino);
 	buf_release(&path);
 	return left;
+}
+
+static int set_absent(struct attribute_change *change, struct slice path)
+{
+	if (has_left(change))
+		return -ESTALE; /* just now */
+	return set_created(change) ? 0 : setattr_empty(change, path);
 }
 
 static int set_committed(struct attribute_change *change)
@@ -195,12 +191,8 @@ static int set_committed(struct attribute_change *change)
 	if (!ret)
 		ret = memory_set_attributes(change->fs->memory, buf_slice(&path),
 			&change->attributes);
-	if (ret == -ENOENT && node_kind(change->node) == NODE_DOCUMENT && has_left(change))
-		ret = -ESTALE; /* just now */
 	if (ret == -ENOENT && node_kind(change->node) == NODE_DOCUMENT)
-		ret = set_created(change)
-			      ? 0
-			      : set_empty(change->fs, buf_slice(&path), &change->attributes);
+		ret = set_absent(change, buf_slice(&path));
 	buf_release(&path);
 	if (!ret)
 		tell_current(change);
@@ -250,15 +242,13 @@ static int set_document(struct attribute_change *change)
 /* Of a file that was saved as a document while it was open: that is the same file to whoever has it open. */
 static int set_saved(struct attribute_change *change, struct slice path)
 {
-	struct memory_stat st;
 	uint64_t ino;
 
 	pthread_mutex_lock(&change->fs->lock);
 	ino = change->node->ino;
 	pthread_mutex_unlock(&change->fs->lock);
-	if (memory_stat(change->fs->memory, path, &st) || st.ino != ino)
-		return 0; /* it is gone, and this one stays */
-	return set_committed(change);
+	/* where it is gone, this one stays */
+	return is_at(change->fs, path, ino) ? set_committed(change) : 0;
 }
 
 static int set_scratch(struct attribute_change *change)

@@ -12,6 +12,14 @@
 #include "path.h"
 #include "settle.h"
 
+/* With fs->lock held: whoever has the node keeps it, and no name leads to it; side is where it is said to be. */
+static void leave_table(struct fs *fs, struct node *node, const struct side *side)
+{
+	node->state = NODE_OLD;
+	node_unhash(&fs->nodes, node);
+	(void)node_move(&fs->nodes, node, side->parent, slice_str(side->name));
+}
+
 /*
  * With fs->lock held: who has the scratch file open still has it when it was saved, as a file that has left its name. The
  * kernel moves its inode to the new one.
@@ -25,9 +33,7 @@ static void leave_name(struct renaming *renaming, const struct memory_stat *save
 	if (!node)
 		return;
 	node->ino = saved->ino;
-	node->state = NODE_OLD;
-	node_unhash(&fs->nodes, node);
-	(void)node_move(&fs->nodes, node, renaming->to.parent, slice_str(renaming->to.name));
+	leave_table(fs, node, &renaming->to);
 }
 
 /* What was saved is there under both names where this fails. */
@@ -85,9 +91,7 @@ static void come_back(struct renaming *renaming, struct node *node)
 	struct fs *fs = renaming->fs;
 
 	pthread_mutex_lock(&fs->lock);
-	node->state = NODE_OLD;
-	node_unhash(&fs->nodes, node);
-	(void)node_move(&fs->nodes, node, renaming->from.parent, slice_str(renaming->from.name));
+	leave_table(fs, node, &renaming->from);
 	pthread_mutex_unlock(&fs->lock);
 }
 

@@ -20,5 +20,7 @@ struct attribute_change {
 int setattr_own_fd(const struct attribute_change *change);
 /* Of the real file or directory for path: 0, -EROFS in what is only shown, or what the disk says. */
 int setattr_real(struct attribute_change *change, struct slice path);
+/* An empty file keeps its attributes in scratch until it is a document. 0 too where there is none. */
+int setattr_empty(const struct attribute_change *change, struct slice path);
 
 #endif

@@ -73,3 +73,22 @@ int setattr_real(struct attribute_change *change, struct slice path)
 	scratch_changed(tree);
 	return ret;
 }
+
+int setattr_empty(const struct attribute_change *change, struct slice path)
+{
+	const struct memory_attributes *attributes = &change->attributes;
+	struct scratch *tree = &change->fs->trees[TREE_SCRATCH];
+	int fd = scratch_openfile(tree, path, O_RDONLY, 0);
+	struct timespec times[2] = {attributes->mtime, attributes->mtime};
+	int ret = 0;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	if (attributes->has_mode && fchmod(fd, attributes->mode))
+		ret = -errno;
+	if (!ret && attributes->has_mtime && futimens(fd, times))
+		ret = -errno;
+	close(fd);
+	scratch_changed(tree);
+	return ret;
+}
