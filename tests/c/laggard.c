@@ -49,15 +49,23 @@ static void wait_while(const char *file)
 		nanosleep(&pause, NULL);
 }
 
+enum { FILE_MAX = 4096 };
+
+/* Is PATH.word there? Then that is file. */
+static bool is_there(char *file, const char *word)
+{
+	if (!path)
+		return false;
+	snprintf(file, FILE_MAX, "%s.%s", path, word);
+	return access(file, F_OK) == 0;
+}
+
 static void be_late(const char *call)
 {
-	char file[4096], waits[4096];
+	char file[FILE_MAX], waits[FILE_MAX];
 	int fd;
 
-	if (!path)
-		return;
-	snprintf(file, sizeof(file), "%s.%s", path, call);
-	if (access(file, F_OK))
+	if (!is_there(file, call))
 		return;
 	snprintf(waits, sizeof(waits), "%s.waits", path);
 	fd = open(waits, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -70,12 +78,9 @@ static void be_late(const char *call)
 static void jitter(void)
 {
 	static _Thread_local unsigned seed;
-	char file[4096];
+	char file[FILE_MAX];
 
-	if (!path)
-		return;
-	snprintf(file, sizeof(file), "%s.jitter", path);
-	if (access(file, F_OK))
+	if (!is_there(file, "jitter"))
 		return;
 	if (!seed)
 		seed = (unsigned)gettid();
@@ -149,20 +154,15 @@ int mkdirat(int dir, const char *name, mode_t mode)
 	return next(dir, name, mode);
 }
 
-/* Also where there is no such file: be_late() looks for it. */
-static bool is_meant(const char *call, int fd)
+static bool is_meant(const char *file, int fd)
 {
-	char file[4096], wanted[4096] = "", link[32], target[4096];
+	char wanted[FILE_MAX] = "", link[32], target[FILE_MAX];
+	FILE *in = fopen(file, "re");
 	size_t wanted_len;
 	ssize_t len;
-	FILE *in;
 
-	if (!path)
-		return false;
-	snprintf(file, sizeof(file), "%s.%s", path, call);
-	in = fopen(file, "re");
 	if (!in)
-		return true;
+		return false;
 	if (!fgets(wanted, sizeof(wanted), in))
 		wanted[0] = '\0';
 	fclose(in);
@@ -174,8 +174,10 @@ static bool is_meant(const char *call, int fd)
 
 int fdatasync(int fd)
 {
+	char file[FILE_MAX];
 	NEXT(int, fdatasync, (int fd));
-	if (is_meant("fdatasync", fd))
+
+	if (is_there(file, "fdatasync") && is_meant(file, fd))
 		be_late("fdatasync");
 	return next(fd);
 }
