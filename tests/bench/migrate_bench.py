@@ -24,8 +24,8 @@ from peers import generated, status_kb
 TOP = pathlib.Path(__file__).resolve().parents[2]
 IDLE = 4000     # operations before the migration
 POLL = 50       # operations until it is asked how far the migration is
-LOOK = 0.05     # between two looks where nobody else is there: for 2 ms after each the migration makes way
 PAUSE = 0.0005  # between two of them: people, not a load of their own
+LOOK = 0.05     # between two looks where nobody else is there: for 2 ms after each the migration makes way
 
 
 FOUND = []
