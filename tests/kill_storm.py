@@ -239,9 +239,18 @@ class Storm:
             if not (self.killed_at and error.errno in GONE):
                 self.failures.append(f'{step.__name__}: {error}')
         except AssertionError as error:
-            self.failures.append(f'{step.__name__}: {error}')
+            self.failures.append(f'{step.__name__}: {error}; {self.testimony()}')
         if self.killed_at:
             self.returned_s.append(time.monotonic() - self.killed_at)
+
+    def testimony(self):
+        """Of a mount that was wrong: what it says of itself, if it still does."""
+        try:
+            contents = {path: brief(content_of(self.m.mnt / path)) for path, _ in self.books()}
+            return f'now {contents}, {(self.m.mnt / ".mode").read_text()}' + \
+                '\n'.join((self.m.mnt / '.events').read_text().splitlines()[-20:])
+        except OSError as error:
+            return f'and now {error}'
 
     def begin(self):
         self.killed_at = None
