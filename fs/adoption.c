@@ -98,12 +98,15 @@ static bool is_true(struct fs *fs, const struct node *node, struct buf *path)
 	return view.kind == VIEW_DIRECTORY;
 }
 
+/* A directory that comes back is the same one: documents that are open in it are found by it. */
 static void let_go(struct fs *fs, struct node *node)
 {
 	const struct notice_answer nothing = {.kind = NOTICE_NONE};
 
-	node->state = NODE_OLD;
-	node_unhash(&fs->nodes, node);
+	if (node_kind(node) != NODE_DIRECTORY) {
+		node->state = NODE_OLD;
+		node_unhash(&fs->nodes, node);
+	}
 	node_ref(node->parent);
 	if (notifier_entry(fs->notifier, ino_of(fs, node->parent), node_name(node), &nothing))
 		node_unref(&fs->nodes, node->parent);

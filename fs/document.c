@@ -234,6 +234,21 @@ void document_kill(struct fs *fs, struct document *document)
 	document->created = false;
 }
 
+void document_kill_in(struct fs *fs, const struct node *directory)
+{
+	for (size_t i = 0; i < fs->documents.bucket_count; i++) {
+		struct document *document = fs->documents.buckets[i];
+
+		while (document) {
+			struct document *next = document->next;
+
+			if (document->parent == directory)
+				document_kill(fs, document);
+			document = next;
+		}
+	}
+}
+
 int document_path(struct fs *fs, struct document *document, struct buf *path)
 {
 	(void)fs;

@@ -86,6 +86,8 @@ int document_move(struct fs *fs, struct document *document, struct node *parent,
 int document_swap(struct fs *fs, struct document *document, struct document *other);
 /* It is gone: not found by name any more, its drafts discarded. */
 void document_kill(struct fs *fs, struct document *document);
+/* The directory is gone, and with it those who lost their entities before, but are open. */
+void document_kill_in(struct fs *fs, const struct node *directory);
 /* Is a file being made in that directory that no one has saved yet? */
 bool document_any_created(struct fs *fs, const struct node *directory);
 /* Path of the document, with or without fs->lock: as it is now called. */

@@ -160,6 +160,7 @@ void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 		if (node) {
 			node->removed = true;
 			node_unhash(&fs->nodes, node);
+			document_kill_in(fs, node);
 		}
 		pthread_mutex_unlock(&fs->lock);
 	}

@@ -25,8 +25,11 @@ void rename_replace(struct fs *fs, const struct side *side)
 {
 	struct node *node = node_find(&fs->nodes, side->parent, slice_str(side->name));
 
-	if (node)
+	if (node) {
 		node->removed = true;
+		if (node_kind(node) == NODE_DIRECTORY)
+			document_kill_in(fs, node);
+	}
 	rename_forget_name(fs, side);
 }
 

@@ -78,3 +78,41 @@ def test_stale_copies_are_put_back_without_being_asked(mount, rival):
              {('kw', 'a'): ('int', 2), ('kw', 'b'): ('int', n)}, 'our value to be back')
     assert read(m.mnt / 'a.json') == '2'
     assert conflicts(m) == {}
+
+
+def write_and_see(m, text, path, content):
+    """Another program's memory.edn, as it is seen at the path."""
+    m.edn.write_text(text)
+    soon(lambda: read(path) == content, f'{content} at {path.name}')
+
+
+@pytest.mark.parametrize('found, directory', [(':notes/a %s', 'notes'), (':presence/s {"a" %s}', 'presence/s')])
+@pytest.mark.parametrize('mode', ['r+', 'w'])
+def test_a_writer_whose_directory_goes_and_comes_back(mount, found, directory, mode):
+    """What he saves is what is read from then on: there is one file of that name, wherever he has it from."""
+    m = mount('{%s}' % (found % 1))
+    document = m.mnt / directory / 'a.json'
+    assert read(document) == '1\n'
+    with open(document, mode) as writer:
+        write_and_see(m, '{:other 1}', m.mnt / 'other.json', '1\n')
+        assert not (m.mnt / directory).exists()
+        write_and_see(m, '{%s}' % (found % 2), document, '2\n')
+        writer.write('3\n')
+    assert read(document) == '3\n'
+    m.sync()
+    assert edn_reader.memory(m.edn_text()) == edn_reader.memory('{%s}' % (found % 3))
+
+
+def test_a_writer_whose_directory_is_removed_after_it_was_gone(mount):
+    """As with any file that was in a directory that is gone, what he writes is nobody's."""
+    m = mount('{:notes/a 1}')
+    document = m.mnt / 'notes/a.json'
+    with open(document, 'r+') as writer:
+        write_and_see(m, '{:other 1}', m.mnt / 'other.json', '1\n')
+        (m.mnt / 'notes').mkdir()
+        (m.mnt / 'notes').rmdir()
+        write_and_see(m, '{:notes/a 2}', document, '2\n')
+        writer.write('3\n')
+    assert read(document) == '2\n'
+    m.sync()
+    assert edn_reader.memory(m.edn_text()) == edn_reader.memory('{:notes/a 2}')
