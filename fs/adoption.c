@@ -2,11 +2,15 @@
 #include "adoption.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "state.h"
 #include "stores.h"
 #include "view.h"
+
+/* So many are looked at, some 5 us each, before others may have fs->lock. */
+enum { STEP_BUCKETS = 64 };
 
 /* A document that is open, and the node whose bytes its readers will want; both referenced. */
 struct held {
@@ -112,13 +116,21 @@ static void let_go(struct fs *fs, struct node *node)
 		node_unref(&fs->nodes, node->parent);
 }
 
-static void end(struct fs *fs)
+/* With fs->lock held; who reads what he has open may have it in between. */
+static void let_others_in(struct fs *fs)
 {
-	struct buf path = BUF_INIT;
-	size_t i;
-
+	pthread_mutex_unlock(&fs->lock);
+	sched_yield();
 	pthread_mutex_lock(&fs->lock);
-	for (i = 0; i < fs->nodes.bucket_count; i++) {
+}
+
+/* With fs->lock held. What is true may be asked for twice, where the table gets another size meanwhile. */
+static void let_go_of_old(struct fs *fs)
+{
+	size_t bucket_count = fs->nodes.bucket_count;
+	struct buf path = BUF_INIT;
+
+	for (size_t i = 0; i < bucket_count; i++) {
 		struct node *node = fs->nodes.buckets[i];
 
 		while (node) {
@@ -129,13 +141,25 @@ static void end(struct fs *fs)
 				let_go(fs, node);
 			node = next;
 		}
+		if (i % STEP_BUCKETS == STEP_BUCKETS - 1)
+			let_others_in(fs);
+		if (fs->nodes.bucket_count != bucket_count) {
+			bucket_count = fs->nodes.bucket_count;
+			i = SIZE_MAX; /* from the first on */
+		}
 	}
-	for (i = 0; i < fs->documents.bucket_count; i++)
+	buf_release(&path);
+}
+
+static void end(struct fs *fs)
+{
+	pthread_mutex_lock(&fs->lock);
+	let_go_of_old(fs);
+	for (size_t i = 0; i < fs->documents.bucket_count; i++)
 		fs->documents.changes[i]++; /* lookups under way begin anew */
 	fs->adopting = false;
 	pthread_cond_broadcast(&fs->published);
 	pthread_mutex_unlock(&fs->lock);
-	buf_release(&path);
 }
 
 void adoption_event(void *context, enum memory_adoption phase)

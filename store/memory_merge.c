@@ -307,6 +307,8 @@ int memory_adopt(struct memory *m, memory_adopt_fn *fn, void *context, struct er
 	int ret;
 
 	pthread_mutex_lock(&m->adoption_lock);
+	/* the listener looks at all that is known, and nothing is opened meanwhile */
+	memory_resident_tend(m, true);
 	if (m->adoption)
 		m->adoption(m->adoption_context, MEMORY_ADOPTION_BEGINS);
 	pthread_rwlock_wrlock(&m->lock);
@@ -314,7 +316,9 @@ int memory_adopt(struct memory *m, memory_adopt_fn *fn, void *context, struct er
 	pthread_rwlock_unlock(&m->lock);
 	if (m->adoption)
 		m->adoption(m->adoption_context, MEMORY_ADOPTION_ENDS);
+	memory_resident_tend(m, false);
 	pthread_mutex_unlock(&m->adoption_lock);
+	memory_resident_trim_background(m);
 	return ret;
 }
 

@@ -101,7 +101,10 @@ void memory_resident_trim_background(struct memory *m)
 
 void memory_resident_tend(struct memory *m, bool on)
 {
-	atomic_store(&m->resident.tended, on);
+	if (on)
+		atomic_fetch_add(&m->resident.tended, 1);
+	else
+		atomic_fetch_sub(&m->resident.tended, 1);
 }
 
 static bool is_due(struct memory *m)

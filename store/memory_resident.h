@@ -15,7 +15,7 @@ struct memory;
 struct resident {
 	int statm_fd; /* /proc/self/statm, or -1 */
 	atomic_uint looks;
-	atomic_bool tended; /* by work in the background: no ticks */
+	atomic_uint tended; /* by so many works: no ticks */
 	size_t gone; /* names that left memory since malloc was asked; guarded by memory.lock */
 };
 
@@ -29,7 +29,7 @@ void memory_resident_trim(struct memory *m);
 void memory_resident_trim_background(struct memory *m);
 /*
  * Such work maps so much that of small reads every tick would find it to be much, and they would wait for what is
- * not theirs: from on = true until false that work trims alone, between its steps.
+ * not theirs: from on = true until false that work trims alone, between its steps or behind them.
  */
 void memory_resident_tend(struct memory *m, bool on);
 /* For small reads, from any thread: now and then one of them does that. */
