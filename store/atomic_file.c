@@ -97,26 +97,40 @@ static int keep_attributes(int from, int to)
 	return 0;
 }
 
-static int keep_owner_and_mode(struct atomic_file *f, mode_t mode, struct err *err)
+/* must: else the file, which is a new one, may as well be the process's. */
+static int set_owner_and_mode(const struct atomic_file *f, const struct atomic_owner *owner,
+	bool must, struct err *err)
 {
-	struct stat old;
 	struct stat new;
 
-	if (f->old < 0)
-		return fchmod(f->fd, mode) ? failed(err, "setting the mode of", f->name) : 0;
-	if (fstat(f->old, &old) || fstat(f->fd, &new))
+	if (fstat(f->fd, &new))
 		return failed(err, "looking at", f->name);
-	if (new.st_uid != old.st_uid || new.st_gid != old.st_gid) {
-		uid_t uid = new.st_uid == old.st_uid ? (uid_t)-1 : old.st_uid;
+	if (owner->known && (new.st_uid != owner->uid || new.st_gid != owner->gid)) {
+		uid_t uid = new.st_uid == owner->uid ? (uid_t)-1 : owner->uid;
 
-		if (fchown(f->fd, uid, old.st_gid))
+		if (fchown(f->fd, uid, owner->gid) && (must || errno != EPERM))
 			return failed(err, "keeping the owner of", f->name);
 	}
-	if (fchmod(f->fd, old.st_mode & 07777))
-		return failed(err, "keeping the mode of", f->name);
-	if (keep_attributes(f->old, f->fd))
+	return fchmod(f->fd, owner->mode) ? failed(err, "setting the mode of", f->name) : 0;
+}
+
+/* Those of the file that is replaced, or else those that are given. */
+static int keep_owner_and_mode(struct atomic_file *f, const struct atomic_owner *owner,
+	struct err *err)
+{
+	struct atomic_owner kept;
+	struct stat old;
+	int ret;
+
+	if (f->old < 0)
+		return set_owner_and_mode(f, owner, false, err);
+	if (fstat(f->old, &old))
+		return failed(err, "looking at", f->name);
+	kept = (struct atomic_owner){true, old.st_uid, old.st_gid, old.st_mode & 07777};
+	ret = set_owner_and_mode(f, &kept, true, err);
+	if (!ret && keep_attributes(f->old, f->fd))
 		return failed(err, "keeping the ACL of", f->name);
-	return 0;
+	return ret;
 }
 
 static int open_old(struct atomic_file *f, struct err *err)
@@ -136,7 +150,8 @@ static int open_old(struct atomic_file *f, struct err *err)
 	return f->old < 0 ? failed(err, "opening", f->name) : 0;
 }
 
-int atomic_file_begin(struct atomic_file *f, const char *path, mode_t mode, struct err *err)
+int atomic_file_begin(struct atomic_file *f, const char *path, const struct atomic_owner *owner,
+	struct err *err)
 {
 	int ret;
 
@@ -147,7 +162,7 @@ int atomic_file_begin(struct atomic_file *f, const char *path, mode_t mode, stru
 	if (!ret)
 		ret = open_temporary(f, err);
 	if (!ret)
-		ret = keep_owner_and_mode(f, mode, err);
+		ret = keep_owner_and_mode(f, owner, err);
 	if (ret)
 		atomic_file_end(f);
 	return ret;

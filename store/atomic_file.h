@@ -3,6 +3,7 @@
 #define OUROFS_ATOMIC_FILE_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -14,7 +15,7 @@
  * leaves one of the two.
  *
  *	struct atomic_file f;
- *	ret = atomic_file_begin(&f, "/abs/path/memory.edn", 0600, err);
+ *	ret = atomic_file_begin(&f, "/abs/path/memory.edn", &(struct atomic_owner){.mode = 0600}, err);
  *	if (!ret)
  *		ret = atomic_file_write(&f, iov, count, err);	// any number of times
  *	if (!ret)
@@ -35,8 +36,17 @@ struct atomic_file {
 	char temporary[NAME_MAX + 1]; /* empty: there is none */
 };
 
-/* path is not followed if it is a symbolic link (-ELOOP). mode: where there is no file yet. */
-int atomic_file_begin(struct atomic_file *f, const char *path, mode_t mode, struct err *err);
+/* Whose a file is, and who may do what with it. */
+struct atomic_owner {
+	bool known; /* else the process's */
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;
+};
+
+/* path is not followed if it is a symbolic link (-ELOOP). owner: where there is no file yet. */
+int atomic_file_begin(struct atomic_file *f, const char *path, const struct atomic_owner *owner,
+	struct err *err);
 int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t count,
 	struct err *err);
 /* The content is on disk. st: the new file as this writer left it. */

@@ -79,7 +79,7 @@ static int write_file(const char *path, const struct buf *text, struct err *err)
 	if (!whole && (path[0] == '/' || asprintf(&whole, "./%s", path) < 0))
 		return err_set(err, -ENOMEM, "out of memory");
 	atomic_file_sweep(whole);
-	ret = atomic_file_begin(&file, whole, 0600, err);
+	ret = atomic_file_begin(&file, whole, &(struct atomic_owner){.mode = 0600}, err);
 	if (!ret) {
 		ret = atomic_file_write(&file, &iov, 1, err);
 		if (!ret)

@@ -122,6 +122,14 @@ void ednfile_take_identity(struct ednfile *file, const struct ednfile *other)
 	pthread_mutex_unlock(&file->lock);
 }
 
+void ednfile_keep_owner(struct ednfile *file, const struct ednfile *before)
+{
+	pthread_mutex_lock(&file->lock);
+	if (!file->identity.exists)
+		file->identity.owner = before->identity.owner;
+	pthread_mutex_unlock(&file->lock);
+}
+
 void ednfile_set_missing(struct ednfile *file)
 {
 	pthread_mutex_lock(&file->lock);
@@ -296,7 +304,7 @@ void ednfile_info(const struct ednfile *file, struct ednfile_info *info)
 	lock(file);
 	*info = (struct ednfile_info){
 		.exists = file->identity.exists,
-		.mode = file->identity.mode,
+		.mode = file->identity.owner.mode,
 		.mtime = file->identity.mtime,
 		.size_bytes = file->identity.size,
 		.lenient_keys = file->map.lenient,

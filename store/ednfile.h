@@ -54,8 +54,10 @@ void ednfile_free(struct ednfile *file);
 int ednfile_take_place(struct ednfile *file, const struct ednfile *other);
 /* The file on disk that other was read from holds what file was read from. */
 void ednfile_take_identity(struct ednfile *file, const struct ednfile *other);
-/* That the file on disk is gone is no change by others. A new one gets its mode. */
+/* That the file on disk is gone is no change by others. A new one gets its mode and owner. */
 void ednfile_set_missing(struct ednfile *file);
+/* The same where others removed the file that before was read from, and file was found empty. */
+void ednfile_keep_owner(struct ednfile *file, const struct ednfile *before);
 
 struct ednfile_item {
 	struct slice

@@ -41,7 +41,7 @@ struct ednfile_identity ednfile_identity_of(const struct stat *st)
 {
 	return (struct ednfile_identity){
 		.exists = true,
-		.mode = st->st_mode & 07777,
+		.owner = {true, st->st_uid, st->st_gid, st->st_mode & 07777},
 		.dev = st->st_dev,
 		.ino = st->st_ino,
 		.size = (uint64_t)st->st_size,
@@ -321,7 +321,7 @@ static int read_once(struct ednfile *file, struct reading *reading, struct err *
 
 int ednfile_load_empty(struct ednfile *file, struct err *err)
 {
-	file->identity = (struct ednfile_identity){.exists = false, .mode = 0600};
+	file->identity = (struct ednfile_identity){.owner = {.mode = 0600}};
 	return ednmap_read(&file->map, &file->pool, SLICE_LITERAL("{}\n"), 0, err);
 }
 

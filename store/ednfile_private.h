@@ -5,13 +5,14 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
+#include "atomic_file.h"
 #include "ednfile.h"
 #include "ednfile_map.h"
 
 /* What tells one state of the file on disk from another. */
 struct ednfile_identity {
 	bool exists;
-	mode_t mode;
+	struct atomic_owner owner; /* where it is no more, of the one that was */
 	dev_t dev;
 	ino_t ino;
 	uint64_t size;

@@ -82,7 +82,7 @@ int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapsho
 {
 	struct atomic_file f;
 	struct stat st;
-	int ret = atomic_file_begin(&f, file->target, file->identity.mode, err);
+	int ret = atomic_file_begin(&f, file->target, &file->identity.owner, err);
 
 	replaced->fd = -1;
 	if (ret)

@@ -113,6 +113,7 @@ static int merge_locked(void *context, struct err *err)
 		ret = ednfile_take_place(merge->theirs, before);
 	if (ret)
 		return ret;
+	ednfile_keep_owner(merge->theirs, before);
 	m->file = merge->theirs;
 	if (merge->payload.len)
 		ret = memory_commit_payload(m, JOURNAL_ADOPTION, &merge->payload, memory_now(),

@@ -2,6 +2,7 @@
 """Others leave memory.edn cut, broken or emptied: what was served stays served, and nothing is lost."""
 import os
 import re
+import stat
 import threading
 import time
 
@@ -175,6 +176,22 @@ def test_what_lacked_most_is_told(mount, removed):
     else:
         assert read(m.mnt / '.errors').endswith(f' lacked most: set aside as {names[0]}\n')
         assert cause['detail'] == f'another writer left most of memory.edn out: it is kept beside as {names[0]}'
+
+
+@pytest.mark.parametrize('removed', [False, True])
+def test_whose_it_was_it_stays(mount, removed):
+    """Also where there is no file any more from which to tell: who else reads it can go on."""
+    m = mount.prepare('{:a 1}', ('edn_delay=10',))
+    os.chown(m.edn, 12, 34)
+    m.edn.chmod(0o640)
+    m.mount()
+    if removed:
+        m.edn.unlink()
+    else:
+        write_in_place(m.edn, '{:a 1 :b')
+    soon(lambda: m.edn.exists() and m.edn_text().strip() == '{:a 1}', 'the good state')
+    st = m.edn.stat()
+    assert (st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode)) == (12, 34, 0o640)
 
 
 def test_waiting_for_a_writer_is_no_work(mount):
