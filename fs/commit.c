@@ -177,6 +177,10 @@ static int put(struct fs *fs, struct document *document, struct draft *draft, st
 	attributes_of(document, draft, &attributes);
 	ret = memory_put(fs->memory, path, buf_slice(&draft->bytes), &attributes, &verdict->st,
 		NULL, &reason);
+	if (ret == -EBADMSG && draft->cut) {
+		reason = (struct err){0};
+		ret = err_set(&reason, -EFBIG, "larger than doc_max, %zu bytes", draft->room->each);
+	}
 	verdict->truncated = ret == -EBADMSG && reason.truncated;
 	if (ret) {
 		refuse(fs, path, draft, &reason);

@@ -142,6 +142,7 @@ int draft_write(struct draft *draft, pid_t writer, const void *bytes, size_t len
 
 	pthread_mutex_lock(&draft->lock);
 	start = append ? draft->bytes.len : (size_t)offset;
+	draft->cut |= start > max || len > max - start;
 	if (start > max || len > max - start)
 		ret = -EFBIG;
 	else if (start + len > draft->bytes.len)
@@ -162,8 +163,10 @@ int draft_truncate(struct draft *draft, pid_t writer, off_t size)
 		return -EINVAL;
 	pthread_mutex_lock(&draft->lock);
 	ret = resize(draft, (size_t)size);
-	if (!ret)
+	if (!ret) {
+		draft->cut = false;
 		changed(draft, writer);
+	}
 	pthread_mutex_unlock(&draft->lock);
 	return ret;
 }

@@ -250,6 +250,28 @@ def test_too_large(mount):
     assert (m.mnt / 'new.json').stat().st_size == 0
 
 
+def test_too_large_in_pieces(mount):
+    """What was not taken is why the rest is no document: close says so, too."""
+    m = mount('{:a "old"}', 'doc_max=64K')
+    fd = os.open(m.mnt / 'a.json', os.O_WRONLY | os.O_TRUNC)
+    os.write(fd, b'"' + b'x' * 40000)
+    with pytest.raises(OSError) as write_error:
+        os.write(fd, b'x' * 40000 + b'"')
+    with pytest.raises(OSError) as close_error:
+        os.close(fd)
+    assert (write_error.value.errno, close_error.value.errno) == (errno.EFBIG, errno.EFBIG)
+    assert (m.mnt / '.rejected/a.json.why').read_text().endswith('larger than doc_max, 65536 bytes\n')
+    assert (m.mnt / 'a.json').read_text() == '"old"\n'
+    fd = os.open(m.mnt / 'a.json', os.O_WRONLY | os.O_TRUNC)
+    with pytest.raises(OSError):
+        os.write(fd, b'x' * 80000)
+    os.ftruncate(fd, 0)
+    os.write(fd, b'[')
+    with pytest.raises(OSError) as close_error:
+        os.close(fd)
+    assert close_error.value.errno == errno.EBADMSG
+
+
 # ---- when and whom a verdict reaches ----
 
 def test_readers_see_the_old_one_throughout(mount):
