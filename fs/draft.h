@@ -50,6 +50,7 @@ struct draft {
 	unsigned writer_count;               /* more than DRAFT_WRITERS: nobody is told apart */
 	bool dirty;                          /* changed since the last commit */
 	bool only_truncated;                 /* ... but by nothing except O_TRUNC */
+	atomic_bool outdated;                /* a lock was asked for: see opening_catch_up */
 	bool cut;                            /* more than fits was to be written: it lacks that */
 	bool judged;     /* refused as it stands; a further change makes it open again */
 	bool refused;    /* stands in /.rejected and may yet be withdrawn */

@@ -78,6 +78,48 @@ int opening_load_base(struct fs *fs, struct node *node, struct document *documen
 	return 0;
 }
 
+/* The draft that is behind, and where its document is; or NULL. */
+static struct draft *take_outdated(struct fs *fs, const struct node *node, struct buf *path)
+{
+	struct draft *draft = NULL;
+	struct document *document;
+
+	pthread_mutex_lock(&fs->lock);
+	document = node_document(node);
+	if (node->draft && document && !document->dead && !document_path(fs, document, path) &&
+		atomic_exchange(&node->draft->outdated, false))
+		draft = draft_ref(node->draft);
+	pthread_mutex_unlock(&fs->lock);
+	return draft;
+}
+
+void opening_catch_up(struct fs *fs, struct node *node)
+{
+	struct buf path = BUF_INIT;
+	struct buf bytes = BUF_INIT;
+	struct memory_stat st;
+	struct draft *draft = take_outdated(fs, node, &path);
+	bool filled = false;
+
+	if (draft && !memory_read(fs->memory, buf_slice(&path), &st, &bytes, NULL)) {
+		pthread_mutex_lock(&draft->lock);
+		filled = !draft->dirty && !draft_fill(draft, &bytes);
+		if (filled) {
+			draft->mode = st.mode;
+			draft->written = st.mtime;
+		}
+		pthread_mutex_unlock(&draft->lock);
+	}
+	if (filled) {
+		pthread_mutex_lock(&fs->lock);
+		node->version = st.version;
+		pthread_mutex_unlock(&fs->lock);
+	}
+	draft_unref(draft);
+	buf_release(&bytes);
+	buf_release(&path);
+}
+
 void opening_note_empty(struct fs *fs, struct document *document, const struct node *node)
 {
 	struct buf path = BUF_INIT;

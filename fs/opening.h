@@ -15,6 +15,11 @@ int opening_give_draft(struct fs *fs, struct handle *handle, struct node *node, 
 /* The bytes that a new draft begins with; truncate: none of them. No lock held. -ESTALE: it is gone. */
 int opening_load_base(struct fs *fs, struct node *node, struct document *document,
 	struct draft *draft, bool truncate);
+/*
+ * Behind a lock of the document's, until which another may have saved: a draft that nothing was written to yet begins with
+ * what is committed now. To be called before anyone looks at one that is outdated. No lock held.
+ */
+void opening_catch_up(struct fs *fs, struct node *node);
 /* An empty file that stands in scratch: its document says so while it is open. With fs->lock held. */
 void opening_note_empty(struct fs *fs, struct document *document, const struct node *node);
 

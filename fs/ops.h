@@ -48,7 +48,7 @@ enum { OPS_TIMEOUT_DIRECTORY_S = 1 };
 enum { OPS_TIMEOUT_CREATED_S = 1 };
 
 /* Attributes of a node, and how long the kernel may keep them. handle: the one they are asked by, or NULL. */
-int ops_stat(struct fs *fs, const struct node *node, const struct handle *handle, pid_t thread,
+int ops_stat(struct fs *fs, struct node *node, const struct handle *handle, pid_t thread,
 	struct stat *st, double *timeout);
 
 /* A line in /.errors for what a caller can only see as an errno. Returns ret. */

@@ -165,9 +165,10 @@ void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int ret = 0;
 
 	(void)ino;
-	locks_drop_posix(fs->locks, handle->ino, fi->lock_owner);
 	if (handle->kind == HANDLE_DOCUMENT && handle->draft && handle->writable)
 		ret = flush_document(fs, handle, thread_of(req), &stale);
+	/* behind that: who waits for the lock is to find what was saved under it */
+	locks_drop_posix(fs->locks, handle->ino, fi->lock_owner);
 	ops_answer_stale(fs, req, handle->document, stale, -ret);
 }
 

@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "control.h"
+#include "opening.h"
 
 /* ---- read ---- */
 
@@ -72,6 +74,12 @@ static int read_version(struct fs *fs, struct handle *handle, size_t size, off_t
 	return 0;
 }
 
+static void catch_up(struct fs *fs, const struct handle *handle)
+{
+	if (atomic_load_explicit(&handle->draft->outdated, memory_order_relaxed))
+		opening_catch_up(fs, handle->node);
+}
+
 static void read_document(struct fs *fs, fuse_req_t req, struct handle *handle, size_t size,
 	off_t offset)
 {
@@ -80,6 +88,7 @@ static void read_document(struct fs *fs, fuse_req_t req, struct handle *handle, 
 	int ret;
 
 	if (handle->draft) {
+		catch_up(fs, handle);
 		ret = draft_read(handle->draft, size, offset, &bytes);
 		if (ret)
 			fuse_reply_err(req, -ret);
@@ -155,9 +164,11 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, o
 		control_write(fs, node_control(handle->node), req, slice_of(bytes, size));
 		return;
 	case HANDLE_DOCUMENT:
-		if (handle->draft && handle->writable)
+		if (handle->draft && handle->writable) {
+			catch_up(fs, handle);
 			ret = draft_write(handle->draft, thread_of(req), bytes, size, offset,
 				handle->append);
+		}
 		ret = ret ? ret : (ssize_t)size;
 		break;
 	case HANDLE_SCRATCH:
@@ -256,9 +267,18 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 
 /* ---- locks ---- */
 
+/* Until it is granted others may save. */
+static void note_locking(const struct handle *handle)
+{
+	if (handle->kind == HANDLE_DOCUMENT && handle->draft)
+		atomic_store(&handle->draft->outdated, true);
+}
+
 void ops_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int op)
 {
 	(void)ino;
+	if (!(op & LOCK_UN))
+		note_locking(handle_of(fi));
 	locks_flock(fs_of(req)->locks, req, handle_of(fi)->ino, fi->fh, op);
 }
 
@@ -272,6 +292,8 @@ void ops_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct
 	int sleep)
 {
 	(void)ino;
+	if (lock->l_type != F_UNLCK)
+		note_locking(handle_of(fi));
 	locks_setlk(fs_of(req)->locks, req, handle_of(fi)->ino, fi->lock_owner, fi->fh, lock,
 		sleep);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "opening.h"
 
 static struct timespec now(void)
 {
@@ -229,6 +230,8 @@ static int set_document(struct attribute_change *change)
 	if (has_left(change))
 		return -ESTALE;
 	draft = draft_of(change);
+	if (draft && atomic_load(&draft->outdated))
+		opening_catch_up(change->fs, change->node);
 	if ((change->to_set & FUSE_SET_ATTR_SIZE) && draft)
 		ret = draft_truncate(draft, change->thread, change->attr->st_size);
 	else if (change->to_set & FUSE_SET_ATTR_SIZE)

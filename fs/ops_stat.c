@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "opening.h"
 #include "path.h"
 #include "stores.h"
 
@@ -87,7 +88,7 @@ static bool sees_draft(const struct node_look *look, const struct handle *handle
 	return wrote;
 }
 
-static int document_stat(struct fs *fs, const struct node *node, const struct handle *handle,
+static int document_stat(struct fs *fs, struct node *node, const struct handle *handle,
 	pid_t thread, struct stat *st, double *timeout)
 {
 	struct node_look look;
@@ -99,6 +100,8 @@ static int document_stat(struct fs *fs, const struct node *node, const struct ha
 	if (look.state == NODE_CURRENT && look.version)
 		*timeout = VIEW_LONG_S;
 	if (sees_draft(&look, handle, thread)) {
+		if (atomic_load_explicit(&look.draft->outdated, memory_order_relaxed))
+			opening_catch_up(fs, node);
 		view_draft_stat(fs, look.draft, look.ino, st);
 		ret = 0;
 	} else if (look.state == NODE_OLD && look.version) {
@@ -170,7 +173,7 @@ static int scratch_node_stat(struct fs *fs, const struct node *node, const struc
 	return ret;
 }
 
-int ops_stat(struct fs *fs, const struct node *node, const struct handle *handle, pid_t thread,
+int ops_stat(struct fs *fs, struct node *node, const struct handle *handle, pid_t thread,
 	struct stat *st, double *timeout)
 {
 	uint64_t version;

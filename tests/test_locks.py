@@ -4,6 +4,7 @@
 Each actor is a process of its own (fcntl locks belong to processes), told what to do over a pipe.
 """
 import fcntl
+import os
 import pathlib
 import signal
 import subprocess
@@ -459,3 +460,53 @@ def test_contenders_exclude_each_other(locked, kind):
                                     shared, kind]) for _ in range(6)]
     assert [contender.wait(BOUND_S) for contender in contenders] == [0] * 6
     assert int.from_bytes(shared.read_bytes(), 'little') == 6 * 300
+
+
+LOCKING = {'flock': fcntl.flock, 'fcntl': fcntl.lockf}
+
+
+@BOTH
+def test_who_has_the_lock_has_the_document_as_it_is(locked, kind):
+    """What was saved between open and lock is what is read, written over and looked at behind it."""
+    path = locked.mnt / 'config.json'
+    for change in (lambda fd: os.pwrite(fd, b'3', 2), lambda fd: os.ftruncate(fd, 4)):
+        path.write_text('[1]\n')
+        fd = os.open(path, os.O_RDWR)
+        assert os.pread(fd, 100, 0) == b'[1]\n'
+        path.write_text('[22]')
+        path.write_text('[22]\n ')
+        LOCKING[kind](fd, fcntl.LOCK_EX)
+        assert os.fstat(fd).st_size == 6
+        assert os.pread(fd, 100, 0) == b'[22]\n '
+        change(fd)
+        LOCKING[kind](fd, fcntl.LOCK_EX)  # what it wrote itself stays
+        seen = os.pread(fd, 100, 0)
+        os.close(fd)
+        assert path.read_bytes() == seen in (b'[23]\n ', b'[22]')
+
+
+COUNTER = r'''
+import fcntl, os, sys
+path, kind, synced = sys.argv[1:]
+for _ in range(50):
+    with open(path, 'r+') as file:
+        (fcntl.flock if kind == 'flock' else fcntl.lockf)(file, fcntl.LOCK_EX)
+        value = int(file.read()) + 1
+        file.seek(0)
+        file.truncate()
+        file.write(str(value))
+        if synced == 'True':
+            file.flush()
+            os.fsync(file.fileno())
+'''
+
+
+@BOTH
+@pytest.mark.parametrize('synced', [True, False])
+def test_nothing_is_lost_under_a_lock(mount, kind, synced):
+    """Read, changed and saved by several, each of whom gives the lock up as he closes the file."""
+    m = mount('{:n 0}')
+    counters = [subprocess.Popen([sys.executable, '-c', COUNTER, m.mnt / 'n.json', kind, str(synced)])
+                for _ in range(4)]
+    assert [counter.wait(BOUND_S) for counter in counters] == [0] * 4
+    assert (m.mnt / 'n.json').read_text() == '200'
