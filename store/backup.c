@@ -91,6 +91,32 @@ static int make_dir(int at, const char *name, const char *path, int *fd, struct 
 	return ret;
 }
 
+/* What is in the store would be copied into itself, or be taken for a part of it. */
+static int check_outside(const struct copying *c, struct err *err)
+{
+	struct stat store, here = {0}, above;
+	int fd = fcntl(c->whole_fd, F_DUPFD_CLOEXEC, 0);
+	bool inside = false;
+	int ret = fd < 0 || stat(c->backup->store, &store) ? fail(err, c->backup->store) : 0;
+
+	while (!ret && !inside) {
+		int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		close(fd);
+		fd = up;
+		if (fd < 0 || fstat(fd, &above))
+			ret = fail(err, c->whole);
+		else if (above.st_dev == here.st_dev && above.st_ino == here.st_ino)
+			break; /* the root's is the root */
+		else
+			inside = above.st_dev == store.st_dev && above.st_ino == store.st_ino;
+		here = above;
+	}
+	if (fd >= 0)
+		close(fd);
+	return inside ? err_set(err, -EINVAL, "%s: it is in the store itself", c->to) : ret;
+}
+
 /* A backup that is not whole has another name, so that nobody takes it for one. */
 static int open_target(struct copying *c, struct err *err)
 {
@@ -109,6 +135,8 @@ static int open_target(struct copying *c, struct err *err)
 		ret = make_dir(AT_FDCWD, c->whole, c->whole, &c->whole_fd, err);
 	if (ret == -EEXIST)
 		err_set(err, ret, "%s: left by a backup that was killed: remove it", c->whole);
+	if (!ret)
+		ret = check_outside(c, err);
 	return ret ? ret : make_dir(c->whole_fd, STORE_NAME, c->partial, &c->partial_fd, err);
 }
 

@@ -159,6 +159,11 @@ def test_a_backup_goes_where_nothing_is(mount, ctl, disk, small_disk):
     assert not list(small.iterdir())
     (m.base / 'copy.partial').mkdir()
     assert 'was killed' in ctl('backup', m.store, m.base / 'copy', status=2)
+    (m.mnt / 'sub').mkdir()
+    (m.mnt / 'sub/file').touch()
+    for inside in ('bk', 'scratch/bk', 'scratch/sub/bk'):
+        assert 'in the store itself' in ctl('backup', m.store, m.store / inside, status=2)
+        assert not list(m.store.rglob('bk*'))
     (m.base / 'copy.partial').rmdir()
     (m.base / 'copy').mkdir()
     ctl('backup', m.store, f'{m.base}/copy/')
