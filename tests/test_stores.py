@@ -68,6 +68,7 @@ class Stores(RuleBasedStateMachine):
         self.m = None
         self.n = 10  # the last value that was given to anything
         self.held = {}  # the other writer's memory
+        self.writers = []  # open files, each with its path, or None where it has none any more
 
     @initialize(beginning=st.sampled_from(BEGINNINGS), furnished=st.booleans())
     def start(self, beginning, furnished):
@@ -105,7 +106,10 @@ class Stores(RuleBasedStateMachine):
             except OSError:
                 draft.unlink()
                 raise
-        self.same(outcome(save), self.model.put(path, n))
+        got = outcome(save)
+        self.same(got, self.model.put(path, n))
+        if not got and by_rename:
+            self.end_writers(path)
 
     def file(self, number):
         there = sorted(self.model.files())
@@ -122,13 +126,22 @@ class Stores(RuleBasedStateMachine):
     @rule(number=some_file)
     def delete(self, number):
         path = self.file(number)
-        self.same(outcome(os.unlink, self.m.mnt / path), self.model.delete(path))
+        got = outcome(os.unlink, self.m.mnt / path)
+        self.same(got, self.model.delete(path))
+        if not got:
+            self.end_writers(path)
 
     @rule(number=some_file, new=some_document, flags=st.sampled_from([0, 0, NOREPLACE, EXCHANGE]))
     def rename(self, number, new, flags):
         old = self.file(number)
-        self.same(outcome(renameat2, self.m.mnt / old, self.m.mnt / new, flags),
-                  self.model.rename(old, new, flags))
+        got = outcome(renameat2, self.m.mnt / old, self.m.mnt / new, flags)
+        self.same(got, self.model.rename(old, new, flags))
+        if not got and old != new:
+            if flags != EXCHANGE:
+                self.end_writers(new)
+            moved = {old: new, new: old}
+            for writer in self.writers:
+                writer[1] = moved.get(writer[1], writer[1])
 
     def mkdir(self, path):
         self.same(outcome(os.mkdir, self.m.mnt / path), self.model.mkdir(path))
@@ -139,13 +152,53 @@ class Stores(RuleBasedStateMachine):
 
     @rule(path=some_directory)
     def rmdir(self, path):
-        self.same(outcome(os.rmdir, self.m.mnt / path), self.model.rmdir(path))
+        got = outcome(os.rmdir, self.m.mnt / path)
+        self.same(got, self.model.rmdir(path))
+        if not got:
+            self.end_writers(path + '/')
 
     @rule(pair=some_pair)
     def rename_directory(self, pair):
         old, new = pair
-        self.same(outcome(os.rename, self.m.mnt / old, self.m.mnt / new),
-                  self.model.rename_directory(old, new))
+        got = outcome(os.rename, self.m.mnt / old, self.m.mnt / new)
+        self.same(got, self.model.rename_directory(old, new))
+        if not got and old != new:
+            self.end_writers(new + '/')
+            for writer in self.writers:
+                if writer[1] and writer[1].startswith(old + '/'):
+                    writer[1] = new + writer[1][len(old):]
+
+    # ---- files that stay open, whatever becomes of them ----
+
+    def end_writers(self, gone):
+        for writer in self.writers:
+            if writer[1] and (writer[1] == gone or gone.endswith('/') and writer[1].startswith(gone)):
+                writer[1] = None
+
+    @rule(number=some_file)
+    def open_writer(self, number):
+        path = self.file(number)
+        if path in self.model.files() and len(self.writers) < 3:
+            self.writers.append([os.open(self.m.mnt / path, os.O_RDWR), path])
+
+    @rule(saves=st.booleans())
+    def close_writer(self, saves):
+        if not self.writers:
+            return
+        fd, path = self.writers.pop(0)
+        n = self.new_value()
+        try:
+            if saves:
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, json_of(n).encode(), 0)
+        finally:
+            os.close(fd)
+        if saves and path:
+            self.model.commit(path, n)
+
+    def leave_files(self):
+        while self.writers:
+            os.close(self.writers.pop()[0])
 
     # ---- the other writer ----
 
@@ -183,8 +236,23 @@ class Stores(RuleBasedStateMachine):
     @rule(changes=some_changes, down=st.sampled_from(['', '', '', 'unmount', 'kill']))
     def rival_saves(self, changes, down):
         """All that it holds, in place, however old; while the daemon is there or is not."""
+        self.save_held(changes, down)
+
+    @rule(path=some_directory, of_writer=st.booleans(), back=st.booleans())
+    def rival_empties_a_directory(self, path, of_writer, back):
+        if of_writer and self.writers and self.writers[0][1]:
+            path = os.path.dirname(self.writers[0][1]) or path
+        self.boot_rival()
+        gone = [entity for entity in sorted(self.held, key=str) if f'{path_of(entity)}/'.startswith(f'{path}/')]
+        if gone:
+            self.save_held(dict.fromkeys(gone, False), '')
+        if gone and back:
+            self.save_held(dict.fromkeys(gone, True), '')
+
+    def save_held(self, changes, down):
         self.change_held(changes)
         if down:
+            self.leave_files()
             getattr(self.m, down)()
         before = self.m.edn.read_text()
         write_in_place(self.m.edn, print_edn(self.held))
@@ -221,12 +289,14 @@ class Stores(RuleBasedStateMachine):
 
     @rule()
     def remount(self):
+        self.leave_files()
         self.m.unmount()
         self.check()
         self.m.mount()
 
     @rule()
     def kill(self):
+        self.leave_files()
         self.m.kill()
         self.check()
         self.m.mount()
@@ -252,6 +322,15 @@ class Stores(RuleBasedStateMachine):
     def mount_is_as_the_model(self):
         if self.m is None:
             return
+        # by name first: a listing has the kernel ask for what it took for known
+        for entity, n in self.model.now.items():
+            path = path_of(entity)
+            if not path.endswith('.json'):
+                continue
+            text = (self.m.mnt / path).read_text()
+            if entity in self.model.exact:
+                self.same((path, text), (path, json_of(n)))
+            self.same((path, edn_reader.read_json(text)), (path, edn_reader.read(edn_of(n))))
         files, directories = set(), set()
         for where, below, names in os.walk(self.m.mnt):
             there = os.path.relpath(where, self.m.mnt)
@@ -259,14 +338,6 @@ class Stores(RuleBasedStateMachine):
             files |= {os.path.normpath(f'{there}/{name}') for name in names}
         self.same(files, self.model.files())
         self.same(directories, self.model.directories)
-        for entity, n in self.model.now.items():
-            path = path_of(entity)
-            if path not in files:
-                continue
-            text = (self.m.mnt / path).read_text()
-            if entity in self.model.exact:
-                self.same((path, text), (path, json_of(n)))
-            self.same((path, edn_reader.read_json(text)), (path, edn_reader.read(edn_of(n))))
 
     def compare_stores(self, memory):
         self.same(read_values(memory), values_of(self.model.in_file()))
@@ -293,6 +364,7 @@ class Stores(RuleBasedStateMachine):
         if self.m is None:
             return
         try:
+            self.leave_files()
             self.m.sync()
             self.compare_stores(self.rival.read(self.m.edn))
             self.m.unmount()
