@@ -87,6 +87,7 @@ int document_begin_alone(struct fs *fs, struct document *document)
 	pthread_mutex_lock(&document->commit);
 	pthread_mutex_lock(&fs->lock);
 	document->committing = true; /* from here on OPEN waits, so nobody comes behind the pin */
+	document->shown = current_node(fs, document) != NULL;
 	node = node_to_pin(fs, document);
 	ret = document_path(fs, document, &path);
 	pthread_mutex_unlock(&fs->lock);
@@ -117,9 +118,11 @@ void document_end_alone(struct fs *fs, struct document *document, struct documen
 
 	pthread_mutex_lock(&fs->lock);
 	node = current_node(fs, document);
+	/* one that an adoption let go meanwhile is told of, but who knows when: not behind the answer */
 	change->stale =
-		change->changed && node && node != change->keep && node_kind(node) == NODE_DOCUMENT;
-	if (change->stale) {
+		change->changed &&
+		(node ? node != change->keep && node_kind(node) == NODE_DOCUMENT : document->shown);
+	if (change->stale && node) {
 		node->state = NODE_OLD;
 		node_unhash(&fs->nodes, node);
 	}

@@ -36,6 +36,7 @@ struct document {
 	uint32_t refs;          /* handles, expectations, operations under way */
 	struct handle *handles; /* open ones, linked by next */
 	bool committing;        /* its current node may be out of date until this is false again */
+	bool shown;             /* ... and there was one when it began */
 	bool dead;              /* unlinked or replaced: drafts of it are discarded */
 	char *left_to;          /* dead: renamed to this scratch file, where drafts of it now go */
 	bool created;           /* seen as an empty file, though nothing has been saved */
