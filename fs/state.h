@@ -20,7 +20,7 @@
  * What the operations share.
  *
  * The order of locks is in lock_order.h. No lock but the notifier's is held while a request is answered,
- * and fs->lock is never held over the disk.
+ * and fs->lock is never held over the disk, but for a look at what the memory has (ops_close.c, adoption.c).
  */
 enum fs_tree { TREE_SCRATCH, TREE_REJECTED, TREE_CONFLICTS, TREE_COUNT };
 
