@@ -22,19 +22,27 @@ int opening_give_draft(struct fs *fs, struct handle *handle, struct node *node, 
 	return 0;
 }
 
+/* With draft->lock held. */
+static int fill(struct draft *draft, struct buf *bytes, const struct memory_stat *st)
+{
+	int ret = draft_fill(draft, bytes);
+
+	if (ret)
+		return ret;
+	draft->mode = st->mode;
+	draft->written = st->mtime;
+	return 0;
+}
+
 static int begin_draft(struct draft *draft, struct buf *bytes, const struct memory_stat *st,
 	bool truncate)
 {
 	int ret;
 
 	pthread_mutex_lock(&draft->lock);
-	ret = draft_fill(draft, bytes);
-	if (!ret) {
-		draft->mode = st->mode;
-		draft->written = st->mtime;
-		if (truncate || !st->version) /* a new file is of now */
-			clock_gettime(CLOCK_REALTIME, &draft->written);
-	}
+	ret = fill(draft, bytes, st);
+	if (!ret && (truncate || !st->version)) /* a new file is of now */
+		clock_gettime(CLOCK_REALTIME, &draft->written);
 	if (!ret && truncate) {
 		draft->dirty = true;
 		draft->only_truncated = true;
@@ -42,6 +50,14 @@ static int begin_draft(struct draft *draft, struct buf *bytes, const struct memo
 	}
 	pthread_mutex_unlock(&draft->lock);
 	return ret;
+}
+
+/* A commit may have come since the node was found. */
+static void set_version(struct fs *fs, struct node *node, uint64_t version)
+{
+	pthread_mutex_lock(&fs->lock);
+	node->version = version;
+	pthread_mutex_unlock(&fs->lock);
 }
 
 int opening_load_base(struct fs *fs, struct node *node, struct document *document,
@@ -70,52 +86,42 @@ int opening_load_base(struct fs *fs, struct node *node, struct document *documen
 		return ret == -ENOENT ? -ESTALE : ret;
 	}
 	ret = begin_draft(draft, &bytes, &st, truncate);
-	if (ret)
-		return ret;
-	pthread_mutex_lock(&fs->lock);
-	node->version = st.version; /* a commit may have come since the node was found */
-	pthread_mutex_unlock(&fs->lock);
-	return 0;
+	if (!ret)
+		set_version(fs, node, st.version);
+	return ret;
 }
 
-/* The draft that is behind, and where its document is; or NULL. */
-static struct draft *take_outdated(struct fs *fs, const struct node *node, struct buf *path)
+/* Where the document is, if it is anywhere. */
+static bool is_anywhere(struct fs *fs, const struct node *node, struct buf *path)
 {
-	struct draft *draft = NULL;
 	struct document *document;
+	bool is;
 
 	pthread_mutex_lock(&fs->lock);
 	document = node_document(node);
-	if (node->draft && document && !document->dead && !document_path(fs, document, path) &&
-		atomic_exchange(&node->draft->outdated, false))
-		draft = draft_ref(node->draft);
+	is = document && !document->dead && !document_path(fs, document, path);
 	pthread_mutex_unlock(&fs->lock);
-	return draft;
+	return is;
 }
 
-void opening_catch_up(struct fs *fs, struct node *node)
+void opening_catch_up(struct fs *fs, struct node *node, struct draft *draft)
 {
 	struct buf path = BUF_INIT;
 	struct buf bytes = BUF_INIT;
 	struct memory_stat st;
-	struct draft *draft = take_outdated(fs, node, &path);
 	bool filled = false;
 
-	if (draft && !memory_read(fs->memory, buf_slice(&path), &st, &bytes, NULL)) {
+	if (!atomic_load_explicit(&draft->outdated, memory_order_relaxed) ||
+		!atomic_exchange(&draft->outdated, false))
+		return;
+	if (is_anywhere(fs, node, &path) &&
+		!memory_read(fs->memory, buf_slice(&path), &st, &bytes, NULL)) {
 		pthread_mutex_lock(&draft->lock);
-		filled = !draft->dirty && !draft_fill(draft, &bytes);
-		if (filled) {
-			draft->mode = st.mode;
-			draft->written = st.mtime;
-		}
+		filled = !draft->dirty && !fill(draft, &bytes, &st);
 		pthread_mutex_unlock(&draft->lock);
 	}
-	if (filled) {
-		pthread_mutex_lock(&fs->lock);
-		node->version = st.version;
-		pthread_mutex_unlock(&fs->lock);
-	}
-	draft_unref(draft);
+	if (filled)
+		set_version(fs, node, st.version);
 	buf_release(&bytes);
 	buf_release(&path);
 }

@@ -17,9 +17,9 @@ int opening_load_base(struct fs *fs, struct node *node, struct document *documen
 	struct draft *draft, bool truncate);
 /*
  * Behind a lock of the document's, until which another may have saved: a draft that nothing was written to yet begins with
- * what is committed now. To be called before anyone looks at one that is outdated. No lock held.
+ * what is committed now. To be called before anyone looks at the node's draft. No lock held.
  */
-void opening_catch_up(struct fs *fs, struct node *node);
+void opening_catch_up(struct fs *fs, struct node *node, struct draft *draft);
 /* An empty file that stands in scratch: its document says so while it is open. With fs->lock held. */
 void opening_note_empty(struct fs *fs, struct document *document, const struct node *node);
 

@@ -74,12 +74,6 @@ static int read_version(struct fs *fs, struct handle *handle, size_t size, off_t
 	return 0;
 }
 
-static void catch_up(struct fs *fs, const struct handle *handle)
-{
-	if (atomic_load_explicit(&handle->draft->outdated, memory_order_relaxed))
-		opening_catch_up(fs, handle->node);
-}
-
 static void read_document(struct fs *fs, fuse_req_t req, struct handle *handle, size_t size,
 	off_t offset)
 {
@@ -88,7 +82,7 @@ static void read_document(struct fs *fs, fuse_req_t req, struct handle *handle, 
 	int ret;
 
 	if (handle->draft) {
-		catch_up(fs, handle);
+		opening_catch_up(fs, handle->node, handle->draft);
 		ret = draft_read(handle->draft, size, offset, &bytes);
 		if (ret)
 			fuse_reply_err(req, -ret);
@@ -165,7 +159,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, o
 		return;
 	case HANDLE_DOCUMENT:
 		if (handle->draft && handle->writable) {
-			catch_up(fs, handle);
+			opening_catch_up(fs, handle->node, handle->draft);
 			ret = draft_write(handle->draft, thread_of(req), bytes, size, offset,
 				handle->append);
 		}

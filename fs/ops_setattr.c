@@ -230,8 +230,8 @@ static int set_document(struct attribute_change *change)
 	if (has_left(change))
 		return -ESTALE;
 	draft = draft_of(change);
-	if (draft && atomic_load(&draft->outdated))
-		opening_catch_up(change->fs, change->node);
+	if (draft)
+		opening_catch_up(change->fs, change->node, draft);
 	if ((change->to_set & FUSE_SET_ATTR_SIZE) && draft)
 		ret = draft_truncate(draft, change->thread, change->attr->st_size);
 	else if (change->to_set & FUSE_SET_ATTR_SIZE)

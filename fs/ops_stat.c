@@ -100,8 +100,7 @@ static int document_stat(struct fs *fs, struct node *node, const struct handle *
 	if (look.state == NODE_CURRENT && look.version)
 		*timeout = VIEW_LONG_S;
 	if (sees_draft(&look, handle, thread)) {
-		if (atomic_load_explicit(&look.draft->outdated, memory_order_relaxed))
-			opening_catch_up(fs, node);
+		opening_catch_up(fs, node, look.draft);
 		view_draft_stat(fs, look.draft, look.ino, st);
 		ret = 0;
 	} else if (look.state == NODE_OLD && look.version) {
