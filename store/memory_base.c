@@ -129,6 +129,16 @@ int memory_encode(struct memory *m, struct buf *payload, const struct change *ch
 
 /* ---- judging ---- */
 
+enum { FEW_ENTITIES = 8 };
+
+bool memory_lacks_most(const struct ednfile *file, size_t lacking, size_t of)
+{
+	struct ednfile_info info;
+
+	ednfile_info(file, &info);
+	return !info.exists || (lacking > FEW_ENTITIES && lacking * 2 > of);
+}
+
 enum verdict memory_judge_theirs(const struct saved_base *base, struct hash128 theirs)
 {
 	if (!base)

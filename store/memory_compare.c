@@ -350,15 +350,6 @@ static int merge_lack(struct merge *merge, struct entity_id id, bool collection)
 
 /* ---- the whole ---- */
 
-/* Nobody deletes what is in a file by removing the file. */
-static bool is_no_file(const struct ednfile *theirs)
-{
-	struct ednfile_info info;
-
-	ednfile_info(theirs, &info);
-	return !info.exists;
-}
-
 int merge_compare(struct merge *merge)
 {
 	struct change epoch = {.kind = CHANGE_EPOCH};
@@ -380,8 +371,8 @@ int merge_compare(struct merge *merge)
 	if (!merge->own)
 		change_encode(&merge->lacks, &epoch);
 	ret = walk_ours(merge, count_lack);
-	merge->keep_absent = memory_lacks_most(merge->missing, merge->ours) ||
-			     (merge->missing && is_no_file(merge->theirs));
+	merge->keep_absent =
+		merge->missing && memory_lacks_most(merge->theirs, merge->missing, merge->ours);
 	if (!ret)
 		ret = ednfile_each(merge->theirs, merge_key, merge);
 	return ret ? ret : walk_ours(merge, merge_lack);

@@ -171,12 +171,11 @@ enum verdict {
 /* Of a value that is not ours. base NULL: there is none. */
 enum verdict memory_judge_theirs(const struct saved_base *base, struct hash128 theirs);
 
-/* A file that lacks so many of what there was comes from a writer that started empty. */
-enum { FEW_ENTITIES = 8 };
-static inline bool memory_lacks_most(size_t lacking, size_t of)
-{
-	return lacking > FEW_ENTITIES && lacking * 2 > of;
-}
+/*
+ * Is what a file lacks no deletion? So much comes from a writer that started empty; and nobody deletes what is in a file by
+ * removing the file.
+ */
+bool memory_lacks_most(const struct ednfile *file, size_t lacking, size_t of);
 
 /* ---- memory_flush.c, memory_worker.c, memory_merge.c, memory_conflict.c ---- */
 

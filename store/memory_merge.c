@@ -308,7 +308,7 @@ int memory_adopt(struct memory *m, memory_adopt_fn *fn, void *context, struct er
 	int ret;
 
 	pthread_mutex_lock(&m->adoption_lock);
-	/* the listener looks at all that is known, and nothing is opened meanwhile */
+	/* the listener looks at all that is known, and nothing is opened meanwhile: the caller trims behind it */
 	memory_resident_tend(m, true);
 	if (m->adoption)
 		m->adoption(m->adoption_context, MEMORY_ADOPTION_BEGINS);
@@ -319,7 +319,6 @@ int memory_adopt(struct memory *m, memory_adopt_fn *fn, void *context, struct er
 		m->adoption(m->adoption_context, MEMORY_ADOPTION_ENDS);
 	memory_resident_tend(m, false);
 	pthread_mutex_unlock(&m->adoption_lock);
-	memory_resident_trim_background(m);
 	return ret;
 }
 

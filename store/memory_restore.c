@@ -189,13 +189,9 @@ static int restore_lacking(void *context, struct slice name, const struct eav_re
 				 : 0;
 }
 
-/* Or all, as there is no file: nobody deletes what is in one by removing it. */
 static bool is_most(const struct restore *restore)
 {
-	struct ednfile_info info;
-
-	ednfile_info(restore->m->file, &info);
-	return memory_lacks_most(restore->lacking, restore->known) || !info.exists;
+	return memory_lacks_most(restore->m->file, restore->lacking, restore->known);
 }
 
 static int restore_from_eav(struct restore *restore)
