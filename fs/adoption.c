@@ -124,42 +124,49 @@ static void let_others_in(struct fs *fs)
 	pthread_mutex_lock(&fs->lock);
 }
 
-/* With fs->lock held. What is true may be asked for twice, where the table gets another size meanwhile. */
-static void let_go_of_old(struct fs *fs)
+/* With fs->lock held. */
+static void look_at_bucket(struct fs *fs, size_t i, struct buf *path)
+{
+	struct node *node = fs->nodes.buckets[i];
+
+	while (node) {
+		struct node *next = node->next;
+
+		/* one that lost its name may be met again, in another bucket */
+		if (node->hashed && !is_true(fs, node, path))
+			let_go(fs, node);
+		node = next;
+	}
+}
+
+/* With fs->lock held. False: the table got another size meanwhile, and there may be some that were passed over. */
+static bool look_at_all(struct fs *fs, struct buf *path)
 {
 	size_t bucket_count = fs->nodes.bucket_count;
-	struct buf path = BUF_INIT;
 
 	for (size_t i = 0; i < bucket_count; i++) {
-		struct node *node = fs->nodes.buckets[i];
-
-		while (node) {
-			struct node *next = node->next;
-
-			/* one that lost its name may be met again, in another bucket */
-			if (node->hashed && !is_true(fs, node, &path))
-				let_go(fs, node);
-			node = next;
-		}
+		look_at_bucket(fs, i, path);
 		if (i % STEP_BUCKETS == STEP_BUCKETS - 1)
 			let_others_in(fs);
-		if (fs->nodes.bucket_count != bucket_count) {
-			bucket_count = fs->nodes.bucket_count;
-			i = SIZE_MAX; /* from the first on */
-		}
+		if (fs->nodes.bucket_count != bucket_count)
+			return false;
 	}
-	buf_release(&path);
+	return true;
 }
 
 static void end(struct fs *fs)
 {
+	struct buf path = BUF_INIT;
+
 	pthread_mutex_lock(&fs->lock);
-	let_go_of_old(fs);
+	while (!look_at_all(fs, &path))
+		;
 	for (size_t i = 0; i < fs->documents.bucket_count; i++)
 		fs->documents.changes[i]++; /* lookups under way begin anew */
 	fs->adopting = false;
 	pthread_cond_broadcast(&fs->published);
 	pthread_mutex_unlock(&fs->lock);
+	buf_release(&path);
 }
 
 void adoption_event(void *context, enum memory_adoption phase)

@@ -142,11 +142,12 @@ int draft_write(struct draft *draft, pid_t writer, const void *bytes, size_t len
 
 	pthread_mutex_lock(&draft->lock);
 	start = append ? draft->bytes.len : (size_t)offset;
-	draft->cut |= start > max || len > max - start;
-	if (start > max || len > max - start)
+	if (start > max || len > max - start) {
+		draft->cut = true;
 		ret = -EFBIG;
-	else if (start + len > draft->bytes.len)
+	} else if (start + len > draft->bytes.len) {
 		ret = resize(draft, start + len);
+	}
 	if (!ret && len) {
 		memcpy(draft->bytes.ptr + start, bytes, len);
 		changed(draft, writer);
