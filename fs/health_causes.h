@@ -17,7 +17,7 @@
  *	saved-damaged           degraded: it was found so; values are served, the next mount makes it anew
  *	saved-remade            degraded: it was damaged, and what was saved last may be gone
  *	edn-unwatched           degraded: what others write to memory.edn is seen up to a second later
- *	edn-set-aside           degraded: another writer left memory.edn broken, or most of it out
+ *	edn-set-aside           degraded: another writer left memory.edn broken, or most of it out, and it is still beside
  *	edn-unreadable-keys     degraded: Clojure can't read memory.edn
  *	edn-trailing-bytes      degraded: nobody reads all of memory.edn
  */

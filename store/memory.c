@@ -300,8 +300,10 @@ void memory_health(struct memory *m, struct memory_health *h)
 	h->outside_changes = m->work.outside_changes;
 	h->stale_put_back = m->work.stale_put_back;
 	h->conflicts = m->work.conflicts;
-	memcpy(h->set_aside, m->work.set_aside, sizeof(h->set_aside));
-	h->set_aside_since = m->work.set_aside_since;
+	if (memory_is_kept_aside(m)) {
+		memcpy(h->set_aside, m->work.set_aside, sizeof(h->set_aside));
+		h->set_aside_since = m->work.set_aside_since;
+	}
 	h->edn_error = m->work.pace.result.code;
 	memcpy(h->edn_reason, m->work.pace.result.text, sizeof(h->edn_reason));
 	pthread_mutex_unlock(&m->work.pace.mutex);

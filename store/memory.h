@@ -272,7 +272,7 @@ struct memory_health {
 	uint64_t outside_changes; /* times memory.edn was found changed by someone else */
 	uint64_t stale_put_back;  /* values of his that were older copies, ours put back */
 	uint64_t conflicts;       /* values that both had changed, his kept under /.conflicts */
-	/* "", or how his file was broken, or that it lacked most, and where it is */
+	/* "", or how his file was broken, or that it lacked most, and where it is; as long as it is there */
 	char set_aside[ERR_TEXT];
 	struct timespec set_aside_since; /* the last time */
 	bool saved_damaged;              /* it was found so while it was in use */

@@ -2,8 +2,6 @@
 #ifndef OUROFS_MEMORY_INTERNAL_H
 #define OUROFS_MEMORY_INTERNAL_H
 
-#include <limits.h>
-
 #include "memory_doc.h"
 #include "memory_state.h"
 
@@ -192,13 +190,14 @@ typedef int memory_adopt_fn(void *context, struct err *err);
 int memory_adopt(struct memory *m, memory_adopt_fn *fn, void *context, struct err *err);
 /* Keeps a value that lost as STORE/conflicts/<path>: as JSON, or its text where it is not shown. */
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text);
-enum { SET_ASIDE_NAME = NAME_MAX + 1 };
 /*
  * Moves memory.edn to memory.edn.bad-<time>, or writes a copy there and leaves it where it is. kept is that file's name,
  * or "" where there was none to keep.
  */
 int memory_set_aside(struct memory *m, const struct buf *copy, char kept[SET_ASIDE_NAME],
 	struct err *err);
+/* Until someone has seen to it. With work.pace.mutex held. */
+bool memory_is_kept_aside(struct memory *m);
 
 /* ---- memory_event.c; more is in memory_event.h ---- */
 

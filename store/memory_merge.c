@@ -151,11 +151,12 @@ static void tell_outside(struct memory *m, const struct merge *merge, double sta
 }
 
 /* With pace.mutex held. */
-__attribute__((format(printf, 2, 3))) static void note_set_aside(struct work *work,
-	const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void note_set_aside(struct work *work,
+	const char *kept, const char *format, ...)
 {
 	va_list args;
 
+	snprintf(work->kept, sizeof(work->kept), "%s", kept);
 	va_start(args, format);
 	vsnprintf(work->set_aside, sizeof(work->set_aside), format, args);
 	va_end(args);
@@ -171,11 +172,9 @@ static void count_outside(const struct merge *merge)
 	work->stale_put_back += merge->stale;
 	work->conflicts += merge->conflicts;
 	if (merge->keep_absent && merge->kept[0])
-		note_set_aside(work,
+		note_set_aside(work, merge->kept,
 			"another writer left most of memory.edn out: it is kept beside as %s",
 			merge->kept);
-	else if (merge->keep_absent)
-		note_set_aside(work, "another program removed memory.edn: it was written again");
 	pthread_mutex_unlock(&work->pace.mutex);
 }
 
@@ -202,7 +201,7 @@ static void tell_broken(struct memory *m, const struct err *reason, const char *
 	memory_tell(m, &event);
 }
 
-/* Broken, and no byte of it has changed for a while: the good state goes there. */
+/* Broken, and no byte of it has changed for a while, or even gone by now: the good state goes there. */
 static int replace_broken(struct memory *m, const struct err *reason, struct err *err)
 {
 	char kept[SET_ASIDE_NAME], described[ERR_DESCRIBED];
@@ -215,12 +214,12 @@ static int replace_broken(struct memory *m, const struct err *reason, struct err
 	pthread_rwlock_unlock(&m->lock);
 	pthread_mutex_lock(&m->work.pace.mutex);
 	m->work.outside_changes++;
-	if (!ret)
-		note_set_aside(&m->work,
+	if (kept[0])
+		note_set_aside(&m->work, kept,
 			"another writer left memory.edn broken: it is kept beside as %s: %s", kept,
 			err_describe(reason, described, sizeof(described)));
 	pthread_mutex_unlock(&m->work.pace.mutex);
-	if (!ret)
+	if (kept[0])
 		tell_broken(m, reason, kept);
 	return ret;
 }

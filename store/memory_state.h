@@ -2,6 +2,7 @@
 #ifndef OUROFS_MEMORY_STATE_H
 #define OUROFS_MEMORY_STATE_H
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -98,6 +99,8 @@ struct replaced {
 	int64_t since_ms;
 };
 
+enum { SET_ASIDE_NAME = NAME_MAX + 1 };
+
 /* Brings memory.edn up to the journal, and merges what others write there. */
 struct work {
 	struct pace pace;
@@ -116,7 +119,8 @@ struct work {
 	uint64_t conflicts;
 	bool merge_wanted; /* whatever memory.edn looks like */
 	struct timespec set_aside_since;
-	char set_aside[ERR_TEXT]; /* as in struct memory_health */
+	char set_aside[ERR_TEXT];  /* as in struct memory_health */
+	char kept[SET_ASIDE_NAME]; /* what it is about; "" before the first */
 };
 
 /* The tree's documents by type, once someone has asked: memory_count.c. Guarded by mutex, or the writer's memory.lock. */
