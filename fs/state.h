@@ -46,6 +46,7 @@ struct fs {
 	struct locks *locks;
 	struct refusals *refusals;
 	struct events *events;
+	atomic_llong many_logged_s; /* of told.c: when the last line was, wall clock */
 	struct metrics *metrics;
 	struct scratch trees[TREE_COUNT];
 	struct prunable prunable;

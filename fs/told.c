@@ -2,33 +2,39 @@
 #include "told.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "log.h"
 #include "metrics.h"
 #include "state.h"
 
+enum {
+	ERROR = 1 << 0,  /* a line of /.errors */
+	QUOTES = 1 << 1, /* its detail may: not for the log, which others read */
+	MANY = 1 << 2,   /* thousands may come at once: a line a second is enough for the log */
+};
+
 struct told {
 	const char *name;
 	void (*log)(const char *format, ...) __attribute__((format(printf, 1, 2)));
-	bool error; /* a line of /.errors */
+	unsigned flags;
 	const char *words;
-	bool quotes; /* its detail may: not for the log, which others read */
 };
 
 static const struct told TOLD[] = {
-	{"mode-changed", log_info, false, "the mode is changed", false},
-	{"migration-started", log_info, false, "the migration has begun", false},
-	{"migration-paused", log_info, false, "the migration is paused", false},
-	{"migration-completed", log_info, false, "the migration is done", false},
-	{"migration-failed", log_warning, true, "the migration has failed", true},
-	{"migration-stopped", log_info, false, "the migration was stopped", false},
-	{"validation-completed", log_info, false, "the stores are compared", true},
-	{"outside-change", log_info, false, "memory.edn was changed by another writer", false},
-	{"conflict", log_warning, true, "another writer's value is kept in .conflicts", false},
-	{"hidden", log_warning, true, "can't be read", false},
-	{"store-degraded", log_warning, true, "fails", false},
-	{"store-remade", log_warning, true, "was damaged, and is made anew", false},
-	{"store-recovered", log_info, false, "is well again", false},
+	{"mode-changed", log_info, 0, "the mode is changed"},
+	{"migration-started", log_info, 0, "the migration has begun"},
+	{"migration-paused", log_info, 0, "the migration is paused"},
+	{"migration-completed", log_info, 0, "the migration is done"},
+	{"migration-failed", log_warning, ERROR | QUOTES, "the migration has failed"},
+	{"migration-stopped", log_info, 0, "the migration was stopped"},
+	{"validation-completed", log_info, QUOTES, "the stores are compared"},
+	{"outside-change", log_info, 0, "memory.edn was changed by another writer"},
+	{"conflict", log_warning, ERROR | MANY, "another writer's value is kept in .conflicts"},
+	{"hidden", log_warning, ERROR, "can't be read"},
+	{"store-degraded", log_warning, ERROR, "fails"},
+	{"store-remade", log_warning, ERROR, "was damaged, and is made anew"},
+	{"store-recovered", log_info, 0, "is well again"},
 };
 
 /* What is called by the word in an event. */
@@ -64,21 +70,29 @@ static void print(char *out, size_t size, const struct told *told, const struct 
 		detail.len ? " " : "", (int)detail.len, detail.len ? detail.ptr : "");
 }
 
+static bool is_next_second(struct fs *fs)
+{
+	long long now_s = (long long)time(NULL);
+
+	return atomic_exchange(&fs->many_logged_s, now_s) != now_s;
+}
+
 /* The log names no key: tokens are part of some. */
 static void tell(struct fs *fs, const struct told *told, const struct memory_event *event)
 {
 	void (*log)(const char *format, ...) __attribute__((format(printf, 1, 2)));
-	bool error = told->error || event->ret;
+	bool error = (told->flags & ERROR) || event->ret, quotes = told->flags & QUOTES;
 	char text[400];
 
 	print(text, sizeof(text), told, event, event->detail);
 	if (error)
 		refusals_log(fs->refusals, event->key, text);
-	if (error && told->quotes)
+	if (error && quotes)
 		print(text, sizeof(text), told, event, slice_str(""));
+	if ((told->flags & MANY) && !is_next_second(fs))
+		return;
 	log = event->ret ? log_warning : told->log;
-	log("%s%s", text,
-		error && (event->key.len || told->quotes) ? " (/.errors tells more)" : "");
+	log("%s%s", text, error && (event->key.len || quotes) ? " (/.errors tells more)" : "");
 }
 
 void told_event(void *context, const struct memory_event *event)

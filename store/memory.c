@@ -38,7 +38,7 @@ static int init(struct memory *m, const struct memory_options *options, struct e
 	mutex_init(&m->eav.mutex, LOCK_EAV_REASON);
 	mutex_init(&m->failing, LOCK_FAILING);
 	mutex_init(&m->types.mutex, LOCK_TYPES);
-	rwlock_init(&m->telling.lock, LOCK_TELLING);
+	memory_telling_init(&m->telling);
 	memory_resident_init(&m->resident, options->statm_fd);
 	pace_init(&m->flush.pace, FLUSH_DELAY_MS);
 	pace_init(&m->work.pace, options->edn_delay_ms);
@@ -78,7 +78,7 @@ static void release(struct memory *m)
 	pthread_mutex_destroy(&m->failing);
 	pthread_mutex_destroy(&m->types.mutex);
 	free(m->types.rows);
-	pthread_rwlock_destroy(&m->telling.lock);
+	memory_telling_release(&m->telling);
 	pthread_rwlock_destroy(&m->lock);
 	free(m);
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_event.h"
+#include "lock_order.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 double memory_clock_ms(void)
@@ -15,14 +18,83 @@ double memory_clock_ms(void)
 
 /* ---- telling ---- */
 
+enum { EARLY_CONFLICTS_MAX = 100 }; /* as many as /.errors keeps */
+
+void memory_telling_init(struct telling *telling)
+{
+	rwlock_init(&telling->lock, LOCK_TELLING);
+	atomic_store(&telling->early, true);
+	telling->last = &telling->events;
+}
+
+static void free_early(struct early_event *events)
+{
+	while (events) {
+		struct early_event *next = events->next;
+
+		free(events);
+		events = next;
+	}
+}
+
+void memory_telling_release(struct telling *telling)
+{
+	free_early(telling->events);
+	pthread_rwlock_destroy(&telling->lock);
+}
+
+static bool is_told_early(struct memory *m, const char *name)
+{
+	return atomic_load(&m->telling.early) &&
+	       (!strcmp(name, "outside-change") || !strcmp(name, "conflict"));
+}
+
+static struct early_event *early_event_new(const struct memory_event *event)
+{
+	struct slice key = event->key, detail = event->detail;
+	struct early_event *early = malloc(sizeof(*early) + key.len + detail.len);
+
+	if (!early)
+		return NULL;
+	*early = (struct early_event){.event = *event};
+	if (key.len)
+		memcpy(early->text, key.ptr, key.len);
+	if (detail.len)
+		memcpy(early->text + key.len, detail.ptr, detail.len);
+	early->event.key = slice_of(early->text, key.len);
+	early->event.detail = slice_of(early->text + key.len, detail.len);
+	return early;
+}
+
+/* A merge may have any number of conflicts. Without memory for an event it is not told, only that. */
+static void keep_early(struct telling *telling, const struct memory_event *event)
+{
+	bool many = !strcmp(event->name, "conflict");
+	struct early_event *early;
+
+	pthread_rwlock_wrlock(&telling->lock);
+	early = telling->fn || (many && telling->conflicts >= EARLY_CONFLICTS_MAX)
+			? NULL
+			: early_event_new(event);
+	if (early) {
+		*telling->last = early;
+		telling->last = &early->next;
+		telling->conflicts += many;
+	}
+	pthread_rwlock_unlock(&telling->lock);
+}
+
 void memory_tell(struct memory *m, const struct memory_event *event)
 {
 	struct memory_event told = *event;
 
-	if (!memory_is_heard(m))
-		return;
 	if (!told.mode)
 		told.mode = memory_mode_name(m);
+	if (!memory_is_heard(m)) {
+		if (is_told_early(m, told.name))
+			keep_early(&m->telling, &told);
+		return;
+	}
 	pthread_rwlock_rdlock(&m->telling.lock);
 	if (m->telling.fn)
 		m->telling.fn(m->telling.context, &told);
@@ -72,7 +144,7 @@ void memory_tell_done(struct memory *m, const struct memory_done *done)
 	struct buf key = BUF_INIT, detail = BUF_INIT;
 
 	/* an editor asks for much that is not there */
-	if (!memory_is_heard(m) || done->ret == -ENOENT)
+	if ((!memory_is_heard(m) && !is_told_early(m, done->name)) || done->ret == -ENOENT)
 		return;
 	add_key(m, done->path, &key);
 	if (done->to.ptr)
@@ -87,7 +159,7 @@ void memory_tell_done(struct memory *m, const struct memory_done *done)
 	event.store = done->store ? done->store : written_stores(m);
 	event.key = buf_slice(&key);
 	event.detail = buf_slice(&detail);
-	event.duration_ms = memory_clock_ms() - done->start_ms;
+	event.duration_ms = done->start_ms > 0 ? memory_clock_ms() - done->start_ms : 0;
 	if (!buf_error(&key) && !buf_error(&detail))
 		memory_tell(m, &event);
 	buf_release(&key);
@@ -212,12 +284,20 @@ void memory_tell_remade(struct memory *m, enum failing which, const struct remad
 
 void memory_on_event(struct memory *m, memory_event_fn *fn, void *context)
 {
+	struct early_event *events;
+
 	pthread_rwlock_wrlock(&m->telling.lock);
 	m->telling.fn = fn;
 	m->telling.context = context;
 	atomic_store(&m->telling.heard, fn != NULL);
+	atomic_store(&m->telling.early, false);
+	events = m->telling.events;
+	m->telling.events = NULL;
 	pthread_rwlock_unlock(&m->telling.lock);
 	/* what happened before there was a listener */
+	for (struct early_event *early = events; fn && early; early = early->next)
+		memory_tell(m, &early->event);
+	free_early(events);
 	for (int i = 0; fn && i < FAILING_COUNT; i++) {
 		struct err reason;
 		bool fails;

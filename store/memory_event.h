@@ -6,7 +6,8 @@
 
 /*
  * What the memory tells whoever listens (memory_on_event), and what it knows to fail. Any thread, under any
- * lock of the memory's: the listener calls nothing of it. While nobody listens telling costs one load.
+ * lock of the memory's: the listener calls nothing of it. While nobody listens telling costs a load or two; what a merge
+ * tells before there is a listener is kept for the first.
  */
 
 /* For durations. */
@@ -20,7 +21,7 @@ struct memory_done {
 	const char *store;     /* NULL: those that the mode writes */
 	const char *detail;    /* or NULL */
 	const struct err *err; /* or NULL: of which line and column are told */
-	double start_ms;       /* memory_clock_ms() before */
+	double start_ms;       /* memory_clock_ms() before; 0: it took no time of its own */
 	int ret;
 };
 /* Not under memory.lock, so that nobody waits for it. */

@@ -206,6 +206,8 @@ static inline bool memory_is_heard(struct memory *m)
 	return atomic_load_explicit(&m->telling.heard, memory_order_relaxed);
 }
 void memory_tell(struct memory *m, const struct memory_event *event);
+void memory_telling_init(struct telling *telling);
+void memory_telling_release(struct telling *telling);
 
 /* ---- memory_mode.c ---- */
 

@@ -32,12 +32,22 @@ struct remade {
 	char text[ERR_TEXT + 64]; /* what was wrong, and where the file is that was */
 };
 
+/* What a merge had to say while there was no listener yet. */
+struct early_event {
+	struct early_event *next;
+	struct memory_event event;
+	char text[]; /* its key and its detail */
+};
+
 /* Who is told what happens. */
 struct telling {
 	atomic_bool heard;
+	atomic_bool early;     /* until the first listener */
 	pthread_rwlock_t lock; /* for reading while the listener is told */
-	memory_event_fn *fn;   /* guarded by lock */
+	memory_event_fn *fn;   /* guarded by lock, as is what follows */
 	void *context;
+	struct early_event *events, **last; /* in order */
+	unsigned conflicts;                 /* how many of them */
 };
 
 #endif

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """/.errors, and what is written to control files: no word of any size or kind does more than fail, and say so."""
 import errno
+import json
 import os
 import random
 import re
@@ -9,7 +10,7 @@ import threading
 import pytest
 
 from conftest import wait_until
-from outside import soon
+from outside import conflicts, soon
 from shell import sh
 
 LINE = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} (.+)')
@@ -84,6 +85,28 @@ def test_names_are_fit_for_a_terminal(mount):
             (m.mnt / name).write_text('1')
     said = errors(m)
     assert len(said) == 2 and '\\x1b' in said[0] and '\\x0a' in said[1]
+
+
+@pytest.mark.parametrize('count', [1, 150])
+def test_conflicts_of_a_mount(mount, count):
+    """What was edited while nothing was mounted: told to who mounts, once, and each of it where there is room."""
+    m = mount('{%s}' % ' '.join(f':k{number} 1' for number in range(count)), 'edn_delay=10')
+    for number in range(count):
+        (m.mnt / f'k{number}.json').write_text('2')
+    m.sync()
+    m.unmount()
+    m.edn.write_text(m.edn_text().replace(' 2', ' 3'))
+    m.options = (*m.options, 'loglevel=info')
+    m.expect_stderr('.')
+    m.mount()
+    conflict = "another writer's value is kept in .conflicts"
+    assert errors(m) == [f':k{number}: {conflict}' for number in range(min(count, 100))]
+    said = [line for line in m.stderr().splitlines() if ' is mounted on ' not in line]
+    assert sum(conflict in line for line in said) in (1, 2)  # one a second
+    assert said[-1] == f'ourofs: memory.edn was changed by another writer: adopted 0, stale 0, conflicts {count}'
+    assert conflicts(m) == {f'k{number}.json': '3\n' for number in range(count)}
+    event, = (json.loads(line) for line in (m.mnt / '.events').read_text().splitlines() if 'outside-change' in line)
+    assert event['detail'] == f'adopted 0, stale 0, conflicts {count}'
 
 
 def test_background_errors(mount):

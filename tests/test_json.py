@@ -339,7 +339,7 @@ def plain_json():
     key = st.text().filter(lambda text: text[:1] not in ('#', "'", ':'))
     scalar = (st.none() | st.booleans() | st.integers() |
               st.floats(allow_nan=False, allow_infinity=False) | st.text())
-    return st.recursive(scalar, lambda inner: st.lists(inner) | st.dictionaries(key, inner))
+    return st.recursive(scalar, lambda inner: st.lists(inner) | st.dictionaries(key, inner), max_leaves=20)
 
 
 def unmarked(value):
