@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 
 import hypothesis
 import pytest
@@ -30,7 +31,7 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parent
 TOP = TESTS.parent
 MNT_FORCE = 1
-# A sanitizer's pass has one of so many where there are many of a kind, as the plain one has all of them.
+# A sanitizer's pass has one of so many parameters and examples, as the plain one has all of them.
 ONE_OF = int(os.environ.get('OUROFS_ONE_OF', '1'))
 BOUND_S = 60  # how long to wait for what must happen: generous, as sanitizers and CI are slow
 
@@ -41,7 +42,6 @@ def pytest_configure(config):
     config.addinivalue_line('markers', 'busy: so much at once that a sanitizer makes it too slow')
     config.addinivalue_line('markers', 'tsan: for a build with ThreadSanitizer, which has no other')
     config.addinivalue_line('markers', 'style: looks at the source, not at what was built')
-    config.addinivalue_line('markers', 'sampled: with OUROFS_ONE_OF=N each N-th of its parameters alone')
     config.addinivalue_line('markers', 'forks: copies this process, hundreds of times')
     # No example may fail for being slow: sanitizers and busy machines are.
     hypothesis.settings.register_profile('suite', deadline=None, print_blob=True, max_examples=examples(100))
@@ -54,12 +54,13 @@ def examples(count):
 
 
 def left_out(items):
-    """All of a function that is sampled but each ONE_OF-th, by which every value of several parameters is met."""
+    """Of each function all its parameters but each ONE_OF-th, by which every value of several is met; from where to count
+    is the function's own, so that they have not all the same mode."""
     of_function = collections.defaultdict(list)
     for item in items:
-        if item.get_closest_marker('sampled'):
-            of_function[item.function].append(item)
-    return {item for alike in of_function.values() for number, item in enumerate(alike) if number % ONE_OF}
+        of_function[item.nodeid.split('[')[0]].append(item)
+    return {item for name, alike in of_function.items() for number, item in enumerate(alike)
+            if (number + zlib.crc32(name.encode())) % min(ONE_OF, len(alike))}
 
 
 def pytest_collection_modifyitems(config, items):

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import journal_driver
-from conftest import fill_disk
+from conftest import examples, fill_disk
 from journal_driver import HEAD, HEADER, LOST, Journal, content, encode, records, segments
 from memory_driver import Memory
 
@@ -255,7 +255,7 @@ def test_any_damage_can_be_mended(check, probe, store):
     """At random: what is left opens, in order, and lacks no record that was not hit."""
     dice = random.Random(1)
     whole = snapshot(store)
-    for _ in range(60):
+    for _ in range(examples(60)):
         shutil.rmtree(store / 'journal')
         (store / 'journal').mkdir()
         hit = set()

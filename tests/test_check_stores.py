@@ -20,7 +20,7 @@ import callpoint
 import edn_reader
 import eav_store
 import journal_driver
-from conftest import fill_disk, wait_until
+from conftest import examples, fill_disk, wait_until
 from memory_driver import DOCUMENT, Memory, Refused
 from modes_driver import look, mode_of
 from outside import conflicts, health
@@ -452,7 +452,6 @@ def serves(m, check, mode, seen, exactly):
     assert look(m) == found
 
 
-@pytest.mark.sampled
 @pytest.mark.parametrize('state', STATES)
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('damage', EAV)
@@ -463,7 +462,6 @@ def test_damage_to_the_eav_store(damaged, check, mode, state, damage):
     serves(m, check, mode, seen, exactly=True)
 
 
-@pytest.mark.sampled
 @pytest.mark.parametrize('state', STATES)
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('damage', SAVED)
@@ -631,7 +629,7 @@ def test_no_damage_kills(binary, check, tmp_path, file):
         m.end()
         edn, kept = m.edn.read_bytes(), tmp_path / 'kept'
         m.store.rename(kept)
-        for _ in range(60):
+        for _ in range(examples(60)):
             shutil.rmtree(m.store, ignore_errors=True)
             shutil.copytree(kept, m.store)
             m.edn.write_bytes(edn)

@@ -9,13 +9,14 @@ import struct
 import pytest
 
 import corruption
+from conftest import examples
 from modes_driver import compare_eav, look, mode_of, source, work
 from outside import health, soon
 from test_check_stores import mdb, named_root, rows, set_note, set_number, zero_page
 
 TEXT = '{:config {:a 1} :seen 3 :notes/x [1 2] :presence/s1 {"alice" {:b 2} "bob" 5}}'
 # Each round is a store, a mode, a kind of damage, and three mounts: a third of a second.
-ROUNDS = int(os.environ.get('OUROFS_CORRUPTIONS', '24'))
+ROUNDS = int(os.environ.get('OUROFS_CORRUPTIONS', examples(24)))
 
 
 def test_random_damage(binary, mount_base):

@@ -12,6 +12,7 @@ import sys
 import pytest
 
 import edn_texts
+from conftest import examples
 
 CASES = pathlib.Path(__file__).parent / 'cases' / 'edn'
 
@@ -123,18 +124,18 @@ def check_agreement(texts, answers):
 
 
 def test_reader_and_scanner_agree(probe):
-    texts = edn_texts.forms_and_mutations(1, 30000, [case[0] for case in load_cases()])
+    texts = edn_texts.forms_and_mutations(1, examples(30000), [case[0] for case in load_cases()])
     answers = probe(texts)
     check_agreement(texts, answers)
-    assert sum(isinstance(scan, Scan) for _, scan in answers) > 4000
+    assert sum(isinstance(scan, Scan) for _, scan in answers) > examples(4000)
 
 
 def test_entries_are_what_is_read(probe):
     """The spans of a scan, each read alone and put together again, are the map that was read."""
-    texts = edn_texts.forms_and_mutations(2, 6000)
+    texts = edn_texts.forms_and_mutations(2, examples(6000))
     maps = [(text.encode(), read, scan) for text, (read, scan) in zip(texts, probe(texts))
             if isinstance(scan, Scan)]
-    assert len(maps) > 500
+    assert len(maps) > examples(500)
     rebuilt = []
     for text, _, scan in maps:
         prefix = b'#:' + scan.prefix if scan.prefix else b''
@@ -339,7 +340,7 @@ def test_the_biggest_ratios(probe):
 def test_big_ratios(probe):
     from fractions import Fraction
     forms = edn_texts.Forms(6)
-    for _ in range(20):
+    for _ in range(examples(20)):
         pairs = []
         for _ in range(50):
             common = forms.random.getrandbits(forms.random.randrange(1, 300)) | 1
