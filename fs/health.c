@@ -66,9 +66,9 @@ static void add_unreadable(struct fs *fs, cJSON *edn, const struct memory_health
 {
 	cJSON *list;
 
-	cJSON_AddNumberToObject(edn, "unreadable_keys", (double)health->lenient_keys);
+	cJSON_AddNumberToObject(edn, "unreadable_keys", (double)health->unreadable_keys);
 	list = cJSON_AddArrayToObject(edn, "unreadable");
-	if (health->lenient_keys)
+	if (health->unreadable_keys)
 		memory_each_unreadable(fs->memory, add_unreadable_key, list);
 }
 

@@ -144,11 +144,12 @@ static void add_file(const struct memory_health *health, struct causes *causes)
 			"saved/data.mdb was damaged, and what was saved last may be as it was "
 			"before: %s",
 			health->saved_remade);
-	if (health->lenient_keys)
+	if (health->unreadable_keys)
 		add(causes, "edn-unreadable-keys", false, 0,
 			"memory.edn has %zu %s with a keyword, symbol or tag that Clojure can't "
 			"read: Ouroboros would start empty and overwrite it",
-			health->lenient_keys, health->lenient_keys == 1 ? "entry" : "entries");
+			health->unreadable_keys,
+			health->unreadable_keys == 1 ? "entry" : "entries");
 	if (health->trailing_bytes)
 		add(causes, "edn-trailing-bytes", false, 0,
 			"memory.edn has %zu bytes behind its first form, which Clojure and ourofs "

@@ -198,8 +198,7 @@ int ednfile_item_of(const struct ednfile *file, const struct ednmap *map, uint32
 
 	item->slot = &entry->slot;
 	item->type = entry->type;
-	item->unreadable = entry->lenient || entry->tagged;
-	item->lenient = entry->lenient;
+	item->unreadable = entry->unreadable;
 	item->text = slice_of(entry->value, entry->value_len);
 	if (child && child->edited) {
 		lock(file);
@@ -307,7 +306,7 @@ void ednfile_info(const struct ednfile *file, struct ednfile_info *info)
 		.mode = file->identity.owner.mode,
 		.mtime = file->identity.mtime,
 		.size_bytes = file->identity.size,
-		.lenient_keys = file->map.lenient,
+		.unreadable_keys = file->map.unreadable,
 		.trailing_bytes = file->trailing_bytes,
 	};
 	unlock(file);

@@ -66,10 +66,7 @@ struct ednfile_item {
 			    * it with atomics, as many readers may hold it. Valid as long as text. It
 			    * is a cache: a member's may be zero again after any change of the file. */
 	uint8_t type;   /* of the value, enum edn_type */
-	/* Key or value hold what clojure.edn can't read alone: a lenient token, a tag. Of a collection
-	 * this is what it was when the file was read. */
-	bool unreadable;
-	bool lenient; /* of that, the token: what ednfile_info counts */
+	bool unreadable; /* key or value hold what clojure.edn can't read alone: a lenient token, a tag */
 };
 
 /* 0, -ENOENT or -ENOMEM. */
@@ -169,8 +166,8 @@ struct ednfile_info {
 	mode_t mode; /* permission bits; 0600 when there was no file */
 	struct timespec mtime;
 	uint64_t size_bytes;
-	size_t lenient_keys;   /* entries that clojure.edn could not read */
-	size_t trailing_bytes; /* behind the first form, neither blank nor comment: Clojure
+	size_t unreadable_keys; /* entries that clojure.edn can't read alone */
+	size_t trailing_bytes;  /* behind the first form, neither blank nor comment: Clojure
 				* ignores it, a rewrite keeps it */
 };
 void ednfile_info(const struct ednfile *file, struct ednfile_info *info);

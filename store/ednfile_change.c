@@ -47,26 +47,25 @@ static int place_find(struct ednfile *file, struct slice key, struct slice membe
 	return ret;
 }
 
-/* A collection's entry follows its members: its text is another, and so may be what is lenient. */
+/* A collection's entry follows its members: its text is another, and so may be what is unreadable. */
 static void place_changed(struct ednfile *file, const struct place *place)
 {
 	struct ednmap *map = &file->map;
 	struct ednentry *entry = &map->entries[place->parent];
 	struct ednpair pair;
 	struct ednkey key;
-	bool lenient = place->map->lenient > 0;
+	bool unreadable = place->map->unreadable > 0;
 
 	if (!place->parent)
 		return;
 	entry->slot = 0;
-	entry->tagged = true;
-	if (!lenient && entry->lenient &&
+	if (!unreadable && entry->unreadable &&
 		!ednkey_read(&key, &file->pool, map->prefix, ednentry_key(entry))) {
-		lenient = ednpair_check(map, key.text, SLICE_LITERAL("nil"), &pair, NULL) ||
-			  pair.lenient;
+		unreadable = ednpair_check(map, key.text, SLICE_LITERAL("nil"), &pair, NULL) ||
+			     pair.unreadable;
 		ednkey_release(&key);
 	}
-	ednmap_set_lenient(map, place->parent, lenient);
+	ednmap_set_unreadable(map, place->parent, unreadable);
 }
 
 static bool has_text(const struct place *place, struct slice text)
@@ -216,8 +215,7 @@ static int rekey(struct ednfile *file, struct place *from, struct place *to, str
 		ret = ednmap_rekey(from->map, from->at, &to->key);
 	if (ret)
 		return ret == -EBADMSG ? ret : err_set(err, ret, "%s", strerror(-ret));
-	ednmap_set_lenient(from->map, from->at, pair.lenient);
-	from->map->entries[from->at].tagged = pair.tagged;
+	ednmap_set_unreadable(from->map, from->at, pair.unreadable);
 	place_changed(file, from);
 	return 0;
 }

@@ -78,8 +78,7 @@ int ednmap_append(struct ednmap *map, const struct ednkey *key, struct ednblock 
 			.key_kind = map->prefix.len && key->kind == EDNKEY_PLAIN ? EDNKEY_SPELLED
 										 : key->kind,
 			.owns = EDN_OWNS_GAP | EDN_OWNS_KEY | EDN_OWNS_VALUE,
-			.lenient = pair->lenient,
-			.tagged = pair->tagged,
+			.unreadable = pair->unreadable,
 		});
 	ednentry_set_gap(map, &map->entries[0], new.last);
 	touch(map);
@@ -145,8 +144,7 @@ void ednmap_set_value(struct ednmap *map, uint32_t at, struct ednblock *value,
 	entry->type = pair->type;
 	entry->owns |= EDN_OWNS_VALUE;
 	entry->slot = 0;
-	ednmap_set_lenient(map, at, pair->lenient);
-	entry->tagged = pair->tagged;
+	ednmap_set_unreadable(map, at, pair->unreadable);
 	touch(map);
 }
 

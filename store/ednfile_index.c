@@ -15,7 +15,7 @@
 #include "write_all.h"
 
 /* FORMAT is another whenever the scan says something else of a text, or hashes keys in another way. */
-enum { FORMAT = 2, LENIENT = 1, TAGGED = 2 };
+enum { FORMAT = 3, UNREADABLE = 1 };
 
 static const char NAME[] = "edn.index";
 static const char NAME_NEW[] = "edn.index.new";
@@ -142,8 +142,7 @@ static void read_row(struct ednentry *entry, const struct row *row, const char *
 		.hash = row->hash,
 		.type = row->type,
 		.key_kind = row->key_kind,
-		.lenient = row->flags & LENIENT,
-		.tagged = row->flags & TAGGED,
+		.unreadable = row->flags & UNREADABLE,
 	};
 }
 
@@ -238,7 +237,7 @@ static void write_row(struct row *row, const struct ednentry *entry, const struc
 		.hash = entry->hash,
 		.type = entry->type,
 		.key_kind = entry->key_kind,
-		.flags = (uint8_t)((entry->lenient ? LENIENT : 0) | (entry->tagged ? TAGGED : 0)),
+		.flags = entry->unreadable ? UNREADABLE : 0,
 	};
 }
 

@@ -332,7 +332,7 @@ static int see_pair(void *context, const struct edn_map_entry *entry)
 int ednpair_check(const struct ednmap *map, struct slice key, struct slice value,
 	struct ednpair *pair, struct err *err)
 {
-	struct seen_pair seen = {.entry = {.lenient = false}};
+	struct seen_pair seen = {.entry = {.value_depth = 0}};
 	struct edn_map_shape shape;
 	struct buf text = BUF_INIT;
 	struct err cause;
@@ -357,8 +357,7 @@ int ednpair_check(const struct ednmap *map, struct slice key, struct slice value
 			.value = slice_of(value.ptr + (seen.entry.value.offset - key.len - 2),
 				seen.entry.value.len),
 			.type = seen.entry.value_type,
-			.lenient = seen.entry.lenient,
-			.tagged = seen.entry.tagged,
+			.unreadable = seen.entry.lenient || seen.entry.tagged,
 		};
 	buf_release(&text);
 	return ret;

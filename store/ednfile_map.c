@@ -108,7 +108,7 @@ void ednmap_link_last(struct ednmap *map, uint32_t at)
 	entries[entries[0].prev].next = at;
 	entries[0].prev = at;
 	map->count++;
-	map->lenient += entries[at].lenient;
+	map->unreadable += entries[at].unreadable;
 }
 
 void ednmap_add(struct ednmap *map, uint32_t at, const struct ednentry *entry)
@@ -153,7 +153,7 @@ void ednmap_recycle(struct ednmap *map, uint32_t at)
 	map->entries[entry->prev].next = entry->next;
 	map->entries[entry->next].prev = entry->prev;
 	map->count--;
-	map->lenient -= entry->lenient;
+	map->unreadable -= entry->unreadable;
 	ednentry_drop(map, entry);
 	*entry = (struct ednentry){.next = map->free};
 	map->free = at;

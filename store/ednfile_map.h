@@ -105,8 +105,7 @@ struct ednentry {
 	uint8_t type;     /* of the value, enum edn_type */
 	uint8_t key_kind; /* enum ednkey_kind */
 	uint8_t owns;
-	bool lenient : 1;
-	bool tagged : 1; /* of a collection whose members changed: it may be */
+	bool unreadable; /* as in struct ednfile_item */
 };
 
 struct ednmap {
@@ -123,8 +122,8 @@ struct ednmap {
 	uint32_t cap;
 	uint32_t free; /* a chain through next */
 	uint32_t count;
-	uint32_t lenient; /* entries */
-	uint32_t *index;  /* numbers of entries, 0: empty */
+	uint32_t unreadable; /* entries */
+	uint32_t *index;     /* numbers of entries, 0: empty */
 	uint32_t index_cap;
 	unsigned depth; /* how deep the map stands */
 };
@@ -189,14 +188,13 @@ int ednmap_conflict(const struct ednmap *map, const struct ednkey *key, uint32_t
 
 /*
  * Checks that key and value, put into a map at depth, are one entry, readable up to max_depth.
- * -EBADMSG. info gets the value's type and whether anything is lenient; value its text without
+ * -EBADMSG. info gets the value's type and whether anything is unreadable; value its text without
  * blanks around it.
  */
 struct ednpair {
 	struct slice value;
 	uint8_t type;
-	bool lenient;
-	bool tagged;
+	bool unreadable;
 };
 int ednpair_check(const struct ednmap *map, struct slice key, struct slice value,
 	struct ednpair *pair, struct err *err);
@@ -219,10 +217,10 @@ void ednmap_recycle(struct ednmap *map, uint32_t at);
 void ednentry_drop(struct ednmap *map, struct ednentry *entry);
 /* Drops what the entry owns as value, its child too. */
 void ednentry_drop_value(struct ednmap *map, struct ednentry *entry);
-static inline void ednmap_set_lenient(struct ednmap *map, uint32_t at, bool lenient)
+static inline void ednmap_set_unreadable(struct ednmap *map, uint32_t at, bool unreadable)
 {
-	map->lenient += (uint32_t)lenient - map->entries[at].lenient;
-	map->entries[at].lenient = lenient;
+	map->unreadable += (uint32_t)unreadable - map->entries[at].unreadable;
+	map->entries[at].unreadable = unreadable;
 }
 void ednentry_set_gap(struct ednmap *map, struct ednentry *entry, struct ednblock *block);
 

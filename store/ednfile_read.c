@@ -44,8 +44,7 @@ static int add_entry(void *context, const struct edn_map_entry *found)
 		.value = reading->text + found->value.offset,
 		.value_len = (uint32_t)found->value.len,
 		.type = found->value_type,
-		.lenient = found->lenient,
-		.tagged = found->tagged,
+		.unreadable = found->lenient || found->tagged,
 	};
 	reading->end = found->value.offset + found->value.len;
 	ednmap_link_last(map, map->used++);

@@ -289,7 +289,7 @@ void memory_health(struct memory *m, struct memory_health *h)
 	memcpy(h->saved_remade, m->remade[FAILING_SAVED].text, sizeof(h->saved_remade));
 	pthread_mutex_unlock(&m->failing);
 	h->edn_bytes = info.size_bytes;
-	h->lenient_keys = info.lenient_keys;
+	h->unreadable_keys = info.unreadable_keys;
 	h->trailing_bytes = info.trailing_bytes;
 	if (m->journal)
 		h->journal_bytes = journal_bytes(m->journal);

@@ -264,8 +264,8 @@ struct memory_health {
 	size_t pending; /* committed changes that memory.edn does not hold yet */
 	uint64_t journal_bytes;
 	uint64_t edn_bytes;
-	size_t lenient_keys;   /* keys of memory.edn that Clojure could not read */
-	size_t trailing_bytes; /* behind the first form of memory.edn, ignored */
+	size_t unreadable_keys; /* entries of memory.edn that Clojure can't read */
+	size_t trailing_bytes;  /* behind the first form of memory.edn, ignored */
 	uint64_t rewrites;
 	struct timespec last_rewrite; /* wall clock; 0 before the first */
 	double last_rewrite_ms;

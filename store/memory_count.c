@@ -259,7 +259,7 @@ static int tell_unreadable(void *context, struct slice key, const struct ednfile
 	struct unreadable *all = context;
 	int ret;
 
-	if (!item->lenient)
+	if (!item->unreadable)
 		return 0;
 	buf_reset(&all->path);
 	ret = path_of_key_text(all->m->options.schema, key,

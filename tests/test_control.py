@@ -70,7 +70,7 @@ def test_health(mount, example):
     assert len(health['reasons']) == 1
     assert (health['mode'], health['pid']) == ('datalevin-first', m.proc.pid)
     assert health['edn']['keys'] == 40 and health['edn']['entities'] == 50
-    assert health['edn']['types']['learning'] == 2 and health['edn']['unreadable_keys'] == 1
+    assert health['edn']['types']['learning'] == 2 and health['edn']['unreadable_keys'] == 2
     assert sum(health['edn']['types'].values()) == 50
     other = mount('{:config 1}')
     health = json.loads((other.mnt / '.health').read_text())

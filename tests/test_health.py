@@ -101,6 +101,13 @@ def test_unreadable_keys(mount):
     assert [row['path'] for row in health(m)['edn']['unreadable']] == ['presence/s1']
     (m.mnt / 'presence/s1/a.json').unlink()
     m.sync()
+    assert causes(m) == {}
+    text = m.edn_text()
+    m.edn.write_text(text.replace(':presence/s1 {', ':presence/s1 {"b" #my/tag 1 '))
+    soon(lambda: (m.mnt / 'presence/s1/b.json').exists(), 'the tag')
+    assert [row['path'] for row in health(m)['edn']['unreadable']] == ['presence/s1']
+    (m.mnt / 'presence/s1/b.json').write_text('1')
+    m.sync()
     assert causes(m) == {} and health(m)['edn']['unreadable'] == []
 
 

@@ -235,7 +235,7 @@ static void say_each(struct probe *probe)
 	putchar('\n');
 }
 
-/* What is known of each entry; last whether its tags are known. */
+/* What is known of each entry. */
 static void say_rows(struct probe *probe)
 {
 	const struct ednmap *map = &probe->file->map;
@@ -245,8 +245,8 @@ static void say_rows(struct probe *probe)
 	for (uint32_t at = map->entries[0].next; at; at = map->entries[at].next) {
 		const struct ednentry *e = &map->entries[at];
 
-		printf(" %u,%u,%u,%u,%u,%u,%u,%u", e->gap_len, e->key_len, e->mid_len, e->value_len,
-			e->type, e->key_kind, e->lenient, e->tagged);
+		printf(" %u,%u,%u,%u,%u,%u,%u", e->gap_len, e->key_len, e->mid_len, e->value_len,
+			e->type, e->key_kind, e->unreadable);
 	}
 	putchar('\n');
 }
@@ -268,7 +268,7 @@ static void say_info(struct probe *probe)
 
 	ednfile_info(probe->file, &info);
 	printf("0 %d %o %llu %zu %zu\n", info.exists, info.mode,
-		(unsigned long long)info.size_bytes, info.lenient_keys, info.trailing_bytes);
+		(unsigned long long)info.size_bytes, info.unreadable_keys, info.trailing_bytes);
 }
 
 /* Resident bytes, as the kernel counts them. */

@@ -226,7 +226,7 @@ static int do_health(struct probe *p)
 	buf_add_format(&p->out, " %zu %zu %zu %zu %llu %llu %llu %d %zu", h.keys,
 		memory_count_documents(p->memory), h.directories, h.pending,
 		(unsigned long long)h.journal_bytes, (unsigned long long)h.rewrites,
-		(unsigned long long)h.outside_changes, h.edn_error, h.lenient_keys);
+		(unsigned long long)h.outside_changes, h.edn_error, h.unreadable_keys);
 	return 0;
 }
 
