@@ -282,16 +282,34 @@ static const struct left *find_left(struct refusals *refusals, struct slice path
 	return NULL;
 }
 
+/* What was refused and why; the latter alone where there is no room for both. */
+static void write_files(struct refusals *refusals, struct slice path, struct slice bytes,
+	const char *text)
+{
+	struct buf why = BUF_INIT, name = BUF_INIT;
+
+	if (scratch_write_whole(refusals->tree, path, bytes, 0600, NULL, false)) {
+		remove_files(refusals, path);
+		(void)add_line(refusals, path,
+			"... and what was refused could not be kept in .rejected");
+	}
+	buf_add_str(&why, text);
+	buf_add_char(&why, '\n');
+	if (!buf_error(&why))
+		(void)scratch_write_whole(refusals->tree, why_path(path, &name), buf_slice(&why),
+			0600, NULL, false);
+	buf_release(&name);
+	buf_release(&why);
+}
+
 void refusals_add(struct refusals *refusals, struct slice path, struct slice bytes,
 	const struct err *reason, const struct hash128 *committed)
 {
 	char text[ERR_DESCRIBED];
-	struct buf why = BUF_INIT;
 	struct timespec now;
 	struct refusal *refusal;
 	const struct left *left;
 	size_t line;
-	int ret;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	err_describe(reason, text, sizeof(text));
@@ -311,26 +329,11 @@ void refusals_add(struct refusals *refusals, struct slice path, struct slice byt
 		refusal->has_committed = true;
 		refusal->committed = committed ? *committed : left->bytes;
 	}
-	ret = scratch_write_whole(refusals->tree, path, bytes, 0600, NULL, false);
-	if (ret) {
-		remove_files(refusals, path);
-		(void)add_line(refusals, path,
-			"... and what was refused could not be kept in .rejected");
-	}
-	buf_add_str(&why, text);
-	buf_add_char(&why, '\n');
-	if (!buf_error(&why)) {
-		struct buf name = BUF_INIT;
-
-		(void)scratch_write_whole(refusals->tree, why_path(path, &name), buf_slice(&why),
-			0600, NULL, false);
-		buf_release(&name);
-	}
+	write_files(refusals, path, bytes, text);
 	while (refusals->count > REFUSALS_KEPT)
 		drop(refusals, &refusals->first);
 out:
 	pthread_mutex_unlock(&refusals->lock);
-	buf_release(&why);
 }
 
 void refusals_withdraw(struct refusals *refusals, struct slice path)

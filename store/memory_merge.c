@@ -249,52 +249,63 @@ static int note_theirs(struct memory *m, const struct merge *merge, struct hash1
 		err);
 }
 
-int memory_merge(struct memory *m, const char *from, struct err *err)
+static int open_theirs(struct merge *merge, const char *from, struct err *reason)
 {
-	struct ednfile_options options = {.max_depth = EDN_LOAD_DEPTH,
+	struct memory *m = merge->m;
+	const struct ednfile_options options = {.max_depth = EDN_LOAD_DEPTH,
 		.schema = m->options.schema,
 		.waited_ms = &m->work.waited_ms,
 		.index_dir = from ? NULL : &m->dir.dir_fd,
 		.resolved = !from,
 		.exactly = from != NULL};
+
+	return ednfile_open(&merge->theirs, from ? from : m->edn_path, &options, reason);
+}
+
+static int merge_theirs(struct merge *merge, double start_ms, struct err *err)
+{
+	struct memory *m = merge->m;
+	struct held_adding adding = {m, &merge->held};
+	struct hash128 hash = ednfile_loaded_hash(merge->theirs);
+	int ret;
+
+	/*
+	 * While it was left alone more may have been changed here than a base remembers: where nobody
+	 * wrote there, nothing has to be judged.
+	 */
+	merge->own = !merge->from_elsewhere && hash128_equal(hash, m->work.file.hash);
+	if (is_our_own(m, merge))
+		return 0;
+	ret = ednfile_each(merge->theirs, held_add_entry, &adding);
+	/* before the adoption begins: from then on the listener may hold readers up */
+	if (!ret)
+		ret = compare_shared(merge);
+	if (!ret)
+		ret = memory_adopt(m, merge_locked, merge, err);
+	if (ret)
+		return ret;
+	if (!merge->own) {
+		count_outside(merge);
+		tell_outside(m, merge, start_ms);
+	}
+	pace_signal(&m->work.pace, false); /* what stands is to be put back */
+	m->foreign = false;
+	return merge->from_elsewhere || merge->own ? 0 : note_theirs(m, merge, hash, err);
+}
+
+int memory_merge(struct memory *m, const char *from, struct err *err)
+{
 	struct merge merge = {.m = m, .from_elsewhere = from != NULL};
-	struct held_adding adding = {m, &merge.held};
 	double start_ms = memory_clock_ms();
-	struct hash128 hash = {0};
 	struct err reason = {0};
-	int ret = ednfile_open(&merge.theirs, from ? from : m->edn_path, &options, &reason);
+	int ret = open_theirs(&merge, from, &reason);
 
 	if (ret == -EBADMSG && !from)
 		return replace_broken(m, &reason, err);
 	if (ret && err)
 		*err = reason;
-	if (!ret) {
-		hash = ednfile_loaded_hash(merge.theirs);
-		/*
-		 * While it was left alone more may have been changed here than a base remembers: where nobody
-		 * wrote there, nothing has to be judged.
-		 */
-		merge.own = !from && hash128_equal(hash, m->work.file.hash);
-		if (is_our_own(m, &merge))
-			goto out;
-		ret = ednfile_each(merge.theirs, held_add_entry, &adding);
-	}
-	/* before the adoption begins: from then on the listener may hold readers up */
 	if (!ret)
-		ret = compare_shared(&merge);
-	if (!ret)
-		ret = memory_adopt(m, merge_locked, &merge, err);
-	if (!ret) {
-		if (!merge.own) {
-			count_outside(&merge);
-			tell_outside(m, &merge, start_ms);
-		}
-		pace_signal(&m->work.pace, false); /* what stands is to be put back */
-		m->foreign = false;
-		if (!from && !merge.own)
-			ret = note_theirs(m, &merge, hash, err);
-	}
-out:
+		ret = merge_theirs(&merge, start_ms, err);
 	merge_release(&merge);
 	memory_resident_drop(m);
 	if (ret && err && !err->code)
