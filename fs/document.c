@@ -220,9 +220,18 @@ bool document_any_created(struct fs *fs, const struct node *directory)
 
 	for (i = 0; i < fs->documents.bucket_count; i++)
 		for (document = fs->documents.buckets[i]; document; document = document->next)
-			if (document->created && document->parent == directory)
+			if (document_is_seen(document) && document->parent == directory)
 				return true;
 	return false;
+}
+
+void document_seen_again(struct fs *fs, struct document *document)
+{
+	if (!atomic_load_explicit(&document->withheld, memory_order_relaxed))
+		return;
+	pthread_mutex_lock(&fs->lock);
+	atomic_store(&document->withheld, false);
+	pthread_mutex_unlock(&fs->lock);
 }
 
 void document_kill(struct fs *fs, struct document *document)

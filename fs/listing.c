@@ -150,7 +150,7 @@ static int add_created(struct collect *collect, const struct node *directory)
 	for (i = 0; i < fs->documents.bucket_count && !ret; i++)
 		for (document = fs->documents.buckets[i]; document && !ret;
 			document = document->next)
-			if (document->created && !document->on_disk &&
+			if (document_is_seen(document) && !document->on_disk &&
 				document->parent == directory)
 				ret = add(collect, slice_of(document->name, document->name_len),
 					DT_REG, document->ino);

@@ -29,6 +29,7 @@ struct creation {
 static void begin_document(struct fs *fs, struct document *document, mode_t mode)
 {
 	document->created = true;
+	atomic_store(&document->withheld, false);
 	document->mode = mode & SCRATCH_MODE;
 	document->ino = memory_new_ino(fs->memory);
 	clock_gettime(CLOCK_REALTIME, &document->made);
@@ -46,12 +47,12 @@ static int make_node(struct fs *fs, const struct creation *c, const struct view 
 	*made_document = document = document_get(fs, c->parent, slice_str(c->name));
 	if (!document)
 		return -ENOMEM;
-	if (!there && document->created && (c->flags & O_EXCL))
+	if (!there && document_is_seen(document) && (c->flags & O_EXCL))
 		return -EEXIST;
 	*made_node = node = node_new(&fs->nodes, c->parent, slice_str(c->name), NODE_DOCUMENT);
 	if (!node)
 		return -ENOMEM;
-	if (!there && !document->created)
+	if (!there && !document_is_seen(document))
 		begin_document(fs, document, c->mode);
 	node->state = NODE_WRITER;
 	node->version = there ? there->version : 0;

@@ -177,7 +177,7 @@ static int delete_document(struct fs *fs, const struct document *document, struc
 	int ret = memory_delete(fs->memory, path, reason);
 	int removed = scratch_unlink(&fs->trees[TREE_SCRATCH], path, false); /* an empty draft */
 
-	return ret == -ENOENT && (!removed || document->created) ? 0 : ret;
+	return ret == -ENOENT && (!removed || document_is_seen(document)) ? 0 : ret;
 }
 
 static int unlink_document(struct fs *fs, struct node *parent, const char *name, struct slice path)

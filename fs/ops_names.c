@@ -118,7 +118,7 @@ static int enter_found(struct fs *fs, struct node *parent, struct slice name, pi
 		thread ? expectation_of_name(fs, thread, parent, name) : NULL;
 	struct node *node;
 
-	if (found == -ENOENT && document && document->created) {
+	if (found == -ENOENT && document && document_is_seen(document)) {
 		view->kind = VIEW_DRAFT;
 		view_empty_stat(fs, document->ino, document->mode, document->made, &view->st);
 	} else if (found) {

@@ -31,7 +31,7 @@ static int look(struct fs *fs, struct side *side)
 		return 0;
 	pthread_mutex_lock(&fs->lock);
 	side->document = document_get(fs, side->parent, slice_str(side->name));
-	if (side->document && side->found && side->document->created) {
+	if (side->document && side->found && document_is_seen(side->document)) {
 		side->found = 0;
 		side->view.kind = VIEW_DRAFT;
 	}

@@ -627,3 +627,54 @@ def test_an_unlinked_draft_is_discarded(mount):
     assert names(m.mnt) == ['count.json']
     assert names(m.mnt / '.rejected') == []
     assert memory(m) == edn_reader.memory('{:count 8}')
+
+
+def test_what_was_refused_is_not_there_for_who_made_it(mount):
+    """As soon as close has said so: RELEASE, with which the draft goes, comes a moment later."""
+    m = mount('{:presence/s1 {"alice" 1}}')
+    for number in range(300):
+        path = m.mnt / f'new-{number}.json'
+        with pytest.raises(OSError):
+            path.write_text('{"a": ')
+        assert not path.exists() and path.name not in os.listdir(m.mnt)
+        with pytest.raises(FileNotFoundError):
+            os.rename(path, m.mnt / 'other.json')
+        with path.open('x') as file:  # it can be made anew
+            file.write(str(number))
+        assert path.read_text() == str(number)
+
+
+def test_a_directory_in_which_all_was_refused_can_go(mount):
+    m = mount('{:a 1}')
+    for number in range(100):
+        directory = m.mnt / f'notes{number}'
+        directory.mkdir()
+        with pytest.raises(OSError):
+            (directory / 'new.json').write_text('{"a": ')
+        directory.rmdir()
+
+
+def refused(action, *args):
+    with pytest.raises(OSError) as caught:
+        action(*args)
+    return caught.value.errno == errno.EBADMSG
+
+
+def test_who_goes_on_behind_a_refusal(mount):
+    """Of two descriptors of one open file the close of one is no end: what the other writes is seen, and saved."""
+    m = mount('{:a 1}')
+    path = m.mnt / 'new.json'
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o640)
+    os.write(fd, b'{"a": ')
+    assert path.exists()
+    assert refused(os.close, os.dup(fd)) and not path.exists()
+    os.write(fd, b'[')
+    assert path.exists() and names(m.mnt) == ['a.json', 'new.json']
+    assert refused(os.close, os.dup(fd)) and not path.exists()
+    os.ftruncate(fd, 6)
+    assert path.exists()
+    os.pwrite(fd, b'1}', 6)
+    os.close(fd)
+    assert path.read_text() == '{"a": 1}' and path.stat().st_mode & 0o777 == 0o640
+    m.sync()
+    assert m.edn_text() == '{:a 1, :new {:a 1}}'
