@@ -42,12 +42,11 @@ struct document {
 	char *left_to;          /* dead: renamed to this scratch file, where drafts of it now go */
 	bool created;           /* seen as an empty file, though nothing has been saved */
 	bool on_disk;           /* ... and kept as an empty file in scratch */
-	atomic_bool
-		withheld; /* created, but its maker knows it for refused: not seen until it changes */
-	mode_t mode;      /* created: its permission bits */
-	struct timespec made; /* created: when */
-	uint64_t ino;         /* created: its number */
-	struct node *parent;  /* referenced */
+	atomic_bool withheld;   /* created, but refused: not seen until it changes */
+	mode_t mode;            /* created: its permission bits */
+	struct timespec made;   /* created: when */
+	uint64_t ino;           /* created: its number */
+	struct node *parent;    /* referenced */
 	char *name;
 	size_t name_len;
 	pthread_mutex_t commit; /* one commit, removal or rename at a time */

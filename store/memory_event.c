@@ -18,7 +18,7 @@ double memory_clock_ms(void)
 
 /* ---- telling ---- */
 
-enum { EARLY_CONFLICTS_MAX = 100 }; /* as many as /.errors keeps */
+enum { EARLY_CONFLICTS_MAX = 100 /* as many as /.errors keeps */, EARLY_MAX = 120 };
 
 void memory_telling_init(struct telling *telling)
 {
@@ -66,22 +66,26 @@ static struct early_event *early_event_new(const struct memory_event *event)
 	return early;
 }
 
-/* A merge may have any number of conflicts. Without memory for an event it is not told, only that. */
-static void keep_early(struct telling *telling, const struct memory_event *event)
+/*
+ * A merge may have any number of conflicts; what it came to is told behind them. Without memory for an event it is not told,
+ * only that. False: someone listens by now.
+ */
+static bool keep_early(struct telling *telling, const struct memory_event *event)
 {
-	bool many = !strcmp(event->name, "conflict");
+	unsigned most = strcmp(event->name, "conflict") ? EARLY_MAX : EARLY_CONFLICTS_MAX;
 	struct early_event *early;
+	bool is_early;
 
 	pthread_rwlock_wrlock(&telling->lock);
-	early = telling->fn || (many && telling->conflicts >= EARLY_CONFLICTS_MAX)
-			? NULL
-			: early_event_new(event);
+	is_early = atomic_load(&telling->early);
+	early = is_early && telling->events_count < most ? early_event_new(event) : NULL;
 	if (early) {
 		*telling->last = early;
 		telling->last = &early->next;
-		telling->conflicts += many;
+		telling->events_count++;
 	}
 	pthread_rwlock_unlock(&telling->lock);
+	return is_early;
 }
 
 void memory_tell(struct memory *m, const struct memory_event *event)
@@ -90,11 +94,8 @@ void memory_tell(struct memory *m, const struct memory_event *event)
 
 	if (!told.mode)
 		told.mode = memory_mode_name(m);
-	if (!memory_is_heard(m)) {
-		if (is_told_early(m, told.name))
-			keep_early(&m->telling, &told);
+	if (!memory_is_heard(m) && (!is_told_early(m, told.name) || keep_early(&m->telling, &told)))
 		return;
-	}
 	pthread_rwlock_rdlock(&m->telling.lock);
 	if (m->telling.fn)
 		m->telling.fn(m->telling.context, &told);

@@ -47,7 +47,7 @@ struct telling {
 	memory_event_fn *fn;   /* guarded by lock, as is what follows */
 	void *context;
 	struct early_event *events, **last; /* in order */
-	unsigned conflicts;                 /* how many of them */
+	unsigned events_count;
 };
 
 #endif
