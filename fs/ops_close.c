@@ -174,10 +174,15 @@ static int flush_document(struct fs *fs, struct handle *handle, pid_t thread, bo
 static void withhold(struct fs *fs, struct handle *handle)
 {
 	struct document *document = handle->document;
+	struct draft *draft = handle->draft;
+	bool judged;
 
-	if (handle->draft->handles != 1)
+	pthread_mutex_lock(&draft->lock);
+	judged = draft->judged; /* else it failed, and RELEASE tries again */
+	pthread_mutex_unlock(&draft->lock);
+	if (!judged || draft->handles != 1)
 		return;
-	if (handle->draft->kept_empty)
+	if (draft->kept_empty)
 		drop_empty(fs, document);
 	pthread_mutex_lock(&fs->lock);
 	if (document->created && !document->on_disk && !other_writer(handle))

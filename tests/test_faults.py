@@ -167,6 +167,18 @@ def test_a_scratch_file_that_is_there_although_the_disk_said_no(chosen):
     assert not (m.mnt / 'config.json').exists()
 
 
+def test_a_new_file_whose_save_failed(chosen):
+    """Unlike one that was refused it may be saved after all, when its descriptor goes: nobody hears that it is not there before."""
+    one = chosen('pwritev64 store/journal', error=errno.ENOSPC)
+    path = one.m.mnt / 'one.json'
+    with pytest.raises(OSError) as caught:
+        path.write_text('1\n')
+    assert caught.value.errno == errno.ENOSPC and one.met()
+    path.unlink(missing_ok=True)
+    one.m.sync()
+    assert not path.exists() and ':one' not in one.m.edn_text()
+
+
 def test_a_journal_that_can_not_be_synced(chosen):
     """What was to be safe is brought to the stores, which are synced by themselves; it is no reason to refuse."""
     one = chosen('fdatasync store/journal')
