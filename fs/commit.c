@@ -214,7 +214,6 @@ static void settled(struct fs *fs, struct document *document, struct slice path,
 	on_disk = document->on_disk;
 	document->created = false;
 	document->on_disk = false;
-	atomic_store(&document->withheld, false);
 	if (verdict->node) {
 		verdict->node->version = verdict->st.version;
 		verdict->node->hidden = false;

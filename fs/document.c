@@ -213,6 +213,20 @@ int document_swap(struct fs *fs, struct document *document, struct document *oth
 	return ret ? ret : move_nodes(fs, other);
 }
 
+bool document_is_seen(const struct document *document)
+{
+	bool told = false;
+
+	for (const struct handle *one = document->handles; one; one = one->next) {
+		if (!one->draft || !one->writable)
+			continue;
+		if (!atomic_load(&one->draft->told))
+			return document->created;
+		told = true;
+	}
+	return document->created && (document->on_disk || !told);
+}
+
 bool document_any_created(struct fs *fs, const struct node *directory)
 {
 	const struct document *document;
@@ -223,15 +237,6 @@ bool document_any_created(struct fs *fs, const struct node *directory)
 			if (document_is_seen(document) && document->parent == directory)
 				return true;
 	return false;
-}
-
-void document_seen_again(struct fs *fs, struct document *document)
-{
-	if (!atomic_load_explicit(&document->withheld, memory_order_relaxed))
-		return;
-	pthread_mutex_lock(&fs->lock);
-	atomic_store(&document->withheld, false);
-	pthread_mutex_unlock(&fs->lock);
 }
 
 void document_kill(struct fs *fs, struct document *document)

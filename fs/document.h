@@ -3,7 +3,6 @@
 #define OUROFS_DOCUMENT_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -42,7 +41,6 @@ struct document {
 	char *left_to;          /* dead: renamed to this scratch file, where drafts of it now go */
 	bool created;           /* seen as an empty file, though nothing has been saved */
 	bool on_disk;           /* ... and kept as an empty file in scratch */
-	atomic_bool withheld;   /* created, but refused: not seen until it changes */
 	mode_t mode;            /* created: its permission bits */
 	struct timespec made;   /* created: when */
 	uint64_t ino;           /* created: its number */
@@ -91,13 +89,8 @@ int document_swap(struct fs *fs, struct document *document, struct document *oth
 void document_kill(struct fs *fs, struct document *document);
 /* The directory is gone, and with it those who lost their entities before, but are open. */
 void document_kill_in(struct fs *fs, const struct node *directory);
-/* Made, but not saved yet: is it seen by its name? */
-static inline bool document_is_seen(const struct document *document)
-{
-	return document->created && !atomic_load(&document->withheld);
-}
-/* What was refused has changed, without fs->lock. */
-void document_seen_again(struct fs *fs, struct document *document);
+/* Made, but not saved yet: is it seen by its name? Not where all who make it know it for refused. */
+bool document_is_seen(const struct document *document);
 /* Is a file being made in that directory that no one has saved yet? */
 bool document_any_created(struct fs *fs, const struct node *directory);
 /* Path of the document, with or without fs->lock: as it is now called. */

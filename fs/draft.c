@@ -100,6 +100,7 @@ static void changed(struct draft *draft, pid_t writer)
 	draft->dirty = true;
 	draft->only_truncated = false;
 	draft->judged = false;
+	atomic_store(&draft->told, false);
 	for (i = 0; i < draft->writer_count && i < DRAFT_WRITERS; i++)
 		if (draft->writers[i] == writer)
 			return;

@@ -52,9 +52,10 @@ struct draft {
 	bool only_truncated;                 /* ... but by nothing except O_TRUNC */
 	atomic_bool outdated;                /* a lock was asked for: see opening_catch_up */
 	bool cut;                            /* more than fits was to be written: it lacks that */
-	bool judged;     /* refused as it stands; a further change makes it open again */
-	bool refused;    /* stands in /.rejected and may yet be withdrawn */
-	bool kept_empty; /* a flush without content put an empty file there */
+	bool judged;      /* refused as it stands; a further change makes it open again */
+	atomic_bool told; /* judged, and its maker knows: what was never saved is not seen */
+	bool refused;     /* stands in /.rejected and may yet be withdrawn */
+	bool kept_empty;  /* a flush without content put an empty file there */
 };
 
 /* room outlives it. */

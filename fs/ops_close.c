@@ -83,16 +83,6 @@ static int keep_empty(struct fs *fs, struct document *document, bool *kept)
 	return ret;
 }
 
-/* With fs->lock held: someone else who may write to the same document, in whatever draft. */
-static const struct handle *other_writer(const struct handle *handle)
-{
-	const struct handle *other = handle->document->handles;
-
-	while (other && (other == handle || !other->draft || !other->writable))
-		other = other->next;
-	return other;
-}
-
 /* The empty file was only on the way to content, and that was refused: nothing is there, as before. */
 static void drop_empty(struct fs *fs, struct document *document)
 {
@@ -171,23 +161,17 @@ static int flush_document(struct fs *fs, struct handle *handle, pid_t thread, bo
  * Who has been told that what he made is refused takes it for not there: a program asks as soon as close has failed, and
  * RELEASE comes a moment later. Another descriptor may go on, and then it is seen again.
  */
-static void withhold(struct fs *fs, struct handle *handle)
+static void note_told(struct fs *fs, struct handle *handle)
 {
-	struct document *document = handle->document;
 	struct draft *draft = handle->draft;
-	bool judged;
+	bool told;
 
 	pthread_mutex_lock(&draft->lock);
-	judged = draft->judged; /* else it failed, and RELEASE tries again */
+	told = draft->judged /* else it failed, and RELEASE tries again */ && draft->handles == 1;
+	atomic_store(&draft->told, told);
 	pthread_mutex_unlock(&draft->lock);
-	if (!judged || draft->handles != 1)
-		return;
-	if (draft->kept_empty)
-		drop_empty(fs, document);
-	pthread_mutex_lock(&fs->lock);
-	if (document->created && !document->on_disk && !other_writer(handle))
-		atomic_store(&document->withheld, true);
-	pthread_mutex_unlock(&fs->lock);
+	if (told && draft->kept_empty)
+		drop_empty(fs, handle->document);
 }
 
 void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -201,7 +185,7 @@ void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (handle->kind == HANDLE_DOCUMENT && handle->draft && handle->writable)
 		ret = flush_document(fs, handle, thread_of(req), &stale);
 	if (ret)
-		withhold(fs, handle);
+		note_told(fs, handle);
 	/* behind that: who waits for the lock is to find what was saved under it */
 	locks_drop_posix(fs->locks, handle->ino, fi->lock_owner);
 	ops_answer_stale(fs, req, handle->document, stale, -ret);
@@ -275,12 +259,14 @@ static void retire_writer(struct fs *fs, struct handle *handle)
 static void withdraw_created(struct fs *fs, struct handle *handle)
 {
 	struct document *document = handle->document;
+	struct handle *other;
 
 	pthread_mutex_lock(&fs->lock);
-	if (!document->on_disk && !other_writer(handle)) {
+	for (other = document->handles; other; other = other->next)
+		if (other != handle && other->draft && other->writable)
+			break;
+	if (!other && !document->on_disk)
 		document->created = false;
-		atomic_store(&document->withheld, false);
-	}
 	pthread_mutex_unlock(&fs->lock);
 }
 

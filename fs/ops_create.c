@@ -29,7 +29,6 @@ struct creation {
 static void begin_document(struct fs *fs, struct document *document, mode_t mode)
 {
 	document->created = true;
-	atomic_store(&document->withheld, false);
 	document->mode = mode & SCRATCH_MODE;
 	document->ino = memory_new_ino(fs->memory);
 	clock_gettime(CLOCK_REALTIME, &document->made);

@@ -162,7 +162,6 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, o
 			opening_catch_up(fs, handle->node, handle->draft);
 			ret = draft_write(handle->draft, thread_of(req), bytes, size, offset,
 				handle->append);
-			document_seen_again(fs, handle->document);
 		}
 		ret = ret ? ret : (ssize_t)size;
 		break;

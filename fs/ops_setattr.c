@@ -222,15 +222,6 @@ static int set_draft(struct attribute_change *change, struct draft *draft)
 	return waits ? 0 : set_committed(change);
 }
 
-static int cut_draft(const struct attribute_change *change, struct draft *draft)
-{
-	int ret = draft_truncate(draft, change->thread, change->attr->st_size);
-
-	if (change->handle && change->handle->document)
-		document_seen_again(change->fs, change->handle->document);
-	return ret;
-}
-
 static int set_document(struct attribute_change *change)
 {
 	struct draft *draft;
@@ -242,7 +233,7 @@ static int set_document(struct attribute_change *change)
 	if (draft)
 		opening_catch_up(change->fs, change->node, draft);
 	if ((change->to_set & FUSE_SET_ATTR_SIZE) && draft)
-		ret = cut_draft(change, draft);
+		ret = draft_truncate(draft, change->thread, change->attr->st_size);
 	else if (change->to_set & FUSE_SET_ATTR_SIZE)
 		ret = truncate_committed(change, change->attr->st_size);
 	if (!ret && (change->attributes.has_mode || change->attributes.has_mtime))

@@ -267,6 +267,7 @@ void memory_health(struct memory *m, struct memory_health *h)
 	struct ednfile_info info;
 	struct slice name;
 	size_t at = 0;
+	char kept[SET_ASIDE_NAME];
 	void *value;
 
 	*h = (struct memory_health){.mode = memory_mode_name(m)};
@@ -300,11 +301,12 @@ void memory_health(struct memory *m, struct memory_health *h)
 	h->outside_changes = m->work.outside_changes;
 	h->stale_put_back = m->work.stale_put_back;
 	h->conflicts = m->work.conflicts;
-	if (memory_is_kept_aside(m)) {
-		memcpy(h->set_aside, m->work.set_aside, sizeof(h->set_aside));
-		h->set_aside_since = m->work.set_aside_since;
-	}
+	memcpy(kept, m->work.kept, sizeof(kept));
+	memcpy(h->set_aside, m->work.set_aside, sizeof(h->set_aside));
+	h->set_aside_since = m->work.set_aside_since;
 	h->edn_error = m->work.pace.result.code;
 	memcpy(h->edn_reason, m->work.pace.result.text, sizeof(h->edn_reason));
 	pthread_mutex_unlock(&m->work.pace.mutex);
+	if (!memory_is_beside(m, kept))
+		h->set_aside[0] = '\0';
 }

@@ -124,16 +124,16 @@ int memory_set_aside(struct memory *m, const struct buf *copy, char kept[SET_ASI
 	return ret ? err_set(err, ret, "cannot set memory.edn aside: %s", strerror(-ret)) : 0;
 }
 
-bool memory_is_kept_aside(struct memory *m)
+bool memory_is_beside(const struct memory *m, const char *name)
 {
 	struct buf path = BUF_INIT;
 	struct stat st;
 	bool gone;
 
-	if (!m->work.kept[0])
+	if (!name[0])
 		return false;
 	buf_add_format(&path, "%.*s/%s", (int)(strrchr(m->edn_path, '/') - m->edn_path),
-		m->edn_path, m->work.kept);
+		m->edn_path, name);
 	gone = buf_cstr(&path) && lstat(path.ptr, &st) && errno == ENOENT;
 	buf_release(&path);
 	return !gone;

@@ -196,8 +196,8 @@ int memory_keep_conflict(struct memory *m, struct slice path, struct slice text)
  */
 int memory_set_aside(struct memory *m, const struct buf *copy, char kept[SET_ASIDE_NAME],
 	struct err *err);
-/* Until someone has seen to it. With work.pace.mutex held. */
-bool memory_is_kept_aside(struct memory *m);
+/* Is a file of that name still beside memory.edn? Not where it is "". */
+bool memory_is_beside(const struct memory *m, const char *name);
 
 /* ---- memory_event.c; more is in memory_event.h ---- */
 
