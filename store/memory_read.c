@@ -238,7 +238,6 @@ int memory_list(struct memory *m, struct slice directory, memory_list_fn *fn, vo
 	pthread_rwlock_rdlock(&m->lock);
 	ret = list_locked(m, directory, fn, context);
 	pthread_rwlock_unlock(&m->lock);
-	memory_resident_trim(m);
 	return ret;
 }
 

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,8 +11,12 @@
 #include "background.h"
 #include "memory_internal.h"
 
-/* So much may stay, and so many small reads are between two looks at how much it is. */
-enum { MOST_BYTES = 16 << 20, TICKS = 64 };
+/*
+ * So much may stay mapped behind long work, and at any time; and while small reads come, as much as there is room for
+ * beside what is the process's own: what was mapped once is read without a page fault, which can cost more than the
+ * read. So many such reads are between two looks.
+ */
+enum { LEAST_BYTES = 16 << 20, WHOLE_BYTES = 96 << 20, TICKS = 64 };
 /* Behind so many members that left memory, malloc is asked for what it keeps of them. */
 enum { MANY_GONE = 50000 };
 
@@ -27,17 +32,29 @@ void memory_resident_release(struct resident *resident)
 		close(resident->statm_fd);
 }
 
-/* Bytes of files. Where they can't be told they are many. */
-static size_t mapped_bytes(const struct resident *resident)
-{
-	char text[128] = "";
-	char *at = text;
+/* Bytes in memory: of files, and of all. Where they can't be told they are many. */
+struct usage {
+	size_t mapped, whole;
+};
 
-	if (pread(resident->statm_fd, text, sizeof(text) - 1, 0) <= 0)
-		return SIZE_MAX;
-	strsep(&at, " "); /* all that is mapped */
-	strsep(&at, " "); /* what of it is in memory */
-	return at ? strtoull(at, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : SIZE_MAX;
+static struct usage usage_now(const struct resident *resident)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t whole, mapped;
+	char text[128] = "";
+
+	/* all that is mapped, what of it is in memory, what of that is of files */
+	if (pread(resident->statm_fd, text, sizeof(text) - 1, 0) <= 0 ||
+		sscanf(text, "%*u %zu %zu", &whole, &mapped) != 2)
+		return (struct usage){SIZE_MAX, SIZE_MAX};
+	return (struct usage){mapped * page, whole * page};
+}
+
+static size_t room(struct usage usage)
+{
+	size_t own = usage.whole - usage.mapped;
+
+	return own + LEAST_BYTES < WHOLE_BYTES ? WHOLE_BYTES - own : LEAST_BYTES;
 }
 
 enum { EAV, SAVED, TEXT, MAPPED };
@@ -54,39 +71,54 @@ static bool unmap_step(struct memory *m, unsigned of, size_t *at)
 	}
 }
 
-static void unmap_pages(struct memory *m, unsigned of)
+static bool unmap_step_unheld(struct memory *m, unsigned of, size_t *at)
 {
-	size_t at = 0;
+	bool more;
 
-	while (unmap_step(m, of, &at))
-		;
+	pthread_rwlock_rdlock(&m->lock);
+	more = unmap_step(m, of, at);
+	pthread_rwlock_unlock(&m->lock);
+	return more;
 }
 
-static bool is_much(struct memory *m)
+typedef bool step_fn(struct memory *m, unsigned of, size_t *at);
+
+/*
+ * A quarter of what may be mapped goes, from where the last one ended: all at once, and those pages would be gone that
+ * each read meets. One thread's at a time: who comes meanwhile has no need to.
+ */
+static void sweep(struct memory *m, step_fn *step)
 {
-	return mapped_bytes(&m->resident) > MOST_BYTES;
+	struct resident *resident = &m->resident;
+	struct usage usage = usage_now(resident);
+	size_t enough = room(usage) / 4 * 3;
+
+	if (usage.mapped <= room(usage) || atomic_flag_test_and_set(&resident->sweeping))
+		return;
+	/* once around, at most */
+	for (unsigned ends = 0; ends <= MAPPED && usage.mapped > enough;) {
+		if (!step(m, resident->hand, &resident->hand_at)) {
+			resident->hand = (resident->hand + 1) % MAPPED;
+			resident->hand_at = 0;
+			ends++;
+		}
+		usage = usage_now(resident);
+	}
+	atomic_flag_clear(&resident->sweeping);
 }
 
 /* attention as in background_make_way. */
-static void unmap_pages_unheld(struct memory *m, unsigned of, struct attention *attention)
-{
-	bool more = true;
-	size_t at = 0;
-
-	while (more) {
-		pthread_rwlock_rdlock(&m->lock);
-		more = unmap_step(m, of, &at);
-		pthread_rwlock_unlock(&m->lock);
-		background_make_way(attention);
-	}
-}
-
 static void trim(struct memory *m, struct attention *attention)
 {
-	if (!is_much(m))
+	if (usage_now(&m->resident).mapped <= LEAST_BYTES)
 		return;
-	for (unsigned of = 0; of < MAPPED; of++)
-		unmap_pages_unheld(m, of, attention);
+	for (unsigned of = 0; of < MAPPED; of++) {
+		size_t at = 0;
+
+		while (unmap_step_unheld(m, of, &at))
+			background_make_way(attention);
+		background_make_way(attention);
+	}
 }
 
 void memory_resident_trim(struct memory *m)
@@ -120,20 +152,26 @@ static bool is_due(struct memory *m)
 void memory_resident_tick(struct memory *m)
 {
 	if (is_due(m))
-		memory_resident_trim(m);
+		sweep(m, unmap_step_unheld);
 }
 
 void memory_resident_tick_held(struct memory *m)
 {
-	if (is_due(m) && is_much(m))
-		for (unsigned of = 0; of < MAPPED; of++)
-			unmap_pages(m, of);
+	if (is_due(m))
+		sweep(m, unmap_step);
 }
 
 void memory_resident_tick_loading(struct memory *m)
 {
-	if (is_due(m) && is_much(m))
-		unmap_pages(m, TEXT);
+	struct usage usage;
+	size_t at = 0;
+
+	if (!is_due(m))
+		return;
+	usage = usage_now(&m->resident);
+	if (usage.mapped > room(usage))
+		while (unmap_step(m, TEXT, &at))
+			;
 }
 
 /* How many names left memory. */

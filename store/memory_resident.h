@@ -16,6 +16,9 @@ struct resident {
 	int statm_fd; /* /proc/self/statm, or -1 */
 	atomic_uint looks;
 	atomic_uint tended; /* by so many works: no ticks */
+	atomic_flag sweeping;
+	unsigned hand; /* which mapping is the next to be swept, and from where; sweeping's */
+	size_t hand_at;
 	size_t gone; /* names that left memory since malloc was asked; guarded by memory.lock */
 };
 
