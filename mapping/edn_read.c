@@ -2,7 +2,8 @@
 #include "edn_reader.h"
 
 #include <errno.h>
-#include <stdlib.h>
+
+#include "huge.h"
 
 void edn_reader_init(struct edn_reader *r, struct slice text, unsigned max_depth, struct err *err)
 {
@@ -17,7 +18,7 @@ void edn_reader_init(struct edn_reader *r, struct slice text, unsigned max_depth
 void edn_reader_release(struct edn_reader *r)
 {
 	edn_stack_release(&r->stack);
-	free(r->keys);
+	huge_free(r->keys, r->cap * sizeof(*r->keys));
 	r->keys = NULL;
 	edn_unique_release(&r->unique);
 }
@@ -47,7 +48,7 @@ static int no_memory(const struct edn_reader *r)
 int edn_reader_grow(struct edn_reader *r)
 {
 	size_t cap = r->cap ? r->cap * 2 : 64;
-	struct edn_key *grown = realloc(r->keys, cap * sizeof(*grown));
+	struct edn_key *grown = huge_resize(r->keys, r->cap * sizeof(*grown), cap * sizeof(*grown));
 
 	if (!grown)
 		return no_memory(r);

@@ -2,7 +2,9 @@
 #include "edn_hash.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <string.h>
+
+#include "huge.h"
 
 enum { PAIRWISE = 10 }; /* up to so many keys, comparing all pairs of hashes beats a table */
 
@@ -18,7 +20,7 @@ static int reserve(struct edn_unique *unique, size_t cap)
 
 	if (cap <= unique->cap)
 		return 0;
-	grown = realloc(unique->slots, cap * sizeof(*grown));
+	grown = huge_resize(unique->slots, unique->cap * sizeof(*grown), cap * sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	unique->slots = grown;
@@ -72,6 +74,6 @@ int edn_find_duplicate(struct edn_unique *unique, const struct edn_key *keys, si
 
 void edn_unique_release(struct edn_unique *unique)
 {
-	free(unique->slots);
+	huge_free(unique->slots, unique->cap * sizeof(*unique->slots));
 	*unique = (struct edn_unique){0};
 }

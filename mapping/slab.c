@@ -6,7 +6,11 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "huge.h"
+
 enum { SLAB_BYTES = 1 << 16, GRAIN_BYTES = 8, NONE = UINT16_MAX };
+/* From so many slabs on they are mapped as many at a time as fill a huge page; each goes back by itself all the same. */
+enum { FEW = 16 };
 
 /* Where each object is to be watched by itself, malloc has it. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -46,19 +50,43 @@ static uint16_t *object_at(struct slab *slab, size_t class, size_t number)
 	return (uint16_t *)(slab->objects + number * (class + 1));
 }
 
-static struct slab *map(void)
+static bool map_many(struct slab_pool *pool)
 {
-	char *from = mmap(NULL, 2 * (size_t)SLAB_BYTES, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	size_t before;
+	pool->fresh = huge_map(HUGE_BYTES, HUGE_BYTES);
+	if (!pool->fresh)
+		return false;
+	huge_advise(pool->fresh, HUGE_BYTES);
+	pool->fresh_bytes = HUGE_BYTES;
+	return true;
+}
 
-	if (from == MAP_FAILED)
-		return NULL;
-	before = (SLAB_BYTES - (uintptr_t)from % SLAB_BYTES) % SLAB_BYTES;
-	if (before)
-		munmap(from, before);
-	munmap(from + before + SLAB_BYTES, SLAB_BYTES - before);
-	return (struct slab *)(from + before);
+static struct slab *map(struct slab_pool *pool)
+{
+	char *slab;
+
+	if (!pool->fresh_bytes && (pool->slabs < FEW || !map_many(pool))) {
+		slab = huge_map(SLAB_BYTES, SLAB_BYTES);
+	} else {
+		slab = pool->fresh;
+		pool->fresh += SLAB_BYTES;
+		pool->fresh_bytes -= SLAB_BYTES;
+	}
+	pool->slabs += slab != NULL;
+	return (struct slab *)slab;
+}
+
+static void unmap_fresh(struct slab_pool *pool)
+{
+	if (pool->fresh_bytes)
+		munmap(pool->fresh, pool->fresh_bytes);
+	pool->fresh_bytes = 0;
+}
+
+static void unmap(struct slab_pool *pool, struct slab *slab)
+{
+	munmap(slab, SLAB_BYTES);
+	if (--pool->slabs < FEW)
+		unmap_fresh(pool);
 }
 
 static void link_in(struct slab_pool *pool, size_t class, struct slab *slab)
@@ -81,7 +109,7 @@ static void take_out(struct slab_pool *pool, size_t class, struct slab *slab)
 
 static struct slab *new_slab(struct slab_pool *pool, size_t class)
 {
-	struct slab *slab = map();
+	struct slab *slab = map(pool);
 
 	if (!slab)
 		return NULL;
@@ -138,7 +166,7 @@ void slab_free(struct slab_pool *pool, void *object, size_t size)
 	/* the last one with room stays: who makes and frees one object in turns needs no system calls */
 	if (!slab->used && slab->next != slab) {
 		take_out(pool, class, slab);
-		munmap(slab, SLAB_BYTES);
+		unmap(pool, slab);
 	}
 }
 
@@ -148,7 +176,8 @@ void slab_pool_release(struct slab_pool *pool)
 		struct slab *slab = pool->open[class];
 
 		if (slab && !slab->used)
-			munmap(slab, SLAB_BYTES);
+			unmap(pool, slab);
 		pool->open[class] = NULL;
 	}
+	unmap_fresh(pool);
 }

@@ -23,6 +23,9 @@ struct slab;
 
 struct slab_pool {
 	struct slab *open[SLAB_CLASSES]; /* by size: those with room, in a ring */
+	size_t slabs;                    /* that have objects, or had the last one */
+	char *fresh;                     /* so many bytes for more, mapped at once */
+	size_t fresh_bytes;
 };
 
 void *slab_alloc(struct slab_pool *pool, size_t size);

@@ -5,10 +5,11 @@
 #include <unistd.h>
 
 #include "ednfile_map.h"
+#include "huge.h"
 #include "mapped.h"
 #include "write_all.h"
 
-enum { HUGE_BYTES = 2 << 20, BIG_BYTES = 16 << 20 };
+enum { BIG_BYTES = 16 << 20 };
 
 static size_t page_bytes(void)
 {
@@ -37,7 +38,7 @@ static struct ednblock *map_big(size_t size)
 	begin = mapping_of(block);
 	if (begin > from)
 		munmap(from, (size_t)(begin - from));
-	madvise(bytes, size, MADV_HUGEPAGE);
+	huge_advise(bytes, size);
 	block->mapped_bytes = most - (size_t)(begin - from);
 	return block;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "huge.h"
 #include "pread_all.h"
 #include "write_all.h"
 
@@ -51,6 +52,11 @@ struct ednindex {
 
 enum { CHECKED_FROM = offsetof(struct header, format) };
 
+static size_t size_with(uint64_t rows)
+{
+	return sizeof(struct ednindex) + rows * sizeof(struct row);
+}
+
 static uint64_t check_of(const struct ednindex *index, size_t size)
 {
 	return hash64((const char *)index + CHECKED_FROM, size - CHECKED_FROM, 0);
@@ -74,11 +80,11 @@ static struct ednindex *load(int fd, uint64_t text_size)
 	if (pread_all(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
 		!is_usable(&header, text_size))
 		return NULL;
-	size = sizeof(*index) + header.count * sizeof(struct row);
+	size = size_with(header.count);
 	/* a damaged count is not to be believed before there is memory for it */
 	if (fstat(fd, &st) || (uint64_t)st.st_size != size)
 		return NULL;
-	index = malloc(size);
+	index = huge_alloc(size);
 	if (!index)
 		return NULL;
 	index->header = header;
@@ -86,7 +92,7 @@ static struct ednindex *load(int fd, uint64_t text_size)
 	if (pread_all(fd, (char *)index + sizeof(header), rest, sizeof(header)) == (ssize_t)rest &&
 		check_of(index, size) == header.check)
 		return index;
-	free(index);
+	huge_free(index, size);
 	return NULL;
 }
 
@@ -106,7 +112,8 @@ struct ednindex *ednindex_load(int dir_fd, uint64_t size)
 
 void ednindex_free(struct ednindex *index)
 {
-	free(index);
+	if (index)
+		huge_free(index, size_with(index->header.count));
 }
 
 struct hash128 ednindex_text_hash(const struct ednindex *index)
@@ -257,7 +264,8 @@ static void write_rows(struct ednindex *index, const struct ednmap *map,
 
 static int make(const struct ednmap *map, struct ednindex *index, size_t size, char *block)
 {
-	struct ednplace *places = calloc(map->count + (size_t)1, sizeof(*places));
+	size_t places_bytes = (map->count + (size_t)1) * sizeof(struct ednplace);
+	struct ednplace *places = huge_alloc(places_bytes);
 	struct header *h = &index->header;
 	struct ednpieces pieces;
 	int ret = places ? ednpieces_with_places(&pieces, map, places) : -ENOMEM;
@@ -275,13 +283,13 @@ static int make(const struct ednmap *map, struct ednindex *index, size_t size, c
 	}
 	if (places)
 		ednpieces_release(&pieces);
-	free(places);
+	huge_free(places, places_bytes);
 	return ret;
 }
 
 static struct ednindex *new_index(const struct ednmap *map, size_t size)
 {
-	struct ednindex *index = calloc(1, size);
+	struct ednindex *index = huge_alloc(size);
 
 	if (!index)
 		return NULL;
@@ -311,7 +319,7 @@ static int write_file(int dir_fd, const struct ednindex *index, size_t size)
 
 void ednindex_keep(const struct ednmap *map, int dir_fd)
 {
-	size_t size = sizeof(struct ednindex) + map->count * sizeof(struct row);
+	size_t size = size_with(map->count);
 	struct ednindex *index = new_index(map, size);
 	char *block = malloc(EDNINDEX_BLOCK);
 
@@ -319,5 +327,5 @@ void ednindex_keep(const struct ednmap *map, int dir_fd)
 		renameat(dir_fd, NAME_NEW, dir_fd, NAME))
 		unlinkat(dir_fd, NAME_NEW, 0);
 	free(block);
-	free(index);
+	huge_free(index, size);
 }

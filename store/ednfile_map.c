@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "huge.h"
+
 /* ---- entries ---- */
 
 int ednmap_grow_entries(struct ednmap *map)
@@ -13,7 +15,7 @@ int ednmap_grow_entries(struct ednmap *map)
 
 	if (map->cap > UINT32_MAX / 2)
 		return -EOVERFLOW;
-	grown = realloc(map->entries, cap * sizeof(*grown));
+	grown = huge_resize(map->entries, map->cap * sizeof(*grown), cap * sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	map->entries = grown;
@@ -33,10 +35,10 @@ int ednmap_index_all(struct ednmap *map)
 	}
 	if (cap == map->index_cap)
 		return 0;
-	grown = calloc(cap, sizeof(*grown));
+	grown = huge_alloc(cap * sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
-	free(map->index);
+	huge_free(map->index, map->index_cap * sizeof(*grown));
 	map->index = grown;
 	map->index_cap = cap;
 	for (uint32_t at = map->entries[0].next; at; at = map->entries[at].next)
@@ -46,7 +48,7 @@ int ednmap_index_all(struct ednmap *map)
 
 int ednmap_reserve_entries(struct ednmap *map, uint32_t count)
 {
-	map->entries = calloc(count, sizeof(*map->entries));
+	map->entries = huge_alloc(count * sizeof(*map->entries));
 	if (!map->entries)
 		return -ENOMEM;
 	map->cap = count;
@@ -167,8 +169,8 @@ void ednmap_release(struct ednmap *map)
 		return;
 	for (uint32_t at = 0; at < map->used; at++)
 		ednentry_drop(map, &map->entries[at]);
-	free(map->entries);
-	free(map->index);
+	huge_free(map->entries, map->cap * sizeof(*map->entries));
+	huge_free(map->index, map->index_cap * sizeof(*map->index));
 	ednblock_drop(map->pool, map->flat);
 	ednblock_drop(map->pool, map->image);
 	*map = (struct ednmap){.pool = map->pool};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "ednfile_map.h"
+#include "huge.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -165,7 +166,8 @@ static int append_entries(struct ednmap *map, const struct ednmap *more)
 
 	if (count > UINT32_MAX - map->used)
 		return -EOVERFLOW;
-	grown = realloc(map->entries, ((size_t)map->used + count) * sizeof(*grown));
+	grown = huge_resize(map->entries, map->cap * sizeof(*grown),
+		((size_t)map->used + count) * sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	memcpy(grown + map->used, more->entries + 1, count * sizeof(*grown));
@@ -180,7 +182,7 @@ static void release_half(struct half *half)
 {
 	wait_half(half);
 	edn_tail_free(half->tail);
-	free(half->map.entries);
+	huge_free(half->map.entries, half->map.cap * sizeof(*half->map.entries));
 }
 
 static int scan(struct reading *reading, struct slice text, struct edn_map_shape *shape,

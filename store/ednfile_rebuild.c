@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "huge.h"
+
 /*
  * Copies piece after piece to where the new image grows. The places of the new entries are noted on
  * the way, so that nothing has to be read again.
@@ -123,7 +125,7 @@ static void adopt(struct ednmap *map, struct ednentry *fresh, struct copying *co
 	map->foot = slice_of(copying->block->bytes + foot, copying->at - foot);
 	for (uint32_t at = 0; at < map->used; at++)
 		ednentry_drop(map, &map->entries[at]);
-	free(map->entries);
+	huge_free(map->entries, map->cap * sizeof(*map->entries));
 	map->entries = fresh;
 	map->cap = map->used;
 	ednblock_drop(map->pool, map->image);
@@ -167,7 +169,7 @@ int ednmap_rebuild(struct ednmap *map, bool open_up)
 
 	if (ret)
 		return ret;
-	fresh = malloc(map->used * sizeof(*fresh));
+	fresh = huge_alloc(map->used * sizeof(*fresh));
 	copying.block = ednblock_new(map->pool, most);
 	ret = fresh && copying.block ? 0 : -ENOMEM;
 	if (!ret) {
@@ -176,7 +178,7 @@ int ednmap_rebuild(struct ednmap *map, bool open_up)
 	}
 	if (ret) {
 		ednblock_drop(map->pool, copying.block);
-		free(fresh);
+		huge_free(fresh, map->used * sizeof(*fresh));
 		return ret;
 	}
 	prefix = map->prefix.len ? (size_t)(map->prefix.ptr - map->head.ptr) : 0;

@@ -17,7 +17,7 @@ static size_t node_bytes(size_t name_len)
 void tree_free_node(struct tree *tree, struct tree_node *node)
 {
 	if (node->dir)
-		free(node->dir->slots);
+		tree_dir_free_slots(node->dir);
 	free(node->dir);
 	free(node->id);
 	slab_free(&tree->nodes, node, node_bytes(node->name_len));

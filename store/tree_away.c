@@ -135,7 +135,7 @@ static bool send_away(struct tree *tree, struct tree_node *node)
 		tree_free_node(tree, before.slots[i]);
 		count++;
 	}
-	free(before.slots);
+	tree_dir_free_slots(&before);
 	__atomic_fetch_sub(&tree->documents, count, __ATOMIC_RELAXED);
 	dir->away_count = count;
 	dir->counted = true;

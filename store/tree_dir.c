@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "hash.h"
+#include "huge.h"
 #include "tree_private.h"
 
 /* ---- a directory's table of names: open addressing, hashes beside the nodes, which are elsewhere in memory ---- */
@@ -78,12 +79,19 @@ static uint64_t cap_for(uint64_t children)
 	return children + children / 3 + 1;
 }
 
+enum { SLOT_BYTES = sizeof(struct tree_node *) + sizeof(uint32_t) };
+
+void tree_dir_free_slots(const struct tree_dir *dir)
+{
+	huge_free(dir->slots, dir->cap * (size_t)SLOT_BYTES);
+}
+
 static int alloc_slots(struct tree_dir *dir, uint64_t cap)
 {
 	if (cap > UINT32_MAX)
 		return -ENOMEM;
 	dir->cap = (uint32_t)cap;
-	dir->slots = cap ? calloc(cap, sizeof(struct tree_node *) + sizeof(uint32_t)) : NULL;
+	dir->slots = cap ? huge_alloc(cap * SLOT_BYTES) : NULL;
 	return !cap || dir->slots ? 0 : -ENOMEM;
 }
 
@@ -96,7 +104,7 @@ static int resize(struct tree_dir *dir, uint64_t cap)
 	for (uint32_t i = 0; i < dir->cap; i++)
 		if (dir->slots[i])
 			tree_dir_put(&resized, dir->slots[i], hashes_of(dir)[i]);
-	free(dir->slots);
+	tree_dir_free_slots(dir);
 	dir->slots = resized.slots;
 	dir->cap = resized.cap;
 	return 0;

@@ -31,6 +31,7 @@ int tree_dir_reserve(struct tree_dir *dir);
 void tree_dir_fit(struct tree_dir *dir);
 /* Without its documents; these, and the slots as they were, are the caller's to free. 0 or -ENOMEM. */
 int tree_dir_keep_directories(struct tree_dir *dir);
+void tree_dir_free_slots(const struct tree_dir *dir);
 void tree_dir_put(struct tree_dir *dir, struct tree_node *node, uint32_t hash);
 void tree_dir_remove(struct tree_dir *dir, const struct tree_node *node);
 
