@@ -233,7 +233,7 @@ static void reading_release(struct ednfile *file, struct reading *reading)
 
 struct half {
 	int fd;
-	char *bytes;
+	char *to;
 	size_t at, most;
 	ssize_t len;
 };
@@ -242,47 +242,59 @@ static void *read_half(void *context)
 {
 	struct half *half = context;
 
-	half->len = pread_all(half->fd, half->bytes + half->at, half->most, half->at);
+	half->len = pread_all(half->fd, half->to, half->most, half->at);
 	return NULL;
 }
 
-/* As pread_all() from the beginning. Half of the time goes to the memory's first use: another thread can have a part of it. */
-static ssize_t read_halves(int fd, char *bytes, size_t most)
+static void hash_block(struct reading *reading, size_t at, size_t len)
 {
-	struct half half = {.fd = fd, .bytes = bytes, .at = most / 2, .most = most - most / 2};
-	pthread_t thread;
-	ssize_t len;
-
-	if (!ednmap_in_halves(most) || pthread_create(&thread, NULL, read_half, &half))
-		return pread_all(fd, bytes, most, 0);
-	len = pread_all(fd, bytes, half.at, 0);
-	pthread_join(thread, NULL);
-	if (len < 0 || (size_t)len < half.at) /* or it was cut meanwhile */
-		return len;
-	return half.len < 0 ? half.len : len + half.len;
+	if (reading->index && len)
+		reading->mark = ednindex_hash(reading->mark, reading->block->bytes + at, len);
 }
 
 /* Hashes the blocks while they are in the processor's cache. */
-static ssize_t read_text(int fd, struct reading *reading, size_t most)
+static ssize_t read_first(int fd, struct reading *reading, size_t most)
 {
-	char *bytes = reading->block->bytes;
 	size_t at = 0;
 	ssize_t got = EDNINDEX_BLOCK;
 
-	if (!reading->index)
-		return read_halves(fd, bytes, most);
-	reading->mark = ednindex_mark(reading->index);
 	while (got == EDNINDEX_BLOCK) {
 		size_t left = most - at;
 
-		got = pread_all(fd, bytes + at, left < EDNINDEX_BLOCK ? left : EDNINDEX_BLOCK, at);
+		got = pread_all(fd, reading->block->bytes + at,
+			left < EDNINDEX_BLOCK ? left : EDNINDEX_BLOCK, at);
 		if (got < 0)
 			return got;
-		if (got)
-			reading->mark = ednindex_hash(reading->mark, bytes + at, (size_t)got);
+		hash_block(reading, at, (size_t)got);
 		at += (size_t)got;
 	}
 	return (ssize_t)at;
+}
+
+/* As pread_all() from the beginning. Half of the time goes to the memory's first use: another thread can have a part of it. */
+static ssize_t read_text(int fd, struct reading *reading, size_t most)
+{
+	size_t at = most / 2 / EDNINDEX_BLOCK * EDNINDEX_BLOCK;
+	struct half half = {
+		.fd = fd, .to = reading->block->bytes + at, .at = at, .most = most - at};
+	pthread_t thread;
+	ssize_t len;
+
+	if (reading->index)
+		reading->mark = ednindex_mark(reading->index);
+	if (!ednmap_in_halves(most) || pthread_create(&thread, NULL, read_half, &half))
+		return read_first(fd, reading, most);
+	len = read_first(fd, reading, at);
+	pthread_join(thread, NULL);
+	if (len < 0 || (size_t)len < at) /* or it was cut meanwhile */
+		return len;
+	for (ssize_t done = 0; done < half.len; done += EDNINDEX_BLOCK) {
+		ssize_t left = half.len - done;
+
+		hash_block(reading, at + (size_t)done,
+			left < EDNINDEX_BLOCK ? (size_t)left : EDNINDEX_BLOCK);
+	}
+	return half.len < 0 ? half.len : len + half.len;
 }
 
 /* The whole of one state of the file. -EAGAIN: it changed meanwhile. */
