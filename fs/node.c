@@ -7,6 +7,7 @@
 #include "draft.h"
 #include "events.h"
 #include "hash.h"
+#include "huge.h"
 
 enum { FIRST_BUCKETS = 1024 };
 
@@ -27,7 +28,7 @@ static struct node **bucket_of(const struct node_table *table, const struct node
 int node_table_init(struct node_table *table, uint64_t root_ino)
 {
 	*table = (struct node_table){0};
-	table->buckets = calloc(FIRST_BUCKETS, sizeof(*table->buckets));
+	table->buckets = huge_alloc(FIRST_BUCKETS * sizeof(*table->buckets));
 	table->bucket_count = table->buckets ? FIRST_BUCKETS : 0;
 	table->root = table->buckets ? node_new(table, NULL, slice_str(""), NODE_DIRECTORY) : NULL;
 	if (!table->root) {
@@ -96,7 +97,7 @@ void node_table_release(struct node_table *table)
 			node_free(table, node);
 		}
 	}
-	free(table->buckets);
+	huge_free(table->buckets, table->bucket_count * sizeof(*table->buckets));
 	buf_release(&table->forgotten);
 	slab_pool_release(&table->pool);
 	*table = (struct node_table){0};
@@ -124,7 +125,7 @@ static void resize(struct node_table *table, size_t bucket_count)
 {
 	struct node **old = table->buckets;
 	size_t old_count = table->bucket_count;
-	struct node **buckets = calloc(bucket_count, sizeof(struct node *));
+	struct node **buckets = huge_alloc(bucket_count * sizeof(*buckets));
 	size_t i;
 
 	if (!buckets)
@@ -139,7 +140,7 @@ static void resize(struct node_table *table, size_t bucket_count)
 			put_in(table, node);
 		}
 	}
-	free(old);
+	huge_free(old, old_count * sizeof(*old));
 }
 
 static void fit(struct node_table *table)

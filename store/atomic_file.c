@@ -155,7 +155,7 @@ int atomic_file_begin(struct atomic_file *f, const char *path, const struct atom
 {
 	int ret;
 
-	*f = (struct atomic_file){.dir = -1, .fd = -1, .old = -1};
+	*f = ATOMIC_FILE_NONE;
 	ret = open_directory(path, f->name, &f->dir, err);
 	if (!ret)
 		ret = open_old(f, err);
@@ -175,9 +175,9 @@ struct rest {
 	size_t done;
 };
 
-static int next_batch(const struct rest *rest, struct iovec *batch)
+/* Of room bytes at most. */
+static int next_batch(const struct rest *rest, struct iovec *batch, size_t room)
 {
-	size_t room = WRITE_STEP_BYTES;
 	int n = 0;
 
 	for (size_t i = 0; i < rest->count && n < BATCH && room; i++) {
@@ -201,18 +201,39 @@ static void pass(struct rest *rest, size_t bytes)
 	}
 }
 
-int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t count, struct err *err)
+static size_t hash_batch(struct hash_stream *stream, const struct iovec *batch, int count)
+{
+	size_t bytes = 0;
+
+	for (int i = 0; i < count; i++) {
+		if (stream)
+			hash_stream_add(stream, batch[i].iov_base, batch[i].iov_len);
+		bytes += batch[i].iov_len;
+	}
+	return bytes;
+}
+
+int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t count,
+	struct hash_stream *stream, struct err *err)
 {
 	struct rest rest = {iov, count, 0};
 	struct iovec batch[BATCH];
+	size_t hashed =
+		0; /* so many bytes more than are written: one that wrote less goes on there */
 
 	pass(&rest, 0);
 	while (rest.count) {
-		ssize_t n = writev(f->fd, batch, next_batch(&rest, batch));
+		int parts = next_batch(&rest, batch, hashed ? hashed : WRITE_STEP_BYTES);
+		ssize_t n;
 
+		if (!hashed)
+			hashed = hash_batch(stream, batch, parts);
+		n = writev(f->fd, batch, parts);
 		if (n < 0 && errno != EINTR)
 			return failed(err, "writing", f->name);
-		pass(&rest, n < 0 ? 0 : (size_t)n);
+		n = n < 0 ? 0 : n;
+		hashed -= (size_t)n;
+		pass(&rest, (size_t)n);
 	}
 	return 0;
 }
@@ -260,7 +281,7 @@ void atomic_file_end(struct atomic_file *f)
 		close(f->old);
 	if (f->dir >= 0)
 		close(f->dir);
-	*f = (struct atomic_file){.dir = -1, .fd = -1, .old = -1};
+	*f = ATOMIC_FILE_NONE;
 }
 
 /* Only a file that was ours: of our name and user, and locked by no one. */

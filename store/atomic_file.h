@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "err.h"
+#include "hash.h"
 
 /*
  * Replaces a file in one step: readers see the old content or the new, never a mix, and a crash
@@ -17,7 +18,7 @@
  *	struct atomic_file f;
  *	ret = atomic_file_begin(&f, "/abs/path/memory.edn", &(struct atomic_owner){.mode = 0600}, err);
  *	if (!ret)
- *		ret = atomic_file_write(&f, iov, count, err);	// any number of times
+ *		ret = atomic_file_write(&f, iov, count, NULL, err);	// any number of times
  *	if (!ret)
  *		ret = atomic_file_sync(&f, &st, err);
  *	if (!ret && nobody_changed_the_target())
@@ -36,6 +37,8 @@ struct atomic_file {
 	char temporary[NAME_MAX + 1]; /* empty: there is none */
 };
 
+#define ATOMIC_FILE_NONE ((struct atomic_file){.dir = -1, .fd = -1, .old = -1})
+
 /* Whose a file is, and who may do what with it. */
 struct atomic_owner {
 	bool known; /* else the process's */
@@ -47,8 +50,9 @@ struct atomic_owner {
 /* path is not followed if it is a symbolic link (-ELOOP). owner: where there is no file yet. */
 int atomic_file_begin(struct atomic_file *f, const char *path, const struct atomic_owner *owner,
 	struct err *err);
+/* stream, or NULL: gets the same bytes, while they are in the processor's cache. */
 int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t count,
-	struct err *err);
+	struct hash_stream *stream, struct err *err);
 /* The content is on disk. st: the new file as this writer left it. */
 int atomic_file_sync(struct atomic_file *f, struct stat *st, struct err *err);
 /* old is what stands at the name now: it is no longer the file that was there at the begin. */

@@ -81,7 +81,7 @@ static int write_file(const char *path, const struct buf *text, struct err *err)
 	atomic_file_sweep(whole);
 	ret = atomic_file_begin(&file, whole, &(struct atomic_owner){.mode = 0600}, err);
 	if (!ret) {
-		ret = atomic_file_write(&file, &iov, 1, err);
+		ret = atomic_file_write(&file, &iov, 1, NULL, err);
 		if (!ret)
 			ret = atomic_file_sync(&file, &st, err);
 		if (!ret)

@@ -116,15 +116,18 @@ int ednfile_exchange(struct ednfile *file, struct slice key, struct slice member
 	struct slice other_key, struct slice other_member, struct err *err);
 
 /*
- * Rewriting, in three steps so that no lock is held over the disk:
- *   begin (a writer's lock): takes a snapshot of the text; entries may change from then on.
- *   write (no lock): temporary file beside the target (O_EXCL|O_NOFOLLOW, mode and owner kept), fsync,
- *          rename, fsync of the directory. On failure the old file stands and the temporary is gone.
- *   end   (a writer's lock): releases the snapshot.
- * One rewrite at a time.
+ * Rewriting, in steps so that no lock is held over the disk:
+ *   begin  (a writer's lock): takes a snapshot of the text; entries may change from then on.
+ *   write  (no lock): temporary file beside the target (O_EXCL|O_NOFOLLOW, mode and owner kept), fsync.
+ *   commit (no lock): rename, fsync of the directory.
+ *   end    (a writer's lock): releases the snapshot.
+ * On failure, or without a commit, the old file stands and the temporary is gone. One rewrite at a time.
  */
 struct ednfile_snapshot;
 int ednfile_rewrite_begin(struct ednfile *file, struct ednfile_snapshot **snapshot);
+/* hash: of the text that is written. */
+int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapshot,
+	struct hash128 *hash, struct err *err);
 /* The file that a rewrite replaced, as it was known: one who had it open may still write to it. */
 struct ednfile_replaced {
 	int fd; /* the caller's to close, or -1 */
@@ -135,10 +138,8 @@ struct ednfile_replaced {
  * -EAGAIN: someone else changed the file meanwhile, and it stands as it was. insist: it is replaced all the same,
  * what it holds by then is in replaced alone.
  */
-int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapshot, bool insist,
+int ednfile_rewrite_commit(struct ednfile *file, struct ednfile_snapshot *snapshot, bool insist,
 	struct ednfile_replaced *replaced, struct err *err);
-/* Of the text that is written. */
-struct hash128 ednfile_rewrite_hash(const struct ednfile_snapshot *snapshot);
 void ednfile_rewrite_end(struct ednfile *file, struct ednfile_snapshot *snapshot);
 /*
  * A big text that was read (from 16 MiB on) goes to a file without a name in dir_fd's filesystem, in three

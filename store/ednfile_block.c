@@ -7,6 +7,7 @@
 #include "ednfile_map.h"
 #include "huge.h"
 #include "mapped.h"
+#include "pread_all.h"
 #include "write_all.h"
 
 enum { BIG_BYTES = 16 << 20 };
@@ -45,6 +46,8 @@ static struct ednblock *map_big(size_t size)
 
 static void release(struct ednblock *block)
 {
+	if (block->place == EDNBLOCK_AWAY)
+		close(block->fd);
 	if (block->mapped_bytes)
 		munmap(mapping_of(block), block->mapped_bytes);
 	else
@@ -66,9 +69,17 @@ void ednblock_put_away(struct ednblock *block, int dir_fd)
 	if (fallocate(fd, 0, 0, (off_t)block->size) == 0 &&
 		write_all(fd, block->bytes, block->size) == 0)
 		at = mmap(block->bytes, block->size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
-	if (at != MAP_FAILED)
-		block->place = EDNBLOCK_AWAY;
-	close(fd);
+	if (at == MAP_FAILED) {
+		close(fd);
+		return;
+	}
+	block->fd = fd;
+	block->place = EDNBLOCK_AWAY;
+}
+
+ssize_t ednblock_read(const struct ednblock *block, const char *from, char *to, size_t len)
+{
+	return pread_all(block->fd, to, len, (uint64_t)(from - block->bytes));
 }
 
 bool ednblock_unmap_step(struct ednblock *block, size_t *at)

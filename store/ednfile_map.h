@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "edn.h"
 
@@ -32,6 +33,7 @@ struct ednblock {
 		EDNBLOCK_STAYS,
 		EDNBLOCK_AWAY
 	} place; /* STAYS: there was no room for it */
+	int fd;  /* of one that is away: the file that is mapped */
 	_Alignas(8) char bytes[];
 };
 
@@ -71,6 +73,13 @@ static inline struct ednblock *ednblock_of(const char *bytes)
  * mapped in their place: they take memory no longer than there is enough of it. Any thread may read them meanwhile.
  */
 void ednblock_put_away(struct ednblock *block, int dir_fd);
+/* As pread_all(), of bytes at from in one that is away: each 64 KB through its mapping would cost a page fault. */
+ssize_t ednblock_read(const struct ednblock *block, const char *from, char *to, size_t len);
+static inline bool ednblock_is_away(const struct ednblock *block, struct slice text)
+{
+	return block && block->place == EDNBLOCK_AWAY && text.ptr >= block->bytes &&
+	       text.ptr + text.len <= block->bytes + block->size;
+}
 /* What was read of it since takes memory again: gives that back, as mapped_unmap_step. */
 bool ednblock_unmap_step(struct ednblock *block, size_t *at);
 static inline bool ednblock_is_to_go(const struct ednblock *block)

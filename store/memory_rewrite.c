@@ -95,12 +95,14 @@ int memory_rewrite(struct memory *m, bool insist, struct err *err)
 
 	if (ret || !r.snapshot)
 		return ret;
-	hash = ednfile_rewrite_hash(r.snapshot);
-	/* where these two fail, memory.edn is still the better place; a kill then finds a file of a
-	 * stranger's that holds nothing but our own values */
-	journal_sync(m->journal, r.sequence, &sync_err);
-	memory_note_file(m, "intent", hash, r.sequence, &sync_err);
-	ret = ednfile_rewrite_write(m->file, r.snapshot, insist, &replaced, err);
+	ret = ednfile_rewrite_write(m->file, r.snapshot, &hash, err);
+	if (!ret) {
+		/* where these two fail, memory.edn is still the better place; a kill then finds a file of a
+		 * stranger's that holds nothing but our own values */
+		journal_sync(m->journal, r.sequence, &sync_err);
+		memory_note_file(m, "intent", hash, r.sequence, &sync_err);
+		ret = ednfile_rewrite_commit(m->file, r.snapshot, insist, &replaced, err);
+	}
 	finish(m, &r, ret);
 	if (replaced.fd >= 0)
 		replaced_add(m, &replaced);

@@ -69,7 +69,8 @@ static int save(struct ednfile *file, int round, struct err *err)
 {
 	struct ednfile_snapshot *snapshot;
 	char value[32];
-	struct ednfile_replaced replaced;
+	struct ednfile_replaced replaced = {.fd = -1};
+	struct hash128 hash;
 	int ret;
 
 	snprintf(value, sizeof(value), "{:round %d}", round);
@@ -79,7 +80,9 @@ static int save(struct ednfile *file, int round, struct err *err)
 		ret = ednfile_rewrite_begin(file, &snapshot);
 	if (ret)
 		return ret;
-	ret = ednfile_rewrite_write(file, snapshot, false, &replaced, err);
+	ret = ednfile_rewrite_write(file, snapshot, &hash, err);
+	if (!ret)
+		ret = ednfile_rewrite_commit(file, snapshot, false, &replaced, err);
 	if (replaced.fd >= 0)
 		close(replaced.fd);
 	ednfile_rewrite_end(file, snapshot);

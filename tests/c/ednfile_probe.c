@@ -148,10 +148,13 @@ static int do_begin(struct probe *probe)
 
 static int do_write(struct probe *probe)
 {
-	struct ednfile_replaced replaced;
-	int ret =
-		ednfile_rewrite_write(probe->file, probe->snapshot, false, &replaced, &probe->err);
+	struct ednfile_replaced replaced = {.fd = -1};
+	struct hash128 hash;
+	int ret = ednfile_rewrite_write(probe->file, probe->snapshot, &hash, &probe->err);
 
+	if (!ret)
+		ret = ednfile_rewrite_commit(probe->file, probe->snapshot, false, &replaced,
+			&probe->err);
 	if (replaced.fd >= 0)
 		close(replaced.fd);
 	return ret;
