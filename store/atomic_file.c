@@ -15,7 +15,7 @@
 
 #include "write_all.h"
 
-enum { SUFFIX_LEN = 6, TRIES = 100, BATCH = 256 };
+enum { SUFFIX_LEN = 6, TRIES = 100, BATCH = 256, WRITEBACK_BYTES = 8 << 20 };
 
 static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
@@ -201,6 +201,16 @@ static void pass(struct rest *rest, size_t bytes)
 	}
 }
 
+/* What is written begins its way to the disk, so that the sync has less to wait for. It fails there if it fails. */
+static void begin_writeback(struct atomic_file *f, size_t bytes)
+{
+	f->written += (off_t)bytes;
+	if (f->written - f->begun < WRITEBACK_BYTES)
+		return;
+	(void)sync_file_range(f->fd, f->begun, f->written - f->begun, SYNC_FILE_RANGE_WRITE);
+	f->begun = f->written;
+}
+
 static size_t hash_batch(struct hash_stream *stream, const struct iovec *batch, int count)
 {
 	size_t bytes = 0;
@@ -234,6 +244,7 @@ int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t cou
 		n = n < 0 ? 0 : n;
 		hashed -= (size_t)n;
 		pass(&rest, (size_t)n);
+		begin_writeback(f, (size_t)n);
 	}
 	return 0;
 }

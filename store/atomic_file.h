@@ -32,7 +32,8 @@
 struct atomic_file {
 	int dir;
 	int fd;
-	int old; /* the file that is replaced, or -1 */
+	int old;              /* the file that is replaced, or -1 */
+	off_t written, begun; /* of which so much is on its way to the disk */
 	char name[NAME_MAX + 1];
 	char temporary[NAME_MAX + 1]; /* empty: there is none */
 };
