@@ -48,6 +48,12 @@ def pytest_configure(config):
     hypothesis.settings.load_profile('suite')
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):  # pylint: disable=unused-argument
+    """As many as there are processors have a third of them idle: tests wait much."""
+    return min(len(os.sched_getaffinity(0)) + 1, 4)
+
+
 def examples(count):
     """How many of these are tried in this pass."""
     return -(-count // ONE_OF)
