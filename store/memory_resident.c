@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <malloc.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,14 +39,18 @@ struct usage {
 static struct usage usage_now(const struct resident *resident)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t whole, mapped;
 	char text[128] = "";
+	char *whole = NULL;
+	char *mapped = NULL;
 
 	/* all that is mapped, what of it is in memory, what of that is of files */
-	if (pread(resident->statm_fd, text, sizeof(text) - 1, 0) <= 0 ||
-		sscanf(text, "%*u %zu %zu", &whole, &mapped) != 2)
+	if (pread(resident->statm_fd, text, sizeof(text) - 1, 0) > 0)
+		whole = strchr(text, ' ');
+	if (whole)
+		mapped = strchr(whole + 1, ' ');
+	if (!mapped)
 		return (struct usage){SIZE_MAX, SIZE_MAX};
-	return (struct usage){mapped * page, whole * page};
+	return (struct usage){strtoull(mapped, NULL, 10) * page, strtoull(whole, NULL, 10) * page};
 }
 
 static size_t room(struct usage usage)

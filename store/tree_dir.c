@@ -133,7 +133,7 @@ int tree_dir_keep_directories(struct tree_dir *dir)
 		directories += dir->slots[i] && dir->slots[i]->dir;
 	if (alloc_slots(&kept, directories ? cap_for(directories) : 0))
 		return -ENOMEM;
-	for (uint32_t i = 0; i < dir->cap; i++)
+	for (uint32_t i = 0; kept.cap && i < dir->cap; i++)
 		if (dir->slots[i] && dir->slots[i]->dir)
 			tree_dir_put(&kept, dir->slots[i], hashes_of(dir)[i]);
 	kept.child_count = directories;
