@@ -228,8 +228,8 @@ int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t cou
 {
 	struct rest rest = {iov, count, 0};
 	struct iovec batch[BATCH];
-	size_t hashed =
-		0; /* so many bytes more than are written: one that wrote less goes on there */
+	/* so many bytes more than are written: where a write ended early, the next takes up these */
+	size_t hashed = 0;
 
 	pass(&rest, 0);
 	while (rest.count) {

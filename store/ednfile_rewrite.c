@@ -136,7 +136,7 @@ int ednfile_rewrite_write(struct ednfile *file, struct ednfile_snapshot *snapsho
 	int ret = atomic_file_begin(f, file->target, &file->identity.owner, err);
 
 	hash_stream_init(&writing.stream);
-	if (snapshot->pieces.bytes >= LARGE_BYTES)
+	if (snapshot->image && snapshot->image->place == EDNBLOCK_AWAY)
 		writing.buffer = malloc(STEP_BYTES);
 	if (!ret)
 		ret = write_pieces(&writing, err);

@@ -16,6 +16,7 @@ import faults
 import tree_model
 from conftest import is_mounted, wait_until
 from outside import health, soon
+from test_big import mapped_mb
 
 pytestmark = pytest.mark.preload
 
@@ -277,6 +278,24 @@ def test_a_large_file_that_is_read_in_two_halves(mount, build_dir, at, side):
     m.mount()
     assert len((m.mnt / 'n16999.json').read_text()) == len((m.mnt / 'n0.json').read_text()) == 1002
     assert sum(1 for _ in m.mnt.iterdir()) == 17_000
+
+
+@pytest.mark.parametrize('side', ['fails', 'short'])
+def test_a_large_text_that_was_put_away(mount, build_dir, side):
+    """What is written anew of it is read from there: not at once, or in pieces."""
+    text = '{%s}' % ' '.join(f':n{i} "{"a" * 999}"' for i in range(17_000))
+    m = mount.prepare(text, ('edn_delay=5',))
+    m.env = callpoint.environment(build_dir, m.base / 'counts', 3, side, count='calls', below=m.base,
+                                  only='pread64 store/#', error=errno.EIO)
+    m.mount()
+    wait_until(lambda: mapped_mb(m.proc.pid) > 16, 'the text to be put away')
+    if side == 'fails':
+        m.expect_stderr('reading what is to be written: Input/output error')
+    (m.mnt / 'n8.json').write_text('1')
+    wait_until(lambda: callpoint.counted(m.base / 'counts').met, 'the one to be met')
+    wait_until(lambda: m.edn_text() == text.replace(f':n8 "{"a" * 999}"', ':n8 1'), 'the save to be in memory.edn')
+    soon(lambda: health(m)['status'] == 'healthy', 'health')
+    assert not list(m.base.glob('.memory.edn.ourofs-*'))
 
 
 @pytest.mark.parametrize('path', ['store/data.mdb', 'store/saved/data.mdb'])
