@@ -10,14 +10,12 @@
 #include "pread_all.h"
 #include "write_all.h"
 
-enum { BIG_BYTES = 16 << 20 };
-
 static size_t page_bytes(void)
 {
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* ---- big ones: their bytes begin a huge page, so that a file can be mapped in their place ---- */
+/* ---- large ones: their bytes begin a huge page, so that a file can be mapped in their place ---- */
 
 static char *mapping_of(const struct ednblock *block)
 {
@@ -25,7 +23,7 @@ static char *mapping_of(const struct ednblock *block)
 }
 
 /* They are touched page by page while they are read: huge pages spare most of the faults. */
-static struct ednblock *map_big(size_t size)
+static struct ednblock *map_large(size_t size)
 {
 	size_t most = size + 2 * (size_t)HUGE_BYTES;
 	char *from = mmap(NULL, most, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -96,10 +94,10 @@ struct ednblock *ednblock_new(struct ednpool *pool, size_t size)
 
 	if (size > SIZE_MAX / 2)
 		return NULL;
-	block = size < BIG_BYTES ? malloc(sizeof(*block) + size) : map_big(size);
+	block = size < HUGE_BYTES ? malloc(sizeof(*block) + size) : map_large(size);
 	if (!block)
 		return NULL;
-	if (size < BIG_BYTES)
+	if (size < HUGE_BYTES)
 		block->mapped_bytes = 0;
 	block->next = NULL;
 	block->size = size;

@@ -27,7 +27,7 @@
 struct ednblock {
 	struct ednblock *next;
 	size_t size;
-	size_t mapped_bytes; /* of a big one, from the page on that the block begins in; 0: malloc'ed */
+	size_t mapped_bytes; /* of a large one, from the page on that the block begins in; 0: malloc'ed */
 	enum {
 		EDNBLOCK_HERE,
 		EDNBLOCK_STAYS,
@@ -38,6 +38,8 @@ struct ednblock {
 };
 
 enum { EDNPOOL_UNREAD = 16 };
+
+enum { EDNBLOCK_BIG_BYTES = 16 << 20 };
 
 /* What all maps of one file share. */
 struct ednpool {
@@ -84,7 +86,7 @@ static inline bool ednblock_is_away(const struct ednblock *block, struct slice t
 bool ednblock_unmap_step(struct ednblock *block, size_t *at);
 static inline bool ednblock_is_to_go(const struct ednblock *block)
 {
-	return block && block->mapped_bytes && block->place == EDNBLOCK_HERE;
+	return block && block->mapped_bytes >= EDNBLOCK_BIG_BYTES && block->place == EDNBLOCK_HERE;
 }
 /* Ends the hold: frees what was dropped meanwhile. */
 void ednpool_unhold(struct ednpool *pool);
