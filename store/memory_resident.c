@@ -13,9 +13,10 @@
 /*
  * So much may stay mapped behind long work, and at any time; and while small reads come, as much as there is room for
  * beside what is the process's own: what was mapped once is read without a page fault, which can cost more than the
- * read. So many such reads are between two looks.
+ * read. So many such reads are between two looks, and so much goes then: all at once, and those pages would be gone that
+ * each read meets.
  */
-enum { LEAST_BYTES = 16 << 20, WHOLE_BYTES = 96 << 20, TICKS = 64 };
+enum { LEAST_BYTES = 16 << 20, WHOLE_BYTES = 96 << 20, SWEEP_BYTES = 24 << 20, TICKS = 32 };
 /* Behind so many members that left memory, malloc is asked for what it keeps of them. */
 enum { MANY_GONE = 50000 };
 
@@ -86,17 +87,15 @@ static bool unmap_step_unheld(struct memory *m, unsigned of, size_t *at)
 
 typedef bool step_fn(struct memory *m, unsigned of, size_t *at);
 
-/*
- * A quarter of what may be mapped goes, from where the last one ended: all at once, and those pages would be gone that
- * each read meets. One thread's at a time: who comes meanwhile has no need to.
- */
+/* From where the last one ended. One thread's at a time: who comes meanwhile has no need to. */
 static void sweep(struct memory *m, step_fn *step)
 {
 	struct resident *resident = &m->resident;
 	struct usage usage = usage_now(resident);
-	size_t enough = room(usage) / 4 * 3;
+	size_t most = room(usage);
+	size_t enough = most > SWEEP_BYTES ? most - SWEEP_BYTES : 0;
 
-	if (usage.mapped <= room(usage) || atomic_flag_test_and_set(&resident->sweeping))
+	if (usage.mapped <= most || atomic_flag_test_and_set(&resident->sweeping))
 		return;
 	/* once around, at most */
 	for (unsigned ends = 0; ends <= MAPPED && usage.mapped > enough;) {
