@@ -8,7 +8,7 @@
 
 /*
  * What the stores' files take of the process's memory: they are mapped, and each page that was read counts until
- * it is given back, which costs no more than to find it in the page cache the next time.
+ * it is given back, which costs a page fault the next time: it stays in the page cache.
  */
 struct memory;
 
@@ -35,7 +35,7 @@ void memory_resident_trim_background(struct memory *m);
  * not theirs: from on = true until false that work trims alone, between its steps or behind them.
  */
 void memory_resident_tend(struct memory *m, bool on);
-/* For small reads, from any thread: now and then one of them does that. */
+/* For small reads, from any thread: now and then one of them gives back a part, where it is more than there is room for. */
 void memory_resident_tick(struct memory *m);
 /* The same under memory.lock, of each step of a long look. */
 void memory_resident_tick_held(struct memory *m);
