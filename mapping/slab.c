@@ -50,26 +50,18 @@ static uint16_t *object_at(struct slab *slab, size_t class, size_t number)
 	return (uint16_t *)(slab->objects + number * (class + 1));
 }
 
-static bool map_many(struct slab_pool *pool)
-{
-	pool->fresh = huge_map(HUGE_BYTES, HUGE_BYTES);
-	if (!pool->fresh)
-		return false;
-	huge_advise(pool->fresh, HUGE_BYTES);
-	pool->fresh_bytes = HUGE_BYTES;
-	return true;
-}
-
 static struct slab *map(struct slab_pool *pool)
 {
 	char *slab;
 
-	if (!pool->fresh_bytes && (pool->slabs < FEW || !map_many(pool))) {
-		slab = huge_map(SLAB_BYTES, SLAB_BYTES);
-	} else {
+	if (!pool->fresh_bytes && pool->slabs >= FEW && (pool->fresh = huge_alloc(HUGE_BYTES)))
+		pool->fresh_bytes = HUGE_BYTES;
+	if (pool->fresh_bytes) {
 		slab = pool->fresh;
 		pool->fresh += SLAB_BYTES;
 		pool->fresh_bytes -= SLAB_BYTES;
+	} else {
+		slab = huge_map(SLAB_BYTES, SLAB_BYTES);
 	}
 	pool->slabs += slab != NULL;
 	return (struct slab *)slab;

@@ -25,20 +25,18 @@ static char *mapping_of(const struct ednblock *block)
 /* They are touched page by page while they are read: huge pages spare most of the faults. */
 static struct ednblock *map_large(size_t size)
 {
-	size_t most = size + 2 * (size_t)HUGE_BYTES;
-	char *from = mmap(NULL, most, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *from = huge_map(HUGE_BYTES + size, HUGE_BYTES);
 	struct ednblock *block;
 	char *bytes, *begin;
 
-	if (from == MAP_FAILED)
+	if (!from)
 		return NULL;
-	bytes = from + HUGE_BYTES - (uintptr_t)from % HUGE_BYTES;
+	bytes = from + HUGE_BYTES;
 	block = ednblock_of(bytes);
 	begin = mapping_of(block);
-	if (begin > from)
-		munmap(from, (size_t)(begin - from));
+	munmap(from, (size_t)(begin - from));
 	huge_advise(bytes, size);
-	block->mapped_bytes = most - (size_t)(begin - from);
+	block->mapped_bytes = (size_t)(bytes - begin) + size;
 	return block;
 }
 
