@@ -16,7 +16,7 @@
  *	fs_new(&fs, options, memory, &err);
  *	session = fuse_session_new(&args, &fs_operations, sizeof(fs_operations), fs);
  *	fs_start(fs, session);             // the threads of its own; after the fork
- *	fuse_session_mount(...); fuse_session_loop_mt(...);
+ *	fuse_session_mount(...); loop_run(...);
  *	fuse_session_unmount(session);
  *	fs_stop(fs);                       // judges the drafts still open, ends its threads
  *	fuse_session_destroy(session);

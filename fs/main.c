@@ -17,6 +17,7 @@
 #include "descriptors.h"
 #include "guardian.h"
 #include "log.h"
+#include "loop.h"
 #include "mountpoint.h"
 #include "schema_file.h"
 #include "store_dir.h"
@@ -156,22 +157,33 @@ static int open_session(struct program *program)
 
 /* ---- running ---- */
 
-static int run_loop(struct program *program)
+/* A device for each thread is what only libfuse's own loop can have. */
+static int run_clone_fd(struct program *program)
 {
-	struct fuse_loop_config *config;
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	int ret;
 
-	if (program->options.single_threaded)
-		return fuse_session_loop(program->session);
-	config = fuse_loop_cfg_create();
 	if (!config)
 		return -ENOMEM;
-	fuse_loop_cfg_set_clone_fd(config, program->options.clone_fd);
+	fuse_loop_cfg_set_clone_fd(config, true);
 	fuse_loop_cfg_set_max_threads(config, program->options.max_threads);
 	fuse_loop_cfg_set_idle_threads(config, program->options.max_idle_threads);
 	ret = fuse_session_loop_mt(program->session, config);
 	fuse_loop_cfg_destroy(config);
 	return ret;
+}
+
+static int run_loop(struct program *program)
+{
+	const struct loop_limits limits = {
+		.threads = program->options.max_threads,
+		.idle_threads = program->options.max_idle_threads,
+	};
+
+	if (program->options.single_threaded)
+		return fuse_session_loop(program->session);
+	return program->options.clone_fd ? run_clone_fd(program)
+					 : loop_run(program->session, &limits);
 }
 
 /*

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "loop.h"
 #include "settle.h"
 
 /* The kernel forgets the name of a document; the answer goes out behind that. */
@@ -201,11 +202,13 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
 
 	(void)ino;
 	if (handle->kind == HANDLE_SCRATCH) {
+		loop_stand_aside();
 		ret = (datasync ? fdatasync(handle->fd) : fsync(handle->fd)) ? -errno : 0;
 	} else if (handle->kind == HANDLE_DOCUMENT) {
 		if (handle->draft && handle->writable &&
 			standing_of(handle->draft, thread_of(req)).dirty)
 			ret = document_judge(fs, handle->document, handle->draft, &verdict);
+		loop_stand_aside();
 		if (!ret)
 			ret = ops_explain(fs, slice_str(""), memory_fsync(fs->memory, &reason),
 				&reason);

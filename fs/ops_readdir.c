@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "listing.h"
+#include "loop.h"
 #include "settle.h"
 
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -190,6 +191,7 @@ void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file
 
 	(void)datasync;
 	(void)fi;
+	loop_stand_aside();
 	if (!ret) {
 		prune_now(fs); /* rather than to sync what is of no use */
 		/* Names are in the memory, and those of scratch files in a real directory. */

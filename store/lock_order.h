@@ -52,6 +52,7 @@
 	LOCK(LOCKS, "locks.mutex")                                           \
 	LOCK(EVENTS, "events.lock")                                          \
 	LOCK(PRUNABLE, "prunable.lock")                                      \
+	LOCK(LOOP, "loop.lock")                                              \
 	LOCK(ERRORS, "refusals.errors_lock") /* a line may be logged under any other */
 
 #define LOCK_RANK(rank, name) LOCK_##rank,

@@ -466,9 +466,9 @@ def rival():
 
 @pytest.fixture
 def mount_late(mount, binary):
-    """mount_late(text) -> a mount, and the file while which is there things are late (tests/c/laggard.c)."""
-    def make(text):
-        m = mount.prepare(text)
+    """mount_late(text, *options) -> a mount, and the file while which is there things are late (tests/c/laggard.c)."""
+    def make(text, *options):
+        m = mount.prepare(text, options)
         late = m.base / 'late'
         m.env = dict(os.environ, LD_PRELOAD=str(binary('laggard.so')), OUROFS_LAGGARD=str(late))
         return mount.start(m), late

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+#include "loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lock_order.h"
+
+enum {
+	TICK_MS = 2,     /* a request that is there at two of the watchdog's looks takes long */
+	QUIET_TICKS = 4, /* each twice as long as the last: then the watchdog rests */
+	WINDOW = 16,     /* looks, after which there are more readers, or fewer */
+};
+
+enum worker_state { ABSENT, RUNS, PARKED };
+
+struct worker {
+	struct loop *loop;
+	pthread_t thread;
+	struct fuse_buf buf; /* its memory is libfuse's to make */
+	atomic_uint turn;    /* odd while it serves a request */
+	atomic_bool aside;   /* it is no reader; set under the lock */
+	pthread_cond_t called;
+	bool started; /* guarded by loop->lock, as below: to be joined */
+	enum worker_state state;
+	struct worker *below; /* parked before it */
+	unsigned seen;        /* its turn at the watchdog's last look */
+};
+
+struct loop {
+	struct fuse_session *session;
+	struct loop_limits limits;
+	unsigned processors;
+	int ended; /* an eventfd: a worker has seen the end of the session */
+	pthread_mutex_t lock;
+	atomic_uint readers; /* set under the lock, both */
+	atomic_uint wanted;
+	/* The last that was parked, whose caches are the warmest; guarded by lock, as below. */
+	struct worker *parked;
+	unsigned parked_count;
+	int error;
+	bool stop;
+	pthread_t watchdog;
+	pthread_cond_t requests; /* for the watchdog: they come again, or stop */
+	atomic_bool resting;     /* the watchdog; set under the lock */
+	unsigned quiet;          /* looks in a row without a request; the watchdog's, as below */
+	unsigned looks;
+	unsigned full; /* of them, with all readers at work */
+	long read_blocks;
+	struct worker workers[];
+};
+
+/* The one that runs on this thread. */
+static _Thread_local struct worker *self;
+
+static void *run_worker(void *context);
+
+/* ---- readers; with the lock held ---- */
+
+static struct worker *free_slot(struct loop *loop)
+{
+	for (unsigned i = 0; i < loop->limits.threads; i++) {
+		struct worker *worker = &loop->workers[i];
+
+		if (worker->state != ABSENT)
+			continue;
+		if (worker->started)
+			pthread_join(worker->thread, NULL);
+		worker->started = false;
+		return worker;
+	}
+	return NULL;
+}
+
+static struct worker *start_worker(struct loop *loop)
+{
+	struct worker *worker = free_slot(loop);
+
+	if (!worker || pthread_create(&worker->thread, NULL, run_worker, worker))
+		return NULL;
+	worker->started = true;
+	return worker;
+}
+
+static struct worker *call_parked(struct loop *loop)
+{
+	struct worker *worker = loop->parked;
+
+	if (worker) {
+		loop->parked = worker->below;
+		loop->parked_count--;
+		pthread_cond_signal(&worker->called);
+	}
+	return worker;
+}
+
+/* False: there are as many threads as there may be, or can be. */
+static bool add_reader(struct loop *loop)
+{
+	struct worker *worker;
+
+	if (loop->stop)
+		return false;
+	worker = call_parked(loop);
+	if (!worker)
+		worker = start_worker(loop);
+	if (!worker)
+		return false;
+	worker->state = RUNS;
+	worker->aside = false;
+	loop->readers++;
+	return true;
+}
+
+static void stand_aside(struct worker *worker)
+{
+	struct loop *loop = worker->loop;
+
+	worker->aside = true;
+	loop->readers--;
+	if (loop->readers < loop->wanted)
+		(void)add_reader(loop); /* else who has answered first goes on */
+}
+
+void loop_stand_aside(void)
+{
+	if (!self || self->aside)
+		return;
+	pthread_mutex_lock(&self->loop->lock);
+	if (!self->aside)
+		stand_aside(self);
+	pthread_mutex_unlock(&self->loop->lock);
+}
+
+/* ---- a worker ---- */
+
+static void wake_watchdog(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	loop->resting = false;
+	pthread_cond_signal(&loop->requests);
+	pthread_mutex_unlock(&loop->lock);
+}
+
+/* False: there are no more. */
+static bool serve_one(struct worker *worker)
+{
+	struct loop *loop = worker->loop;
+	int cancel;
+	int ret;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &cancel);
+	ret = fuse_session_receive_buf(loop->session, &worker->buf);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	if (ret == -EINTR)
+		return true;
+	if (ret <= 0) {
+		pthread_mutex_lock(&loop->lock);
+		if (ret)
+			loop->error = ret;
+		pthread_mutex_unlock(&loop->lock);
+		fuse_session_exit(loop->session);
+		return false;
+	}
+	/* In this order, and in the other one in rest(): one of both sees the other. */
+	atomic_fetch_add(&worker->turn, 1);
+	if (loop->resting)
+		wake_watchdog(loop);
+	fuse_session_process_buf(loop->session, &worker->buf);
+	atomic_fetch_add_explicit(&worker->turn, 1, memory_order_release);
+	return true;
+}
+
+/* With the lock held. False: it is not to go on. */
+static bool park(struct worker *worker)
+{
+	struct loop *loop = worker->loop;
+
+	if (loop->stop || loop->readers + loop->parked_count >= loop->limits.idle_threads) {
+		worker->state = ABSENT;
+		return false;
+	}
+	worker->state = PARKED;
+	worker->below = loop->parked;
+	loop->parked = worker;
+	loop->parked_count++;
+	while (worker->state == PARKED && !loop->stop)
+		pthread_cond_wait(&worker->called, &loop->lock);
+	return !loop->stop;
+}
+
+/* After a request: as a reader, which it may have to become again first. False: it is not to go on. */
+static bool goes_on(struct worker *worker)
+{
+	struct loop *loop = worker->loop;
+	bool ret = true;
+
+	if (!atomic_load_explicit(&worker->aside, memory_order_relaxed) &&
+		atomic_load_explicit(&loop->readers, memory_order_relaxed) <=
+			atomic_load_explicit(&loop->wanted, memory_order_relaxed))
+		return true;
+	pthread_mutex_lock(&loop->lock);
+	if (!worker->aside && loop->readers > loop->wanted) {
+		worker->aside = true;
+		loop->readers--;
+	}
+	if (worker->aside && loop->readers < loop->wanted) {
+		worker->aside = false;
+		loop->readers++;
+	} else if (worker->aside) {
+		ret = park(worker);
+	}
+	pthread_mutex_unlock(&loop->lock);
+	return ret;
+}
+
+static void *run_worker(void *context)
+{
+	struct worker *worker = context;
+	struct loop *loop = worker->loop;
+	const uint64_t one = 1;
+	int cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	self = worker;
+	while (!fuse_session_exited(loop->session))
+		if (!serve_one(worker) || !goes_on(worker))
+			break;
+	if (fuse_session_exited(loop->session))
+		(void)!write(loop->ended, &one, sizeof(one));
+	return NULL;
+}
+
+/* ---- the watchdog; with the lock held ---- */
+
+/* How many readers are at work; those that have been for long are none any more. */
+static unsigned look_at_workers(struct loop *loop, bool *requests)
+{
+	unsigned working = 0;
+
+	for (unsigned i = 0; i < loop->limits.threads; i++) {
+		struct worker *worker = &loop->workers[i];
+		unsigned turn = worker->turn;
+
+		if (turn != worker->seen)
+			*requests = true;
+		if (turn % 2 && !worker->aside) {
+			working++;
+			if (turn == worker->seen)
+				stand_aside(worker);
+		}
+		worker->seen = turn;
+	}
+	return working;
+}
+
+/* Has anything of the process waited for the disk since the last time? */
+static bool reads_disk(struct loop *loop)
+{
+	struct rusage used;
+	bool ret;
+
+	getrusage(RUSAGE_SELF, &used);
+	ret = used.ru_inblock != loop->read_blocks;
+	loop->read_blocks = used.ru_inblock;
+	return ret;
+}
+
+/* As many readers as have work, at the end of a window. */
+static void adapt(struct loop *loop)
+{
+	bool disk = reads_disk(loop);
+	unsigned most = disk ? loop->limits.threads : (loop->processors + 1) / 2;
+
+	if (loop->full >= WINDOW * 3 / 4 && loop->wanted < most) {
+		loop->wanted++;
+		if (loop->readers < loop->wanted)
+			(void)add_reader(loop);
+	} else if (loop->wanted > 1 && (loop->full < WINDOW / 4 || loop->wanted > most)) {
+		loop->wanted--;
+	}
+	loop->looks = loop->full = 0;
+}
+
+static void look(struct loop *loop)
+{
+	bool requests = false;
+	unsigned readers = loop->readers;
+	unsigned working = look_at_workers(loop, &requests);
+
+	loop->quiet = requests ? 0 : loop->quiet + 1;
+	loop->full += working >= readers;
+	if (++loop->looks == WINDOW)
+		adapt(loop);
+}
+
+static void wait_ms(struct loop *loop, unsigned ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += ms * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+	while (!loop->stop &&
+		pthread_cond_timedwait(&loop->requests, &loop->lock, &until) != ETIMEDOUT)
+		;
+}
+
+/* Until a request comes: also one that came while this was said. */
+static void rest(struct loop *loop)
+{
+	bool requests = false;
+
+	loop->resting = true;
+	(void)look_at_workers(loop, &requests);
+	while (loop->resting && !requests && !loop->stop)
+		pthread_cond_wait(&loop->requests, &loop->lock);
+	loop->resting = false;
+	loop->quiet = 0;
+}
+
+static void *run_watchdog(void *context)
+{
+	struct loop *loop = context;
+
+	pthread_mutex_lock(&loop->lock);
+	while (!loop->stop) {
+		wait_ms(loop, TICK_MS << loop->quiet);
+		look(loop);
+		if (loop->quiet > QUIET_TICKS)
+			rest(loop);
+	}
+	pthread_mutex_unlock(&loop->lock);
+	return NULL;
+}
+
+/* ---- the loop ---- */
+
+static unsigned count_processors(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
+}
+
+static struct loop *loop_new(struct fuse_session *session, const struct loop_limits *limits)
+{
+	struct loop *loop = calloc(1, sizeof(*loop) + limits->threads * sizeof(*loop->workers));
+	pthread_condattr_t clock;
+
+	if (!loop)
+		return NULL;
+	loop->ended = eventfd(0, EFD_CLOEXEC);
+	if (loop->ended < 0) {
+		free(loop);
+		return NULL;
+	}
+	loop->session = session;
+	loop->limits = *limits;
+	loop->processors = count_processors();
+	loop->wanted = 1;
+	mutex_init(&loop->lock, LOCK_LOOP);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&loop->requests, &clock);
+	pthread_condattr_destroy(&clock);
+	for (unsigned i = 0; i < limits->threads; i++) {
+		loop->workers[i].loop = loop;
+		pthread_cond_init(&loop->workers[i].called, NULL);
+	}
+	return loop;
+}
+
+static void loop_free(struct loop *loop)
+{
+	for (unsigned i = 0; i < loop->limits.threads; i++) {
+		free(loop->workers[i].buf.mem);
+		pthread_cond_destroy(&loop->workers[i].called);
+	}
+	pthread_cond_destroy(&loop->requests);
+	pthread_mutex_destroy(&loop->lock);
+	close(loop->ended);
+	free(loop);
+}
+
+/* Requests that are being served are answered; who waits for one is cancelled. */
+static void stop(struct loop *loop)
+{
+	pthread_mutex_lock(&loop->lock);
+	loop->stop = true;
+	pthread_cond_signal(&loop->requests);
+	for (unsigned i = 0; i < loop->limits.threads; i++) {
+		struct worker *worker = &loop->workers[i];
+
+		pthread_cond_signal(&worker->called);
+		if (worker->state == RUNS)
+			pthread_cancel(worker->thread);
+	}
+	pthread_mutex_unlock(&loop->lock);
+	for (unsigned i = 0; i < loop->limits.threads; i++)
+		if (loop->workers[i].started)
+			pthread_join(loop->workers[i].thread, NULL);
+	pthread_join(loop->watchdog, NULL);
+}
+
+static int start(struct loop *loop)
+{
+	bool started;
+
+	if (pthread_create(&loop->watchdog, NULL, run_watchdog, loop))
+		return -EAGAIN;
+	pthread_mutex_lock(&loop->lock);
+	started = add_reader(loop);
+	pthread_mutex_unlock(&loop->lock);
+	if (!started)
+		stop(loop);
+	return started ? 0 : -EAGAIN;
+}
+
+static void block_signals(sigset_t *before)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
+	pthread_sigmask(SIG_BLOCK, &set, before);
+}
+
+/* Signals are taken here alone, and while it waits: none is overlooked between the question and the wait. */
+static void wait_for_the_end(struct loop *loop, const sigset_t *signals)
+{
+	struct pollfd end = {.fd = loop->ended, .events = POLLIN};
+
+	while (!fuse_session_exited(loop->session))
+		(void)ppoll(&end, 1, NULL, signals);
+}
+
+int loop_run(struct fuse_session *session, const struct loop_limits *limits)
+{
+	struct loop *loop = loop_new(session, limits);
+	sigset_t before;
+	int ret;
+
+	if (!loop)
+		return -ENOMEM;
+	block_signals(&before); /* workers inherit it */
+	ret = start(loop);
+	if (!ret) {
+		wait_for_the_end(loop, &before);
+		stop(loop);
+		ret = loop->error;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	loop_free(loop);
+	return ret;
+}
