@@ -129,6 +129,7 @@ int ctl_memory_open(struct ctl_memory *cm, const char *mapping, bool read_only, 
 		.edn_delay_ms = EDN_DELAY_MS,
 		.doc_max_bytes = SIZE_MAX,
 		.read_only = read_only,
+		.still = read_only,
 	};
 	struct err reason = {0};
 	char text[ERR_DESCRIBED];

@@ -85,8 +85,11 @@ static void release(struct memory *m)
 
 static int start(struct memory *m, struct err *err)
 {
-	int ret = memory_flush_start(m, err);
+	bool read_only = m->options.read_only;
+	int ret = read_only ? 0 : memory_flush_start(m, err);
 
+	if (read_only && m->options.still)
+		return 0;
 	return ret ? ret : memory_worker_start(m, err);
 }
 
@@ -115,7 +118,7 @@ static int open_once(struct memory **memory, const struct memory_options *option
 	ret = init(m, options, err);
 	if (!ret)
 		ret = memory_open_stores(m, err);
-	if (!ret && !options->read_only)
+	if (!ret)
 		ret = start(m, err);
 	if (!ret)
 		ret = memory_open_mode(m, err);

@@ -30,7 +30,8 @@ struct memory_options {
 	const struct schema *schema;
 	unsigned edn_delay_ms; /* debounce of the rewrite: 100 */
 	size_t doc_max_bytes; /* 32 MiB; a document may have a twelfth as many values, and 65,536 */
-	bool read_only;
+	bool read_only; /* nothing is written to the disk; what others write to memory.edn is shown */
+	bool still; /* read_only: as memory.edn was when it was opened, whatever is written there later */
 	const char *
 		mode; /* to switch to, as memory_switch's word; NULL: as it was, datalevin-first at first */
 	bool force; /* as "force " in that word */

@@ -104,6 +104,26 @@ static void note_append(struct memory *m, int ret, const struct err *err)
 	}
 }
 
+/* A mount that only reads has no journal: what others wrote is in its own memory alone, and the next one finds it, too. */
+static int append(struct memory *m, enum journal_kind kind, const struct buf *payload,
+	struct timespec now, uint64_t *sequence, struct err *err)
+{
+	int ret;
+
+	if (m->options.read_only) {
+		*sequence = m->sequence + 1;
+		return 0;
+	}
+	ret = journal_append(m->journal, now, kind, buf_slice(payload), sequence, err);
+	note_append(m, ret, err);
+	return ret;
+}
+
+static bool retract(struct memory *m)
+{
+	return m->options.read_only || journal_retract(m->journal) == 0;
+}
+
 static void set_broken(struct memory *m)
 {
 	struct err reason = {0};
@@ -131,8 +151,7 @@ int memory_commit_payload(struct memory *m, enum journal_kind kind, const struct
 	ret = buf_error(payload);
 	if (ret)
 		goto out;
-	ret = journal_append(m->journal, now, kind, buf_slice(payload), &a.sequence, err);
-	note_append(m, ret, err);
+	ret = append(m, kind, payload, now, &a.sequence, err);
 	if (ret)
 		goto out;
 	ret = apply_all(&a, buf_slice(payload), &happened);
@@ -142,7 +161,7 @@ int memory_commit_payload(struct memory *m, enum journal_kind kind, const struct
 		pace_signal(&m->flush.pace, m->overlay_bytes >= FLUSH_BYTES);
 		if (a.edn_changed)
 			pace_signal(&m->work.pace, false);
-	} else if (!happened && journal_retract(m->journal) == 0) {
+	} else if (!happened && retract(m)) {
 		/* nothing happened */
 	} else {
 		/* the journal has all of it: the next mount applies it whole */

@@ -86,7 +86,7 @@ static int settle(struct merge *merge, struct err *err)
 	/* what was sent away since is to come from ours, not from theirs */
 	if (!ret)
 		ret = tree_load_below(m->tree, tree_root(m->tree));
-	if (!ret && merge->keep_absent) {
+	if (!ret && merge->keep_absent && !m->options.read_only) {
 		ret = ednfile_text(merge->theirs, &merge->found);
 		if (!ret)
 			ret = memory_set_aside(m, &merge->found, merge->kept, err);
@@ -142,12 +142,19 @@ static void tell_outside(struct memory *m, const struct merge *merge, double sta
 	snprintf(text, sizeof(text), "adopted %llu, stale %llu, conflicts %llu%s%s",
 		(unsigned long long)merge->adoptions, (unsigned long long)merge->stale,
 		(unsigned long long)merge->conflicts,
-		!merge->keep_absent ? ""
-		: merge->kept[0]    ? ", lacked most: set aside as "
-				    : ", was removed: written again",
+		!merge->keep_absent    ? ""
+		: m->options.read_only ? ", lacks most: what was there before is shown"
+		: merge->kept[0]       ? ", lacked most: set aside as "
+				       : ", was removed: written again",
 		merge->kept);
 	event.detail = slice_str(text);
 	memory_tell(m, &event);
+}
+
+/* A mount that only reads leaves what it does not take where it is. */
+static const char *file_name(const struct memory *m)
+{
+	return strrchr(m->edn_path, '/') + 1;
 }
 
 /* With pace.mutex held. */
@@ -163,6 +170,13 @@ __attribute__((format(printf, 3, 4))) static void note_set_aside(struct work *wo
 	work->set_aside_since = memory_now();
 }
 
+static void forget_set_aside(struct work *work)
+{
+	pthread_mutex_lock(&work->pace.mutex);
+	work->kept[0] = '\0';
+	pthread_mutex_unlock(&work->pace.mutex);
+}
+
 static void count_outside(const struct merge *merge)
 {
 	struct work *work = &merge->m->work;
@@ -171,7 +185,10 @@ static void count_outside(const struct merge *merge)
 	work->outside_changes++;
 	work->stale_put_back += merge->stale;
 	work->conflicts += merge->conflicts;
-	if (merge->keep_absent && merge->kept[0])
+	if (merge->keep_absent && merge->m->options.read_only)
+		note_set_aside(work, file_name(merge->m),
+			"another writer left most of memory.edn out: what it held before is shown");
+	else if (merge->keep_absent && merge->kept[0])
 		note_set_aside(work, merge->kept,
 			"another writer left most of memory.edn out: it is kept beside as %s",
 			merge->kept);
@@ -195,16 +212,36 @@ static void tell_broken(struct memory *m, const struct err *reason, const char *
 	char text[SET_ASIDE_NAME + 80];
 	struct memory_event event = {.name = "outside-change", .store = "edn", .ret = -EBADMSG};
 
-	snprintf(text, sizeof(text), "broken at %u:%u: set aside as %s", reason->line,
-		reason->column, kept);
+	snprintf(text, sizeof(text), "broken at %u:%u: %s%s", reason->line, reason->column,
+		kept ? "set aside as " : "what it held before is shown", kept ? kept : "");
 	event.detail = slice_str(text);
 	memory_tell(m, &event);
+}
+
+static void count_broken(struct memory *m, const struct err *reason, const char *kept)
+{
+	char described[ERR_DESCRIBED];
+
+	err_describe(reason, described, sizeof(described));
+	pthread_mutex_lock(&m->work.pace.mutex);
+	m->work.outside_changes++;
+	if (!kept)
+		note_set_aside(&m->work, file_name(m),
+			"another writer left memory.edn broken: what it held before is shown: %s",
+			described);
+	else if (kept[0])
+		note_set_aside(&m->work, kept,
+			"another writer left memory.edn broken: it is kept beside as %s: %s", kept,
+			described);
+	pthread_mutex_unlock(&m->work.pace.mutex);
+	if (!kept || kept[0])
+		tell_broken(m, reason, kept);
 }
 
 /* Broken, and no byte of it has changed for a while, or even gone by now: the good state goes there. */
 static int replace_broken(struct memory *m, const struct err *reason, struct err *err)
 {
-	char kept[SET_ASIDE_NAME], described[ERR_DESCRIBED];
+	char kept[SET_ASIDE_NAME];
 	int ret = memory_set_aside(m, NULL, kept, err);
 
 	pthread_rwlock_wrlock(&m->lock);
@@ -212,15 +249,7 @@ static int replace_broken(struct memory *m, const struct err *reason, struct err
 	if (!ret)
 		ednfile_set_missing(m->file);
 	pthread_rwlock_unlock(&m->lock);
-	pthread_mutex_lock(&m->work.pace.mutex);
-	m->work.outside_changes++;
-	if (kept[0])
-		note_set_aside(&m->work, kept,
-			"another writer left memory.edn broken: it is kept beside as %s: %s", kept,
-			err_describe(reason, described, sizeof(described)));
-	pthread_mutex_unlock(&m->work.pace.mutex);
-	if (kept[0])
-		tell_broken(m, reason, kept);
+	count_broken(m, reason, kept);
 	return ret;
 }
 
@@ -244,7 +273,8 @@ static int note_theirs(struct memory *m, const struct merge *merge, struct hash1
 {
 	struct err sync_err = {0};
 
-	journal_sync(m->journal, merge->adopted, &sync_err);
+	if (m->journal)
+		journal_sync(m->journal, merge->adopted, &sync_err);
 	return memory_note_file(m, "file", hash, merge->standing.count ? 0 : merge->adopted - 1,
 		err);
 }
@@ -269,6 +299,8 @@ static int merge_theirs(struct merge *merge, double start_ms, struct err *err)
 	struct hash128 hash = ednfile_loaded_hash(merge->theirs);
 	int ret;
 
+	if (m->options.read_only)
+		forget_set_aside(&m->work);
 	/*
 	 * While it was left alone more may have been changed here than a base remembers: where nobody
 	 * wrote there, nothing has to be judged.
@@ -300,6 +332,10 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 	struct err reason = {0};
 	int ret = open_theirs(&merge, from, &reason);
 
+	if (ret == -EBADMSG && !from && m->options.read_only) {
+		count_broken(m, &reason, NULL);
+		return 0;
+	}
 	if (ret == -EBADMSG && !from)
 		return replace_broken(m, &reason, err);
 	if (ret && err)

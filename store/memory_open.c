@@ -273,7 +273,7 @@ int memory_open_stores(struct memory *m, struct err *err)
 	/* before memory.edn is noted as seen */
 	if (!ret && m->foreign && !read_only)
 		ret = memory_forget_gone(m, err);
-	if (!ret && m->foreign && !read_only)
+	if (!ret && m->foreign && !m->options.still)
 		ret = memory_merge(m, NULL, err);
 	if (!ret)
 		ret = settle_eav(m, (o.eav_current && !foreign) || !m->edn_active, err);

@@ -24,7 +24,7 @@ int memory_note_file(struct memory *m, const char *name, struct hash128 hash, ui
 	}
 	if (!strcmp(name, "file"))
 		m->work.file = note;
-	return saved_write(m->saved, NULL, 0, notes, 2, err);
+	return m->options.read_only ? 0 : saved_write(m->saved, NULL, 0, notes, 2, err);
 }
 
 struct rewrite {
@@ -91,7 +91,7 @@ int memory_rewrite(struct memory *m, bool insist, struct err *err)
 	struct rewrite r = {0};
 	struct hash128 hash;
 	double start_ms = memory_clock_ms();
-	int ret = take(m, &r);
+	int ret = m->options.read_only ? 0 : take(m, &r);
 
 	if (ret || !r.snapshot)
 		return ret;
