@@ -211,16 +211,14 @@ static void begin_writeback(struct atomic_file *f, size_t bytes)
 	f->begun = f->written;
 }
 
-static size_t hash_batch(struct hash_stream *stream, const struct iovec *batch, int count)
+static void hash_written(struct hash_stream *stream, const struct iovec *batch, size_t bytes)
 {
-	size_t bytes = 0;
+	for (; stream && bytes; batch++) {
+		size_t len = batch->iov_len < bytes ? batch->iov_len : bytes;
 
-	for (int i = 0; i < count; i++) {
-		if (stream)
-			hash_stream_add(stream, batch[i].iov_base, batch[i].iov_len);
-		bytes += batch[i].iov_len;
+		hash_stream_add(stream, batch->iov_base, len);
+		bytes -= len;
 	}
-	return bytes;
 }
 
 int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t count,
@@ -228,21 +226,16 @@ int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t cou
 {
 	struct rest rest = {iov, count, 0};
 	struct iovec batch[BATCH];
-	/* so many bytes more than are written: where a write ended early, the next takes up these */
-	size_t hashed = 0;
 
 	pass(&rest, 0);
 	while (rest.count) {
-		int parts = next_batch(&rest, batch, hashed ? hashed : WRITE_STEP_BYTES);
-		ssize_t n;
+		int parts = next_batch(&rest, batch, WRITE_STEP_BYTES);
+		ssize_t n = writev(f->fd, batch, parts);
 
-		if (!hashed)
-			hashed = hash_batch(stream, batch, parts);
-		n = writev(f->fd, batch, parts);
 		if (n < 0 && errno != EINTR)
 			return failed(err, "writing", f->name);
 		n = n < 0 ? 0 : n;
-		hashed -= (size_t)n;
+		hash_written(stream, batch, (size_t)n);
 		pass(&rest, (size_t)n);
 		begin_writeback(f, (size_t)n);
 	}
