@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "utf8.h"
+
 /* The first form is no map; the reader says whether it is anything. */
 static int fail_no_map(struct edn_scanner *s, const char *start, unsigned depth)
 {
@@ -14,8 +16,12 @@ static int fail_no_map(struct edn_scanner *s, const char *start, unsigned depth)
 	s->reader.depth = depth;
 	ret = edn_reader_form(&s->reader, &s->at, false, &form);
 	return ret ? ret
-		   : edn_fail(&s->reader.src, start, "the top level is %s%s, not a map",
-			     edn_type_article(form.value.type), edn_type_name(form.value.type));
+		   : edn_fail(&s->reader.src, start, "the top level is %s%s, not a map%s",
+			     edn_type_article(form.value.type), edn_type_name(form.value.type),
+			     utf8_has_byte_order_mark(slice_of(start,
+				     (size_t)(s->reader.src.end - start)))
+				     ? ": it begins with a byte order mark"
+				     : "");
 }
 
 /* Past the metadata in front of the map, or nothing. */

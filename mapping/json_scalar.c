@@ -97,6 +97,12 @@ static int read_number(struct json_reader *r)
 	return json_push_value(r, value);
 }
 
+static int fail_no_value(struct json_reader *r)
+{
+	return json_fail(r, r->at, "a JSON value must stand here%s",
+		utf8_has_byte_order_mark(rest(r)) ? ", not a byte order mark" : "");
+}
+
 static int read_word(struct json_reader *r, struct slice word, struct edn value)
 {
 	struct slice here = rest(r);
@@ -107,7 +113,7 @@ static int read_word(struct json_reader *r, struct slice word, struct edn value)
 	if (same < word.len && same == here.len)
 		return json_fail_cut(r);
 	if (same < word.len)
-		return json_fail(r, r->at, "a JSON value must stand here");
+		return fail_no_value(r);
 	r->at += word.len;
 	return json_push_value(r, value);
 }
@@ -129,6 +135,6 @@ int json_read_scalar(struct json_reader *r)
 	default:
 		if (c == '-' || (c >= '0' && c <= '9'))
 			return read_number(r);
-		return json_fail(r, r->at, "a JSON value must stand here");
+		return fail_no_value(r);
 	}
 }

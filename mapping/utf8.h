@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "buf.h"
 
@@ -30,6 +31,12 @@ size_t utf8_valid_len(struct slice s);
 static inline bool utf8_is_valid(struct slice s)
 {
 	return utf8_valid_len(s) == s.len;
+}
+
+/* Some editors put one in front of all they write. */
+static inline bool utf8_has_byte_order_mark(struct slice s)
+{
+	return s.len >= 3 && !memcmp(s.ptr, "\xef\xbb\xbf", 3);
 }
 
 /* Of a byte within a sequence; a place in a text where it does not hold is between two characters. */

@@ -379,7 +379,7 @@ def test_top_level(probe):
         'the top level is a vector, not a map', 'the top level is an integer, not a map', 'the top level is nil, not a map',
         'the top level is a symbol, not a map', 'the text ends where a form should be',
         'the top level is a tagged value, not a map', 'the top level is a vector, not a map', 'a map', 'a map', 'a map',
-        'the top level is a symbol, not a map']
+        'the top level is a symbol, not a map: it begins with a byte order mark']
 
 
 def test_entries(probe):
