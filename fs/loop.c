@@ -16,9 +16,8 @@
 #include "lock_order.h"
 
 enum {
-	TICK_MS = 2,     /* a request that is there at two of the watchdog's looks takes long */
-	QUIET_TICKS = 4, /* each twice as long as the last: then the watchdog rests */
-	WINDOW = 16,     /* looks, after which there are more readers, or fewer */
+	TICK_MS = 2, /* a request that is there at two of the watchdog's looks takes long */
+	WINDOW = 16, /* looks, after which there are more readers, or fewer */
 };
 
 enum worker_state { ABSENT, RUNS, PARKED };
@@ -52,9 +51,8 @@ struct loop {
 	pthread_t watchdog;
 	pthread_cond_t requests; /* for the watchdog: they come again, or stop */
 	atomic_bool resting;     /* the watchdog; set under the lock */
-	unsigned quiet;          /* looks in a row without a request; the watchdog's, as below */
-	unsigned looks;
-	unsigned full; /* of them, with all readers at work */
+	unsigned looks;          /* the watchdog's, as below */
+	unsigned full;           /* of them, with all readers at work */
 	long read_blocks;
 	struct worker workers[];
 };
@@ -85,7 +83,10 @@ static struct worker *start_worker(struct loop *loop)
 {
 	struct worker *worker = free_slot(loop);
 
-	if (!worker || pthread_create(&worker->thread, NULL, run_worker, worker))
+	if (!worker)
+		return NULL;
+	worker->aside = false; /* before it can ask */
+	if (pthread_create(&worker->thread, NULL, run_worker, worker))
 		return NULL;
 	worker->started = true;
 	return worker;
@@ -98,6 +99,7 @@ static struct worker *call_parked(struct loop *loop)
 	if (worker) {
 		loop->parked = worker->below;
 		loop->parked_count--;
+		worker->aside = false;
 		pthread_cond_signal(&worker->called);
 	}
 	return worker;
@@ -116,7 +118,6 @@ static bool add_reader(struct loop *loop)
 	if (!worker)
 		return false;
 	worker->state = RUNS;
-	worker->aside = false;
 	loop->readers++;
 	return true;
 }
@@ -291,24 +292,28 @@ static void adapt(struct loop *loop)
 	loop->looks = loop->full = 0;
 }
 
-static void look(struct loop *loop)
+/* Returns whether there were requests since the last time, or there may be some that nobody reads. */
+static bool look(struct loop *loop)
 {
 	bool requests = false;
 	unsigned readers = loop->readers;
 	unsigned working = look_at_workers(loop, &requests);
 
-	loop->quiet = requests ? 0 : loop->quiet + 1;
+	/* where no thread was to be had there is no other occasion */
+	if (loop->readers < loop->wanted && !add_reader(loop))
+		requests = true;
 	loop->full += working >= readers;
 	if (++loop->looks == WINDOW)
 		adapt(loop);
+	return requests;
 }
 
-static void wait_ms(struct loop *loop, unsigned ms)
+static void wait_a_tick(struct loop *loop)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += ms * 1000000L;
+	until.tv_nsec += TICK_MS * 1000000L;
 	until.tv_sec += until.tv_nsec / 1000000000L;
 	until.tv_nsec %= 1000000000L;
 	while (!loop->stop &&
@@ -326,7 +331,6 @@ static void rest(struct loop *loop)
 	while (loop->resting && !requests && !loop->stop)
 		pthread_cond_wait(&loop->requests, &loop->lock);
 	loop->resting = false;
-	loop->quiet = 0;
 }
 
 static void *run_watchdog(void *context)
@@ -335,9 +339,8 @@ static void *run_watchdog(void *context)
 
 	pthread_mutex_lock(&loop->lock);
 	while (!loop->stop) {
-		wait_ms(loop, TICK_MS << loop->quiet);
-		look(loop);
-		if (loop->quiet > QUIET_TICKS)
+		wait_a_tick(loop);
+		if (!look(loop))
 			rest(loop);
 	}
 	pthread_mutex_unlock(&loop->lock);

@@ -12,7 +12,7 @@
  * Here one thread reads requests and serves them, the reader; the others are parked. Another one is made a reader
  *
  *	- when a request says that it will take long (loop_stand_aside): its thread is parked when it has answered;
- *	- when one has taken some milliseconds without saying so, which a watchdog looks for while requests come;
+ *	- when one has taken two to four milliseconds without saying so, which a watchdog looks for while requests come;
  *	- beside it, while the readers there are have work all the time: up to one for every two processors, as callers
  *	  need the others, or as many as there may be threads while what they wait for is the disk.
  *

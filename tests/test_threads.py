@@ -103,6 +103,22 @@ def test_after_all_threads_waited(mount_late):
 
 
 @pytest.mark.preload
+def test_when_no_thread_can_be_started(mount_late):
+    """Others wait, and no longer than until one can be."""
+    m, late = mount_late(TEXT)
+    commands = directories(m, 3)
+    threads = late.with_name('late.threads')
+    threads.touch()
+    held = Held(m, late, 'mkdirat', commands)
+    time.sleep(0.3)
+    threads.unlink()
+    try:
+        all_is_served(m)
+    finally:
+        held.go_on()
+
+
+@pytest.mark.preload
 def test_threads_that_have_nothing_to_do_end(mount_late):
     """But those that are to be kept."""
     m, late = mount_late(TEXT, 'max_idle_threads=2')

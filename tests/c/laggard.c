@@ -8,9 +8,12 @@
  *   PATH.syncfs, PATH.mkdirat, PATH.fdatasync   that call does not begin, and PATH.waits is made; where PATH.fdatasync
  *                                               has a line, only of files whose path ends so
  *   PATH.renamed                                who has answered a rename does no more, and PATH.waits is made
+ *   PATH.threads                                no thread can be started
  *   PATH.jitter                                 the kernel is told of a stale name, and RELEASE is done, up to 20 ms late
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -180,4 +183,13 @@ int fdatasync(int fd)
 	if (is_there(file, "fdatasync") && is_meant(file, fd))
 		be_late("fdatasync");
 	return next(fd);
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+	void *context)
+{
+	char file[FILE_MAX];
+	NEXT(int, pthread_create, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *));
+
+	return is_there(file, "threads") ? EAGAIN : next(thread, attributes, run, context);
 }
