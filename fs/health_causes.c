@@ -12,6 +12,7 @@ struct causes {
 	struct cause *rows;
 	size_t count;
 	const struct mode_row *mode;
+	bool read_only;
 	const struct memory_failure *edn, *eav; /* NULL: well */
 };
 
@@ -35,7 +36,11 @@ static void add_edn(struct causes *causes, const struct memory_failure *failure)
 {
 	bool alone = !causes->mode->writes_eav || causes->eav;
 
-	if (causes->mode->writes_edn)
+	if (causes->read_only)
+		add(causes, "edn-read-failed", false, failure->since_s,
+			"memory.edn can't be read, what it held before is shown: %s",
+			failure->reason);
+	else if (causes->mode->writes_edn)
 		add(causes, "edn-write-failed", alone, failure->since_s,
 			"memory.edn can't be written: %s", failure->reason);
 }
@@ -188,6 +193,7 @@ size_t health_causes(struct fs *fs, const struct memory_health *health,
 
 	mode_of_word(slice_str(health->mode), &mode, NULL);
 	causes.mode = mode_row(mode);
+	causes.read_only = fs->options->read_only;
 	add_failures(fs, &causes);
 	add_directory(fs, &causes);
 	add_file(health, &causes);

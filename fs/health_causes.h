@@ -12,7 +12,8 @@
  *	store-directory-gone    unhealthy: STORE was removed below the mount
  *	store-directory-moved   degraded: STORE is no more where the next mount looks for it
  *	edn-write-failed        degraded; unhealthy where no other store is written, or that fails, too
- *	eav-failed              the same
+ *	edn-read-failed         degraded: with -o ro, what others write there can't be shown
+ *	eav-failed              the same as edn-write-failed
  *	stores-behind           degraded: what is committed stays in the journal
  *	saved-damaged           degraded: it was found so; values are served, the next mount makes it anew
  *	saved-remade            degraded: it was damaged, and what was saved last may be gone
@@ -21,7 +22,7 @@
  *	edn-unreadable-keys     degraded: Clojure can't read memory.edn
  *	edn-trailing-bytes      degraded: nobody reads all of memory.edn
  */
-enum { CAUSES_MAX = 13 };
+enum { CAUSES_MAX = 14 };
 
 struct cause {
 	const char *name;

@@ -269,7 +269,8 @@ static int close_memory(struct program *program)
 {
 	struct err err = {0};
 
-	if (!program->memory || !memory_close(program->memory, &err))
+	/* who only reads has nothing that could be lost */
+	if (!program->memory || !memory_close(program->memory, &err) || program->options.read_only)
 		return 0;
 	complain(program->options.edn_path, &err);
 	log_error("%s lacks the last changes: they are kept in %s, and the next mount writes them",

@@ -72,6 +72,8 @@ int ednfile_open(struct ednfile **out, const char *path, const struct ednfile_op
 		if (options->waited_ms)
 			*options->waited_ms += file->waited_ms;
 	}
+	if (ret == -EBADMSG && options->broken)
+		ednfile_take_identity(options->broken, file);
 	if (ret) {
 		ednfile_free(file);
 		return ret;

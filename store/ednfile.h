@@ -32,6 +32,8 @@ struct ednfile_options {
 	bool resolved; /* path is what ednfile_resolve said: a link there now was put there since, and is -ELOOP */
 	const int *
 		index_dir; /* NULL, or STORE, where the index of a big text is kept (ednfile_index.h) */
+	struct ednfile
+		*broken; /* NULL, or who is to know a broken file at path for one that was seen */
 	bool exactly; /* path is used as it is: /proc/self/fd/N, of a file that has no name any more */
 };
 

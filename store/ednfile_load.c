@@ -323,7 +323,7 @@ int ednfile_load(struct ednfile *file, struct err *err)
 		if (ret == -EBADMSG && !wait_change(file, &identity, start + settle_ms))
 			break;
 	}
-	if (!ret)
+	if (!ret || ret == -EBADMSG)
 		file->identity = identity;
 	return ret;
 }

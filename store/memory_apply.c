@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store_trees.h"
+
 static void reset_slot(struct memory *m, struct entity_id id)
 {
 	struct ednfile_item item;
@@ -186,12 +188,36 @@ out:
 	return ret;
 }
 
-/* What is left of an entity that goes: its base. */
+/* Could a store bring it back? One that can't be asked might. */
+static bool is_stored(struct memory *m, struct slice name)
+{
+	struct saved_reader saved_reader;
+	struct saved_record saved;
+	struct eav_reader eav_reader;
+	struct eav_record eav;
+	int ret = saved_read_begin(m->saved, &saved_reader);
+
+	ret = ret ? ret : saved_get(&saved_reader, name, &saved);
+	saved_read_end(&saved_reader);
+	if (ret != -ENOENT || !m->eav.store)
+		return ret != -ENOENT;
+	ret = eav_read_begin(m->eav.store, &eav_reader);
+	ret = ret ? ret : eav_get(&eav_reader, name, &eav);
+	eav_read_end(&eav_reader);
+	return ret != -ENOENT;
+}
+
+/* What is left of an entity that goes: its base. A mount that only reads brings that nowhere, and keeps what it must. */
 static int set_gone(struct apply *a, const struct change *c)
 {
 	struct saved_record gone = {
 		.deleted = true, .sequence = a->sequence, .base = c->saved.base};
 
+	if (a->m->options.read_only && !gone.base.epoch && !is_stored(a->m, buf_slice(&a->name))) {
+		memory_drop_pending(table_remove(&a->m->overlay, buf_slice(&a->name)));
+		store_trees_touch(a->m, buf_slice(&a->name));
+		return 0;
+	}
 	return memory_set_pending(a->m, buf_slice(&a->name), &gone, a->sequence);
 }
 

@@ -104,7 +104,7 @@ static void note_append(struct memory *m, int ret, const struct err *err)
 	}
 }
 
-/* A mount that only reads has no journal: what others wrote is in its own memory alone, and the next one finds it, too. */
+/* A mount that only reads has no journal: what it takes over of others is in its memory alone. */
 static int append(struct memory *m, enum journal_kind kind, const struct buf *payload,
 	struct timespec now, uint64_t *sequence, struct err *err)
 {

@@ -150,7 +150,7 @@ int merge_keep_theirs(struct merge *merge, struct entity_id id, struct slice tex
 	struct buf path = BUF_INIT;
 	int ret = memory_id_path(merge->m, id, false, &path);
 
-	if (!ret && !merge->m->options.read_only)
+	if (!ret)
 		ret = memory_keep_conflict(merge->m, buf_slice(&path), text);
 	buf_release(&path);
 	return ret;

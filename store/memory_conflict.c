@@ -57,8 +57,11 @@ int memory_keep_conflict(struct memory *m, struct slice path, struct slice text)
 	struct buf bytes = BUF_INIT;
 	struct buf names = BUF_INIT;
 	char *name, *slash;
-	int ret = memory_value_show(m, text, &bytes, NULL);
-	int dir;
+	int dir, ret;
+
+	if (m->options.read_only) /* it stays where it is */
+		return 0;
+	ret = memory_value_show(m, text, &bytes, NULL);
 
 	if (!ret)
 		text = buf_slice(&bytes);

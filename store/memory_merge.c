@@ -143,7 +143,7 @@ static void tell_outside(struct memory *m, const struct merge *merge, double sta
 		(unsigned long long)merge->adoptions, (unsigned long long)merge->stale,
 		(unsigned long long)merge->conflicts,
 		!merge->keep_absent    ? ""
-		: m->options.read_only ? ", lacks most: what was there before is shown"
+		: m->options.read_only ? ", lacks most, or is gone: what was there before is shown"
 		: merge->kept[0]       ? ", lacked most: set aside as "
 				       : ", was removed: written again",
 		merge->kept);
@@ -151,11 +151,8 @@ static void tell_outside(struct memory *m, const struct merge *merge, double sta
 	memory_tell(m, &event);
 }
 
-/* A mount that only reads leaves what it does not take where it is. */
-static const char *file_name(const struct memory *m)
-{
-	return strrchr(m->edn_path, '/') + 1;
-}
+/* A mount that only reads leaves what it does not take where it is: until that is something else. */
+static const char UNTIL_FORGOTTEN[] = ".";
 
 /* With pace.mutex held. */
 __attribute__((format(printf, 3, 4))) static void note_set_aside(struct work *work,
@@ -180,14 +177,18 @@ static void forget_set_aside(struct work *work)
 static void count_outside(const struct merge *merge)
 {
 	struct work *work = &merge->m->work;
+	struct ednfile_info info;
 
+	ednfile_info(merge->m->file, &info);
 	pthread_mutex_lock(&work->pace.mutex);
 	work->outside_changes++;
 	work->stale_put_back += merge->stale;
 	work->conflicts += merge->conflicts;
 	if (merge->keep_absent && merge->m->options.read_only)
-		note_set_aside(work, file_name(merge->m),
-			"another writer left most of memory.edn out: what it held before is shown");
+		note_set_aside(work, UNTIL_FORGOTTEN,
+			info.exists ? "another writer left most of memory.edn out: what it held "
+				      "before is shown"
+				    : "memory.edn was removed: what it held before is shown");
 	else if (merge->keep_absent && merge->kept[0])
 		note_set_aside(work, merge->kept,
 			"another writer left most of memory.edn out: it is kept beside as %s",
@@ -226,7 +227,7 @@ static void count_broken(struct memory *m, const struct err *reason, const char 
 	pthread_mutex_lock(&m->work.pace.mutex);
 	m->work.outside_changes++;
 	if (!kept)
-		note_set_aside(&m->work, file_name(m),
+		note_set_aside(&m->work, UNTIL_FORGOTTEN,
 			"another writer left memory.edn broken: what it held before is shown: %s",
 			described);
 	else if (kept[0])
@@ -287,6 +288,7 @@ static int open_theirs(struct merge *merge, const char *from, struct err *reason
 		.waited_ms = &m->work.waited_ms,
 		.index_dir = from ? NULL : &m->dir.dir_fd,
 		.resolved = !from,
+		.broken = !from && m->options.read_only ? m->file : NULL,
 		.exactly = from != NULL};
 
 	return ednfile_open(&merge->theirs, from ? from : m->edn_path, &options, reason);

@@ -2,6 +2,8 @@
 """What someone else writes to memory.edn while a mount that only reads shows it: shown, and nothing on the disk changes."""
 import json
 import os
+import pathlib
+import re
 
 import pytest
 
@@ -150,9 +152,50 @@ def test_a_file_that_lacks_most(reader, how):
         m.edn.unlink()
     else:
         write_in_place(m.edn, '{:k1 100}')
-    soon(lambda: 'outside-change' in (m.mnt / '.events').read_text(), 'it to be seen')
+    soon(lambda: 'degraded' in (m.mnt / '.health').read_text(), 'bad health')
     assert len(names(m)) == 40
     assert bad_files(m) == []
     write_in_place(m.edn, many.replace('{', '{:came 1 '))
     soon((m.mnt / 'came.json').exists, 'the change')
     assert len(names(m)) == 41
+    soon(lambda: 'degraded' not in (m.mnt / '.health').read_text(), 'good health')
+
+
+@pytest.mark.parametrize('what', ['directory', 'fifo', 'link to itself'])
+def test_no_file_any_more(reader, what):
+    """Nothing is lost by that, which the unmount says by its status."""
+    m = reader('datalevin-first')
+    m.edn.unlink()
+    if what == 'directory':
+        m.edn.mkdir()
+    elif what == 'fifo':
+        os.mkfifo(m.edn)
+    else:
+        m.edn.symlink_to(m.edn)
+    soon(lambda: 'degraded' in (m.mnt / '.health').read_text(), 'bad health')
+    assert "can't be written" not in (m.mnt / '.health').read_text()
+    assert read(m.mnt / 'config.json') == '{\n  "a": 1\n}\n'
+    m.unmount()
+    assert 'the last changes' not in m.stderr()
+    m.expected.append('')
+    m.edn.rmdir() if what == 'directory' else m.edn.unlink()
+    write_in_place(m.edn, TEXT)
+
+
+def test_keys_that_come_and_go(reader):
+    """What is gone takes no memory, however many there were. (Where most go at once, they are not taken for gone.)"""
+    kept = ' '.join(f':kept{i} {i}' for i in range(1500))
+    m = reader('datalevin-first', '{%s}' % kept)
+
+    def resident_kb():
+        return int(re.search(r'VmRSS:\s+(\d+)', pathlib.Path(f'/proc/{m.proc.pid}/status').read_text())[1])
+
+    def turn(number):
+        write_in_place(m.edn, '{%s %s}' % (kept, ' '.join(f':k{number}-{i} {i}' for i in range(1000))))
+        soon((m.mnt / f'k{number}-999.json').exists, 'the change')
+    for number in range(5):
+        turn(number)
+    before = resident_kb()
+    for number in range(5, 35):
+        turn(number)
+    assert resident_kb() < before + 6000
