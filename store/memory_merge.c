@@ -125,6 +125,7 @@ static int merge_locked(void *context, struct err *err)
 	}
 	merge->theirs = before;
 	ednfile_info(m->file, &info);
+	merge->removed = !info.exists;
 	m->default_mode = info.exists ? info.mode & 0666 : m->default_mode;
 	m->rewrite_wanted = from || merge->standing.count > 0;
 	return ret;
@@ -177,18 +178,16 @@ static void forget_set_aside(struct work *work)
 static void count_outside(const struct merge *merge)
 {
 	struct work *work = &merge->m->work;
-	struct ednfile_info info;
 
-	ednfile_info(merge->m->file, &info);
 	pthread_mutex_lock(&work->pace.mutex);
 	work->outside_changes++;
 	work->stale_put_back += merge->stale;
 	work->conflicts += merge->conflicts;
 	if (merge->keep_absent && merge->m->options.read_only)
 		note_set_aside(work, UNTIL_FORGOTTEN,
-			info.exists ? "another writer left most of memory.edn out: what it held "
-				      "before is shown"
-				    : "memory.edn was removed: what it held before is shown");
+			merge->removed ? "memory.edn was removed: what it held before is shown"
+				       : "another writer left most of memory.edn out: what it held "
+					 "before is shown");
 	else if (merge->keep_absent && merge->kept[0])
 		note_set_aside(work, merge->kept,
 			"another writer left most of memory.edn out: it is kept beside as %s",

@@ -29,6 +29,7 @@ struct merge {
 	bool own;              /* theirs is as it was left here: whatever differs in it is stale */
 	struct table standing; /* names of ours that stand -> itself */
 	size_t ours, missing;  /* entities of the last file, and how many of these theirs lacks */
+	bool removed;          /* theirs is no file at all */
 	bool keep_absent;      /* the writer started empty: what it lacks is no deletion */
 	char kept[SET_ASIDE_NAME]; /* then: where it is; "": it was not there any more */
 	uint64_t adoptions, stale, conflicts;

@@ -182,6 +182,7 @@ def test_no_file_any_more(reader, what):
     write_in_place(m.edn, TEXT)
 
 
+@pytest.mark.busy  # and a sanitizer keeps for long what is freed
 def test_keys_that_come_and_go(reader):
     """What is gone takes no memory, however many there were. (Where most go at once, they are not taken for gone.)"""
     kept = ' '.join(f':kept{i} {i}' for i in range(1500))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Who serves requests (fs/loop.h): one thread as a rule, others where it waits, none while there is nothing to do."""
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -18,10 +19,11 @@ def tasks(m):
 
 def switches(m):
     """How often threads of the mount have given up a processor: each that wakes does once more."""
-    found = 0
+    found = {}
     for task in tasks(m):
-        fields = dict(line.split(':', 1) for line in (task / 'status').read_text().splitlines())
-        found += int(fields['voluntary_ctxt_switches'])
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            fields = dict(line.split(':', 1) for line in (task / 'status').read_text().splitlines())
+            found[task.name] = int(fields['voluntary_ctxt_switches'])
     return found
 
 
