@@ -299,9 +299,9 @@ static bool look(struct loop *loop)
 	unsigned readers = loop->readers;
 	unsigned working = look_at_workers(loop, &requests);
 
-	/* where no thread was to be had there is no other occasion */
+	/* where no thread could be started there is no other occasion to try again */
 	if (loop->readers < loop->wanted && !add_reader(loop))
-		requests = true;
+		requests |= free_slot(loop) != NULL;
 	loop->full += working >= readers;
 	if (++loop->looks == WINDOW)
 		adapt(loop);
