@@ -36,8 +36,15 @@ def vim(m, how, name):
     return editor
 
 
+def emacs_on(m, name):
+    """It leaves what it was compiling when it is ended, in its TMPDIR, below which it would make no backups."""
+    left = m.base / 'tmp'
+    left.mkdir(exist_ok=True)
+    return Terminal(m, ['emacs', '-nw', '--no-splash', name], TERM='rxvt', TMPDIR=str(left))  # rxvt: it asks no questions
+
+
 def emacs(m, name, text):
-    editor = Terminal(m, ['emacs', '-nw', '--no-splash', name], TERM='rxvt')  # asks no questions
+    editor = emacs_on(m, name)
     editor.wait_for(text)
     return editor
 
@@ -138,7 +145,7 @@ def test_new_file(mount, how):
             editor.type('\x18')
             assert editor.wait_exit() == 0
     elif how == 'emacs':
-        with Terminal(m, ['emacs', '-nw', '--no-splash', 'new.json'], TERM='rxvt') as editor:
+        with emacs_on(m, 'new.json') as editor:
             editor.wait_for('New file')
             editor.type('{"a": ":b"}\r\x18\x13')
             editor.wait_until(lambda: text_of(m.mnt / 'new.json'), 'the save')
