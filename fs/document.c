@@ -7,6 +7,7 @@
 #include "hash.h"
 #include "lock_order.h"
 #include "state.h"
+#include "monotonic.h"
 
 enum { BUCKETS = 1024 };
 
@@ -273,14 +274,6 @@ int document_path(struct fs *fs, struct document *document, struct buf *path)
 
 enum { EXPECTATION_MS = 2000 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void expectation_give(struct fs *fs, struct expectation *expectation, struct node *node)
 {
 	expectation->looked_up = true;
@@ -309,7 +302,7 @@ void expectation_drop(struct fs *fs, struct expectation *expectation)
 static void drop_expired(struct fs *fs)
 {
 	struct expectation *expectation = fs->expectations;
-	int64_t now = expectation ? now_ms() : 0;
+	int64_t now = expectation ? monotonic_ms() : 0;
 
 	while (expectation) {
 		struct expectation *next = expectation->next;
@@ -366,7 +359,7 @@ int expectation_add(struct fs *fs, pid_t thread, struct document *document, stru
 	expectation->document = document;
 	expectation->refused = refused;
 	expectation->write = write;
-	expectation->deadline_ms = now_ms() + EXPECTATION_MS;
+	expectation->deadline_ms = monotonic_ms() + EXPECTATION_MS;
 	expectation->next = fs->expectations;
 	fs->expectations = expectation;
 	return 0;

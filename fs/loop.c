@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lock_order.h"
+#include "monotonic.h"
 
 enum {
 	TICK_MS = 2, /* a request that is there at two of the watchdog's looks takes long */
@@ -310,14 +310,10 @@ static bool look(struct loop *loop)
 
 static void wait_a_tick(struct loop *loop)
 {
-	struct timespec until;
+	const int64_t until_ns = monotonic_ns() + TICK_MS * 1000000LL;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += TICK_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000L;
-	until.tv_nsec %= 1000000000L;
 	while (!loop->stop &&
-		pthread_cond_timedwait(&loop->requests, &loop->lock, &until) != ETIMEDOUT)
+		monotonic_cond_wait(&loop->requests, &loop->lock, until_ns) != ETIMEDOUT)
 		;
 }
 
@@ -359,7 +355,6 @@ static unsigned count_processors(void)
 static struct loop *loop_new(struct fuse_session *session, const struct loop_limits *limits)
 {
 	struct loop *loop = calloc(1, sizeof(*loop) + limits->threads * sizeof(*loop->workers));
-	pthread_condattr_t clock;
 
 	if (!loop)
 		return NULL;
@@ -373,10 +368,7 @@ static struct loop *loop_new(struct fuse_session *session, const struct loop_lim
 	loop->processors = count_processors();
 	loop->wanted = 1;
 	mutex_init(&loop->lock, LOCK_LOOP);
-	pthread_condattr_init(&clock);
-	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-	pthread_cond_init(&loop->requests, &clock);
-	pthread_condattr_destroy(&clock);
+	monotonic_cond_init(&loop->requests);
 	for (unsigned i = 0; i < limits->threads; i++) {
 		loop->workers[i].loop = loop;
 		pthread_cond_init(&loop->workers[i].called, NULL);

@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "lock_order.h"
+#include "monotonic.h"
 
 enum { PATIENCE_MS = 100 };
 
@@ -106,14 +106,10 @@ static void *run(void *context)
 /* With the lock held: for a while, or until the end. */
 static void wait_a_while(struct notifier *notifier)
 {
-	struct timespec until;
+	const int64_t until_ns = monotonic_ns() + PATIENCE_MS * 1000000LL;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += PATIENCE_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000L;
-	until.tv_nsec %= 1000000000L;
 	while (!notifier->over &&
-		pthread_cond_timedwait(&notifier->busy, &notifier->lock, &until) != ETIMEDOUT)
+		monotonic_cond_wait(&notifier->busy, &notifier->lock, until_ns) != ETIMEDOUT)
 		;
 }
 
@@ -145,16 +141,11 @@ static void *watch(void *context)
 
 static void init(struct notifier *notifier, struct fuse_session *session)
 {
-	pthread_condattr_t clock;
-
 	notifier->session = session;
 	notifier->last = &notifier->first;
 	mutex_init(&notifier->lock, LOCK_NOTIFIER);
 	pthread_cond_init(&notifier->some, NULL);
-	pthread_condattr_init(&clock);
-	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-	pthread_cond_init(&notifier->busy, &clock);
-	pthread_condattr_destroy(&clock);
+	monotonic_cond_init(&notifier->busy);
 }
 
 static void release(struct notifier *notifier)

@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "monotonic.h"
+
 enum { LINE_MS = 1000, PAUSE_MS = 200, LINE_MAX_COLUMNS = 200 };
 
 static volatile sig_atomic_t was_interrupted;
@@ -19,20 +21,12 @@ static void interrupt(int signal)
 	was_interrupted = 1;
 }
 
-static long now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void ctl_progress_begin(struct ctl_progress *progress)
 {
 	struct sigaction action = {.sa_handler = interrupt};
 
 	*progress = (struct ctl_progress){
-		.terminal = isatty(STDOUT_FILENO), .done = -1, .line_ms = now_ms()};
+		.terminal = isatty(STDOUT_FILENO), .done = -1, .line_ms = monotonic_ms()};
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGINT, &action, NULL);
 }
@@ -91,7 +85,7 @@ void ctl_progress_show(struct ctl_progress *progress, const char *what, double d
 	double rate, double left_s)
 {
 	char text[160];
-	long now = now_ms();
+	long now = monotonic_ms();
 
 	describe(text, sizeof(text), done, total, rate, left_s);
 	if (progress->terminal) {

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "monotonic.h"
+
 /*
  * Reading a file that someone else may be writing at this moment, in place, truncated first. What
  * was read is taken only when the file stood still meanwhile and is whole.
@@ -20,14 +22,6 @@ enum {
 	POLL_MS = 10,
 	TICK_MS = 20, /* more than a kernel's tick (1..10); a server's clock may be far ahead */
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void sleep_ms(int64_t ms)
 {
@@ -291,25 +285,25 @@ static int load_once(struct ednfile *file, struct ednfile_identity *identity, st
 /* Waits for a change of what was read; false when there was none for the settle time. */
 static bool wait_change(struct ednfile *file, const struct ednfile_identity *seen, int64_t until)
 {
-	int64_t start = now_ms();
+	int64_t start = monotonic_ms();
 	bool changed;
 
 	for (;;) {
 		struct ednfile_identity now = look(file->target);
 
 		changed = !same_identity(&now, seen);
-		if (changed || now_ms() >= until)
+		if (changed || monotonic_ms() >= until)
 			break;
 		sleep_ms(POLL_MS);
 	}
-	file->waited_ms += now_ms() - start;
+	file->waited_ms += monotonic_ms() - start;
 	return changed;
 }
 
 int ednfile_load(struct ednfile *file, struct err *err)
 {
 	int64_t settle_ms = file->settle_ms ? file->settle_ms : SETTLE_MS;
-	int64_t give_up = now_ms() + GIVE_UP_TIMES * settle_ms;
+	int64_t give_up = monotonic_ms() + GIVE_UP_TIMES * settle_ms;
 	struct ednfile_identity identity;
 	int ret;
 
@@ -317,7 +311,7 @@ int ednfile_load(struct ednfile *file, struct err *err)
 		int64_t start;
 
 		ret = load_once(file, &identity, err);
-		start = now_ms();
+		start = monotonic_ms();
 		if ((ret != -EBADMSG && ret != -EAGAIN) || start >= give_up)
 			break;
 		if (ret == -EBADMSG && !wait_change(file, &identity, start + settle_ms))

@@ -14,6 +14,7 @@
 #include "memory_mend.h"
 #include "regular.h"
 #include "store_trees.h"
+#include "monotonic.h"
 
 /*
  * The flush thread: brings the EAV store and saved up to the journal, then trims it.
@@ -310,7 +311,7 @@ static void tell_failure(struct memory *m, const struct err *err)
 static int64_t next_look_ms(struct memory *m)
 {
 	int64_t tidy = store_trees_tidy(m);
-	int64_t retry = is_to_retry(m) ? pace_now_ms() + RETRY_MS : 0;
+	int64_t retry = is_to_retry(m) ? monotonic_ms() + RETRY_MS : 0;
 
 	return retry && (!tidy || retry < tidy) ? retry : tidy;
 }
@@ -329,7 +330,7 @@ static void *flush(void *context)
 		pthread_mutex_lock(&m->flush.turn);
 		if (atomic_load(&m->eav.state) == EAV_FAILED && attempt.start_ms >= retry_ms) {
 			bring_up(m, false, NULL, &eav_err);
-			retry_ms = pace_now_ms() + RETRY_MS;
+			retry_ms = monotonic_ms() + RETRY_MS;
 		}
 		err.code = flush_pending(m, &err);
 		run_job(m, &err);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "monotonic.h"
+
 enum { TELL_MS = 1000 }; /* oftener, progress would push out what else /.events keeps */
 
 static const char *const STATES[] = {"idle", "running", "paused", "done", "failed", "stopped"};
@@ -19,14 +21,14 @@ const char *migration_state_name(enum migration_state state)
 
 static double active_s(const struct migration *g)
 {
-	int64_t ms = g->active_ms + (g->since_ms ? pace_now_ms() - g->since_ms : 0);
+	int64_t ms = g->active_ms + (g->since_ms ? monotonic_ms() - g->since_ms : 0);
 
 	return (double)ms / 1000;
 }
 
 void migration_set(struct migration *g, enum migration_state state)
 {
-	int64_t now = pace_now_ms();
+	int64_t now = monotonic_ms();
 
 	if (g->since_ms)
 		g->active_ms += now - g->since_ms;
@@ -101,7 +103,7 @@ void migration_tell(struct memory *m, const char *name)
 	struct slice what = slice_str(g->seen.what);
 	struct buf detail = BUF_INIT;
 
-	g->told_ms = pace_now_ms();
+	g->told_ms = monotonic_ms();
 	if (!memory_is_heard(m))
 		return;
 	if (wanted_is_word(what))
@@ -124,7 +126,7 @@ void migration_tell(struct memory *m, const char *name)
 
 void migration_tell_progress(struct memory *m)
 {
-	if (pace_now_ms() - m->migration->told_ms >= TELL_MS)
+	if (monotonic_ms() - m->migration->told_ms >= TELL_MS)
 		migration_tell(m, "migration-progress");
 }
 

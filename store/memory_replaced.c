@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "watch.h"
+#include "monotonic.h"
 
 enum { KEEP_MS = 2000, KEEP_UNKNOWN_MS = 10000, AGAIN_MS = 1000 };
 
@@ -29,7 +30,7 @@ void replaced_add(struct memory *m, const struct ednfile_replaced *file)
 
 	if (w->replaced_count == REPLACED_MAX)
 		drop(m, 0);
-	w->replaced[w->replaced_count++] = (struct replaced){*file, watch, pace_now_ms()};
+	w->replaced[w->replaced_count++] = (struct replaced){*file, watch, monotonic_ms()};
 }
 
 static bool has_changed(const struct replaced *r, struct stat *st)
@@ -83,7 +84,7 @@ int replaced_look(struct memory *m, struct err *err)
 
 		if (has_changed(r, &st))
 			ret = merge_one(m, r, &st, err);
-		else if (may_go(r, pace_now_ms()))
+		else if (may_go(r, monotonic_ms()))
 			drop(m, i);
 		else
 			i++;
@@ -93,7 +94,7 @@ int replaced_look(struct memory *m, struct err *err)
 
 int64_t replaced_next_ms(const struct memory *m)
 {
-	int64_t now = pace_now_ms();
+	int64_t now = monotonic_ms();
 	int64_t next = 0;
 
 	for (unsigned i = 0; i < m->work.replaced_count; i++) {

@@ -7,6 +7,7 @@
 
 #include "background.h"
 #include "watch.h"
+#include "monotonic.h"
 
 /*
  * The worker: memory.edn's thread. It merges what others wrote there and rewrites it with what was
@@ -65,7 +66,7 @@ static int attempt_edn(struct memory *m, struct err *err)
 static int64_t next_look_ms(const struct memory *m)
 {
 	int64_t look = replaced_next_ms(m);
-	int64_t poll = m->work.watch ? 0 : pace_now_ms() + UNWATCHED_LOOK_MS;
+	int64_t poll = m->work.watch ? 0 : monotonic_ms() + UNWATCHED_LOOK_MS;
 
 	return poll && (!look || poll < look) ? poll : look;
 }

@@ -3,31 +3,18 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "lock_order.h"
+#include "monotonic.h"
 
 enum { BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 30000 };
 
-int64_t pace_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void pace_init(struct pace *pace, unsigned delay_ms)
 {
-	pthread_condattr_t clock;
-
 	*pace = (struct pace){.delay_ms = delay_ms};
-	pthread_condattr_init(&clock);
-	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
 	mutex_init(&pace->mutex, LOCK_PACE);
-	pthread_cond_init(&pace->wake, &clock);
-	pthread_cond_init(&pace->done, &clock);
-	pthread_condattr_destroy(&clock);
+	monotonic_cond_init(&pace->wake);
+	monotonic_cond_init(&pace->done);
 }
 
 void pace_release(struct pace *pace)
@@ -67,7 +54,7 @@ void pace_signal(struct pace *pace, bool hurry)
 	pthread_mutex_lock(&pace->mutex);
 	if (!pace->dirty || (hurry && !pace->hurry)) {
 		if (!pace->dirty)
-			pace->dirty_ms = pace_now_ms();
+			pace->dirty_ms = monotonic_ms();
 		pace->dirty = true;
 		pace->hurry |= hurry;
 		pthread_cond_signal(&pace->wake);
@@ -116,16 +103,14 @@ bool pace_begin(struct pace *pace, struct attempt *attempt)
 	int64_t due;
 
 	pthread_mutex_lock(&pace->mutex);
-	while ((due = due_ms(pace)) > pace_now_ms() && !pace->ended) {
-		struct timespec until = {due / 1000, due % 1000 * 1000000};
-
+	while ((due = due_ms(pace)) > monotonic_ms() && !pace->ended) {
 		if (due == INT64_MAX)
 			pthread_cond_wait(&pace->wake, &pace->mutex);
 		else
-			pthread_cond_timedwait(&pace->wake, &pace->mutex, &until);
+			monotonic_cond_wait(&pace->wake, &pace->mutex, due * 1000000);
 	}
 	*attempt = (struct attempt){
-		.ticket = pace->asked, .start_ms = pace_now_ms(), .last = pace->closing};
+		.ticket = pace->asked, .start_ms = monotonic_ms(), .last = pace->closing};
 	if (pace->ended) {
 		pthread_mutex_unlock(&pace->mutex);
 		return false;
@@ -138,7 +123,7 @@ bool pace_begin(struct pace *pace, struct attempt *attempt)
 void pace_end(struct pace *pace, const struct attempt *attempt, const struct err *err,
 	unsigned rest_times, int64_t look_ms)
 {
-	int64_t now = pace_now_ms();
+	int64_t now = monotonic_ms();
 	int64_t pause = (now - attempt->start_ms - attempt->waited_ms) * rest_times;
 
 	pthread_mutex_lock(&pace->mutex);

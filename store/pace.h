@@ -60,6 +60,4 @@ bool pace_begin(struct pace *pace, struct attempt *attempt);
 void pace_end(struct pace *pace, const struct attempt *attempt, const struct err *err,
 	unsigned rest_times, int64_t look_ms);
 
-int64_t pace_now_ms(void); /* monotonic */
-
 #endif

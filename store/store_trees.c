@@ -7,6 +7,7 @@
 
 #include "lock_order.h"
 #include "memory_names.h"
+#include "monotonic.h"
 
 enum {
 	IDLE_MS = 60000,
@@ -256,7 +257,7 @@ static int refresh_eav(struct memory *m)
 /* The flush thread comes to free it. */
 static void note_use(struct memory *m)
 {
-	m->trees->used_ms = pace_now_ms();
+	m->trees->used_ms = monotonic_ms();
 	if (!m->trees->eav && !m->trees->edn)
 		pace_signal(&m->flush.pace, false);
 }
@@ -357,10 +358,10 @@ int64_t store_trees_tidy(struct memory *m)
 
 	/* who has it, uses it */
 	if (pthread_mutex_trylock(&trees->mutex))
-		return pace_now_ms() + IDLE_MS;
+		return monotonic_ms() + IDLE_MS;
 	if (trees->eav || trees->edn)
 		due = trees->used_ms + IDLE_MS;
-	if (due && due <= pace_now_ms()) {
+	if (due && due <= monotonic_ms()) {
 		unwatch(trees);
 		forget_edn(trees);
 		due = 0;

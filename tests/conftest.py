@@ -77,6 +77,11 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: item.get_closest_marker('forks') is None)
 
 
+def waits_for_an_answer(process):
+    """Is it in a request to a filesystem like ours?"""
+    return 'request' in pathlib.Path(f'/proc/{process.pid}/wchan').read_text()
+
+
 def wait_until(condition, what, bound_s=BOUND_S):
     """Polls until condition() is true and returns its value; fails the test after bound_s."""
     pause = threading.Event()

@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 import pytest
-from conftest import BOUND_S, LOOKS_INSIDE, is_locked, is_mounted, take_away, wait_until
+from conftest import BOUND_S, LOOKS_INSIDE, is_locked, is_mounted, take_away, wait_until, waits_for_an_answer
 
 TEXT = '{:config {:a 1}}'
 SAVED = b'{"a": 2}\n'
@@ -407,8 +407,7 @@ def test_a_signal_while_requests_wait_for_one_another(mount):
     os.waitid(os.P_PID, m.proc.pid, os.WSTOPPED)  # until then a thread may answer
     for caller in callers:
         caller.stdin.close()
-        wait_until(lambda caller=caller: 'request' in pathlib.Path(f'/proc/{caller.pid}/wchan').read_text(),
-                   'the kernel to wait for an answer')
+        wait_until(lambda caller=caller: waits_for_an_answer(caller), 'the kernel to wait for an answer')
     m.proc.send_signal(signal.SIGCONT)
     wait_until(lambda: written() > before, 'the first save')
     m.proc.send_signal(signal.SIGTERM)  # the second one takes a moment, and the third request comes too late

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import wait_until
+from conftest import wait_until, waits_for_an_answer
 
 TEXT = '{:config {:a 1} :presence/s {"bob" {:n 1}}}'
 
@@ -35,8 +35,7 @@ class Held:
         self.file.touch()
         self.callers = [subprocess.Popen(command.split(), cwd=m.mnt) for command in commands]
         try:
-            wait_until(lambda: all('request' in pathlib.Path(f'/proc/{caller.pid}/wchan').read_text()
-                                   for caller in self.callers), 'the kernel to wait for answers')
+            wait_until(lambda: all(map(waits_for_an_answer, self.callers)), 'the kernel to wait for answers')
         except BaseException:
             self.file.unlink()
             raise
