@@ -5,12 +5,13 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "monotonic.h"
 #include "state.h"
 #include "stores.h"
 #include "view.h"
 
-/* So many are looked at, some 5 us each, before others may have fs->lock. */
-enum { STEP_BUCKETS = 64 };
+/* So long is looked before others may have fs->lock. */
+enum { STEP_NS = 300000 };
 
 /* A document that is open, and the node whose bytes its readers will want; both referenced. */
 struct held {
@@ -116,12 +117,23 @@ static void let_go(struct fs *fs, struct node *node)
 		node_unref(&fs->nodes, node->parent);
 }
 
-/* With fs->lock held; who reads what he has open may have it in between. */
-static void let_others_in(struct fs *fs)
+/*
+ * With fs->lock held; who reads what he has open may have it in between. On a busy machine a yield lasts as long as a slice
+ * of this thread's, which is long (background.h), and everyone who opens a file waits for the end: at least half of the
+ * time is for the work.
+ */
+static void let_others_in(struct fs *fs, int64_t *next_ns)
 {
+	const int64_t start_ns = monotonic_ns();
+	int64_t end_ns;
+
+	if (start_ns < *next_ns)
+		return;
 	pthread_mutex_unlock(&fs->lock);
 	sched_yield();
 	pthread_mutex_lock(&fs->lock);
+	end_ns = monotonic_ns();
+	*next_ns = end_ns + (end_ns - start_ns > STEP_NS ? end_ns - start_ns : STEP_NS);
 }
 
 /* With fs->lock held. */
@@ -143,11 +155,11 @@ static void look_at_bucket(struct fs *fs, size_t i, struct buf *path)
 static bool look_at_all(struct fs *fs, struct buf *path)
 {
 	size_t bucket_count = fs->nodes.bucket_count;
+	int64_t next_ns = monotonic_ns() + STEP_NS;
 
 	for (size_t i = 0; i < bucket_count; i++) {
 		look_at_bucket(fs, i, path);
-		if (i % STEP_BUCKETS == STEP_BUCKETS - 1)
-			let_others_in(fs);
+		let_others_in(fs, &next_ns);
 		if (fs->nodes.bucket_count != bucket_count)
 			return false;
 	}
