@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "monotonic.h"
 #include "state.h"
@@ -166,12 +167,59 @@ static bool look_at_all(struct fs *fs, struct buf *path)
 	return true;
 }
 
-static void end(struct fs *fs)
+/* How much of both is the same directories, with the slash behind. */
+static size_t shared_len(struct slice a, struct slice b)
+{
+	size_t shared = 0;
+
+	for (size_t i = 0; i < a.len && i < b.len && a.ptr[i] == b.ptr[i]; i++)
+		if (a.ptr[i] == '/')
+			shared = i + 1;
+	return shared;
+}
+
+/* With fs->lock held: what stands at the path, and the directories above but those that were looked at. */
+static void look_at_path(struct fs *fs, struct slice at, size_t looked_at, struct buf *path)
+{
+	const char *from = at.ptr;
+	const char *end = at.ptr + at.len;
+	struct node *node = fs->nodes.root;
+
+	while (node && from < end) {
+		const char *slash = memchr(from, '/', (size_t)(end - from));
+		const char *stop = slash ? slash : end;
+
+		node = node_find(&fs->nodes, node, slice_of(from, (size_t)(stop - from)));
+		from = slash ? slash + 1 : end;
+		if (node && from > at.ptr + looked_at && !is_true(fs, node, path))
+			let_go(fs, node);
+	}
+}
+
+/* With fs->lock held. */
+static void look_at_paths(struct fs *fs, struct slice paths, struct buf *path)
+{
+	int64_t next_ns = monotonic_ns() + STEP_NS;
+	struct slice last = slice_of("", 0);
+
+	while (paths.len) {
+		struct slice at = slice_str(paths.ptr);
+
+		look_at_path(fs, at, shared_len(last, at), path);
+		paths = slice_of(at.ptr + at.len + 1, paths.len - at.len - 1);
+		last = at;
+		let_others_in(fs, &next_ns);
+	}
+}
+
+static void end(struct fs *fs, const struct slice *paths)
 {
 	struct buf path = BUF_INIT;
 
 	pthread_mutex_lock(&fs->lock);
-	while (!look_at_all(fs, &path))
+	if (paths)
+		look_at_paths(fs, *paths, &path);
+	while (!paths && !look_at_all(fs, &path))
 		;
 	for (size_t i = 0; i < fs->documents.bucket_count; i++)
 		fs->documents.changes[i]++; /* lookups under way begin anew */
@@ -181,12 +229,12 @@ static void end(struct fs *fs)
 	buf_release(&path);
 }
 
-void adoption_event(void *context, enum memory_adoption phase)
+void adoption_event(void *context, enum memory_adoption phase, const struct slice *paths)
 {
 	struct fs *fs = context;
 
 	if (phase == MEMORY_ADOPTION_BEGINS)
 		begin(fs);
 	else
-		end(fs);
+		end(fs, paths);
 }

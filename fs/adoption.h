@@ -9,6 +9,6 @@
  * version that it has, and the kernel forgets what it was told of everything that changed.
  * Called by the memory (memory_on_adoption); context is the struct fs.
  */
-void adoption_event(void *context, enum memory_adoption phase);
+void adoption_event(void *context, enum memory_adoption phase, const struct slice *paths);
 
 #endif

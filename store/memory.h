@@ -150,7 +150,12 @@ int memory_describe(struct memory *memory, struct slice path, struct buf *key, c
  * function may read the memory but not change it. NULL: nobody listens any more, and nobody is being told.
  */
 enum memory_adoption { MEMORY_ADOPTION_BEGINS, MEMORY_ADOPTION_ENDS };
-typedef void memory_adoption_fn(void *context, enum memory_adoption phase);
+/*
+ * In the end: the paths at which a document or a directory may have come, changed or gone, each with a NUL behind; directories
+ * above them come and go, too. NULL: at any path.
+ */
+typedef void memory_adoption_fn(void *context, enum memory_adoption phase,
+	const struct slice *paths);
 void memory_on_adoption(struct memory *memory, memory_adoption_fn *fn, void *context);
 
 /*

@@ -175,6 +175,17 @@ enum verdict memory_judge_theirs(const struct saved_base *base, struct hash128 t
  */
 bool memory_lacks_most(const struct ednfile *file, size_t lacking, size_t of);
 
+/* ---- memory_adopt.c ---- */
+
+/*
+ * Calls fn under the writer's lock, between telling the listener that an adoption begins and that it ends: it
+ * holds readers up in between.
+ */
+typedef int memory_adopt_fn(void *context, struct err *err);
+int memory_adopt(struct memory *m, memory_adopt_fn *fn, void *context, struct err *err);
+/* For fn: commits what was encoded (memory_encode), if that is anything. */
+int memory_adopt_payload(struct memory *m, const struct buf *payload, struct err *err);
+
 /* ---- memory_flush.c, memory_worker.c, memory_merge.c, memory_conflict.c ---- */
 
 int memory_flush_start(struct memory *m, struct err *err);
@@ -182,12 +193,6 @@ int memory_worker_start(struct memory *m, struct err *err);
 int memory_worker_stop(struct memory *m, struct err *err);
 /* memory.edn as it stands, or from (a file that has no name any more), is merged. Without locks. */
 int memory_merge(struct memory *m, const char *from, struct err *err);
-/*
- * Calls fn under the writer's lock, between telling the listener that an adoption begins and that it ends: it
- * holds readers up in between.
- */
-typedef int memory_adopt_fn(void *context, struct err *err);
-int memory_adopt(struct memory *m, memory_adopt_fn *fn, void *context, struct err *err);
 /* Keeps a value that lost as STORE/conflicts/<path>: as JSON, or its text where it is not shown. */
 int memory_keep_conflict(struct memory *m, struct slice path, struct slice text);
 /*

@@ -115,9 +115,7 @@ static int merge_locked(void *context, struct err *err)
 		return ret;
 	ednfile_keep_owner(merge->theirs, before);
 	m->file = merge->theirs;
-	if (merge->payload.len)
-		ret = memory_commit_payload(m, JOURNAL_ADOPTION, &merge->payload, memory_now(),
-			err);
+	ret = memory_adopt_payload(m, &merge->payload, err);
 	merge->adopted = m->sequence;
 	if (ret && !m->broken) {
 		m->file = before;
@@ -348,31 +346,4 @@ int memory_merge(struct memory *m, const char *from, struct err *err)
 	if (ret && err && !err->code)
 		err_set(err, ret, "cannot merge: %s", strerror(-ret));
 	return ret;
-}
-
-int memory_adopt(struct memory *m, memory_adopt_fn *fn, void *context, struct err *err)
-{
-	int ret;
-
-	pthread_mutex_lock(&m->adoption_lock);
-	/* the listener looks at all that is known, and nothing is opened meanwhile: the caller trims behind it */
-	memory_resident_tend(m, true);
-	if (m->adoption)
-		m->adoption(m->adoption_context, MEMORY_ADOPTION_BEGINS);
-	pthread_rwlock_wrlock(&m->lock);
-	ret = fn(context, err);
-	pthread_rwlock_unlock(&m->lock);
-	if (m->adoption)
-		m->adoption(m->adoption_context, MEMORY_ADOPTION_ENDS);
-	memory_resident_tend(m, false);
-	pthread_mutex_unlock(&m->adoption_lock);
-	return ret;
-}
-
-void memory_on_adoption(struct memory *m, memory_adoption_fn *fn, void *context)
-{
-	pthread_mutex_lock(&m->adoption_lock);
-	m->adoption = fn;
-	m->adoption_context = context;
-	pthread_mutex_unlock(&m->adoption_lock);
 }

@@ -176,6 +176,8 @@ struct memory {
 	pthread_mutex_t adoption_lock; /* held while the listener is told */
 	memory_adoption_fn *adoption;  /* guarded by adoption_lock */
 	void *adoption_context;
+	struct buf adopted;    /* by the adoption under way: paths; guarded by adoption_lock */
+	bool adopted_anywhere; /* these are not all */
 
 	struct attention attention;
 	pthread_mutex_t switching; /* a job of the flush thread, one at a time */

@@ -151,9 +151,7 @@ static int adopt_locked(void *context, struct err *err)
 		buf_reset(&chunk->adopted);
 		ret = compare_piece(chunk, end);
 	}
-	if (ret || !chunk->adopted.len)
-		return ret;
-	return memory_commit_payload(m, JOURNAL_ADOPTION, &chunk->adopted, memory_now(), err);
+	return ret ? ret : memory_adopt_payload(m, &chunk->adopted, err);
 }
 
 /* Of what was flushed since the chunk was compared, the EAV store has the newer value. */

@@ -44,7 +44,8 @@ static bool take_merge_wanted(struct memory *m)
 	return m->foreign;
 }
 
-static int attempt_edn(struct memory *m, struct err *err)
+/* While it rests from writing, what others wrote is merged nevertheless. */
+static int attempt_edn(struct memory *m, bool resting, struct err *err)
 {
 	bool active = is_active(m);
 	int ret = active ? replaced_look(m, err) : 0;
@@ -52,7 +53,7 @@ static int attempt_edn(struct memory *m, struct err *err)
 	for (int i = 0; !ret && active && i < TRIES; i++) {
 		if (take_merge_wanted(m) || changed_outside(m))
 			ret = memory_merge(m, NULL, err);
-		if (!ret)
+		if (!ret && !resting)
 			ret = memory_rewrite(m, i + 1 == TRIES, err);
 		if (ret != -EAGAIN)
 			break;
@@ -132,7 +133,7 @@ static void *work(void *context)
 		/* where there was none to be had; first, so that what happened before it is looked for */
 		begin_watch(m);
 		m->work.waited_ms = 0;
-		ret = attempt_edn(m, &err);
+		ret = attempt_edn(m, attempt.resting, &err);
 		put_text_away(m);
 		memory_resident_trim_background(m);
 		attempt.waited_ms = m->work.waited_ms;
@@ -142,7 +143,8 @@ static void *work(void *context)
 			err = (struct err){0};
 		else if (!err.code)
 			err_set(&err, ret, "%s", strerror(-ret));
-		memory_fails(m, FAILING_EDN, &err);
+		if (ret || !attempt.resting) /* what could not be written was not tried again */
+			memory_fails(m, FAILING_EDN, &err);
 		pace_end(&m->work.pace, &attempt, &err, REST_TIMES, next_look_ms(m));
 	}
 	return NULL;

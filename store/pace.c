@@ -83,18 +83,27 @@ int pace_sync(struct pace *pace, struct err *err)
 
 /* ---- the thread ---- */
 
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static bool is_waited_for(const struct pace *pace)
+{
+	return pace->closing || pace->asked > pace->answered;
+}
+
 /* When the next attempt is due: monotonic, INT64_MAX for not at all. */
 static int64_t due_ms(const struct pace *pace)
 {
 	int64_t due = INT64_MAX;
 
-	if (pace->closing || pace->asked > pace->answered)
+	if (is_waited_for(pace))
 		return 0;
-	if (pace->dirty) {
-		due = pace->dirty_ms + (pace->hurry ? 0 : pace->delay_ms);
-		if (due < pace->not_before_ms)
-			due = pace->not_before_ms;
-	}
+	if (pace->dirty)
+		due = later(pace->dirty_ms + pace->delay_ms, pace->not_before_ms);
+	if (pace->hurry && pace->hurry_not_before_ms < due)
+		due = pace->hurry_not_before_ms;
 	return pace->look_ms && pace->look_ms < due ? pace->look_ms : due;
 }
 
@@ -111,36 +120,49 @@ bool pace_begin(struct pace *pace, struct attempt *attempt)
 	}
 	*attempt = (struct attempt){
 		.ticket = pace->asked, .start_ms = monotonic_ms(), .last = pace->closing};
+	attempt->resting = !is_waited_for(pace) && attempt->start_ms < pace->not_before_ms;
 	if (pace->ended) {
 		pthread_mutex_unlock(&pace->mutex);
 		return false;
 	}
-	pace->dirty = pace->hurry = false;
+	pace->hurry = false;
+	pace->dirty &= attempt->resting;
 	pthread_mutex_unlock(&pace->mutex);
 	return true;
+}
+
+/* How long after a failure nothing is tried. */
+static int64_t back_off(struct pace *pace, int64_t now)
+{
+	pace->backoff_ms = pace->backoff_ms ? pace->backoff_ms * 2 : BACKOFF_FIRST_MS;
+	if (pace->backoff_ms > BACKOFF_LAST_MS)
+		pace->backoff_ms = BACKOFF_LAST_MS;
+	if (!pace->dirty)
+		pace->dirty_ms = now;
+	pace->dirty = true;
+	return pace->backoff_ms;
 }
 
 void pace_end(struct pace *pace, const struct attempt *attempt, const struct err *err,
 	unsigned rest_times, int64_t look_ms)
 {
 	int64_t now = monotonic_ms();
-	int64_t pause = (now - attempt->start_ms - attempt->waited_ms) * rest_times;
+	int64_t worked = now - attempt->start_ms - attempt->waited_ms;
+	int64_t backoff = 0;
 
 	pthread_mutex_lock(&pace->mutex);
 	pace->result = *err;
 	pace->look_ms = look_ms;
-	if (err->code) {
-		pace->backoff_ms = pace->backoff_ms ? pace->backoff_ms * 2 : BACKOFF_FIRST_MS;
-		if (pace->backoff_ms > BACKOFF_LAST_MS)
-			pace->backoff_ms = BACKOFF_LAST_MS;
-		if (!pace->dirty)
-			pace->dirty_ms = now;
-		pace->dirty = true;
-		pause = pause > pace->backoff_ms ? pause : pace->backoff_ms;
-	} else {
+	if (err->code)
+		backoff = back_off(pace, now);
+	else if (!attempt->resting)
 		pace->backoff_ms = 0;
-	}
-	pace->not_before_ms = now + pause;
+	if (!attempt->resting)
+		pace->not_before_ms = now + worked * rest_times;
+	pace->not_before_ms = later(pace->not_before_ms, now + backoff);
+	/* what failed may be what a resting attempt leaves out */
+	pace->hurry_not_before_ms =
+		now + later(rest_times ? worked : 0, attempt->resting ? backoff : 0);
 	pace->answered = attempt->ticket;
 	pace->ended = attempt->last;
 	pthread_cond_broadcast(&pace->done);

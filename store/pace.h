@@ -29,10 +29,11 @@ struct pace {
 	bool closing;
 	bool ended;
 	bool dirty;
-	bool hurry;            /* there is so much that it is not to wait */
-	int64_t dirty_ms;      /* monotonic: the first change that no attempt has included */
-	int64_t not_before_ms; /* monotonic: earliest next attempt, unless someone waits */
-	int64_t look_ms;       /* monotonic: an attempt is due then in any case; 0: never */
+	bool hurry;                  /* there is so much, or such, that it is not to wait */
+	int64_t dirty_ms;            /* monotonic: the first change that no attempt has included */
+	int64_t not_before_ms;       /* monotonic: the end of the rest, unless someone waits */
+	int64_t hurry_not_before_ms; /* monotonic: the same where it is not to wait */
+	int64_t look_ms;             /* monotonic: an attempt is due then in any case; 0: never */
 	unsigned backoff_ms;
 	uint64_t asked; /* tickets */
 	uint64_t answered;
@@ -52,11 +53,15 @@ struct attempt {
 	uint64_t ticket;
 	int64_t start_ms;
 	int64_t waited_ms; /* of the attempt, the caller's to say: what was no work of its own */
+	bool resting; /* it did not wait for the end of the rest: what can is left for another one, which is due then */
 	bool last;
 };
 /* False: the last attempt is made. */
 bool pace_begin(struct pace *pace, struct attempt *attempt);
-/* The next one begins no earlier than rest_times as long as this one worked; look_ms: as in struct pace. */
+/*
+ * The rest until the next one is rest_times as long as this one worked, or at most as long as that where it is not to wait;
+ * look_ms: as in struct pace.
+ */
 void pace_end(struct pace *pace, const struct attempt *attempt, const struct err *err,
 	unsigned rest_times, int64_t look_ms);
 

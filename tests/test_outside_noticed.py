@@ -6,7 +6,9 @@ import time
 import pytest
 
 import edn_reader
+from conftest import fill_disk
 from outside import conflicts, keys, read, soon
+from rival import write_in_place
 
 
 @pytest.fixture
@@ -122,3 +124,25 @@ def test_a_writer_whose_directory_is_removed_after_it_was_gone(mount):
     assert read(document) == '2\n'
     m.sync()
     assert edn_reader.memory(m.edn_text()) == edn_reader.memory('{:notes/a 2}')
+
+
+def test_a_change_while_memory_edn_can_not_be_written(small_disk, mount):
+    """That is tried ever more seldom, and what others write is seen nevertheless, without a sign that it can."""
+    disk = small_disk('1m')
+    text = '{:config 1 :filler "%s"}' % ('x' * 100_000)
+    m = mount.prepare(text, ('edn_delay=5',))
+    m.edn = disk / 'memory.edn'
+    m.edn.write_text(text)
+    m.mount()
+    fill_disk(disk / 'ballast')
+    (m.mnt / 'ours.json').write_text('1')
+    for _ in range(5):  # each try rests twice as long as the one before
+        with pytest.raises(OSError, match='No space'):
+            m.sync()
+    for n in (2, 3):
+        write_in_place(m.edn, text.replace(':config 1', f':config {n}'))
+        soon(lambda n=n: read(m.mnt / 'config.json') == f'{n}\n', 'the change')
+        assert 'space' in (m.mnt / '.health').read_text()
+    (disk / 'ballast').unlink()
+    m.sync()
+    soon(lambda: ':ours 1' in m.edn_text() and 'space' not in (m.mnt / '.health').read_text(), 'good health')
