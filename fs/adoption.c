@@ -2,9 +2,9 @@
 #include "adoption.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "monotonic.h"
 #include "state.h"
@@ -55,6 +55,7 @@ static void begin(struct fs *fs)
 	prune_now(fs); /* while the memory still has their directories */
 	pthread_mutex_lock(&fs->lock);
 	fs->adopting = true;
+	fs->renames_before = fs->renames ? UINT64_MAX : fs->renames_begun;
 	held = collect_open(fs);
 	pthread_mutex_unlock(&fs->lock);
 	while (held) {
@@ -119,19 +120,20 @@ static void let_go(struct fs *fs, struct node *node)
 }
 
 /*
- * With fs->lock held; who reads what he has open may have it in between. On a busy machine a yield lasts as long as a slice
- * of this thread's, which is long (background.h), and everyone who opens a file waits for the end: at least half of the
- * time is for the work.
+ * With fs->lock held; who reads what he has open may have it in between: who waits for it needs as long as the nap to wake.
+ * On a busy machine that lasts as long as a slice of this thread's, which is long (background.h), and everyone who opens
+ * a file waits for the end: at least half of the time is for the work.
  */
 static void let_others_in(struct fs *fs, int64_t *next_ns)
 {
+	const struct timespec nap = {.tv_nsec = 1000}; /* and the timer slack, of 50 us */
 	const int64_t start_ns = monotonic_ns();
 	int64_t end_ns;
 
 	if (start_ns < *next_ns)
 		return;
 	pthread_mutex_unlock(&fs->lock);
-	sched_yield();
+	nanosleep(&nap, NULL);
 	pthread_mutex_lock(&fs->lock);
 	end_ns = monotonic_ns();
 	*next_ns = end_ns + (end_ns - start_ns > STEP_NS ? end_ns - start_ns : STEP_NS);
@@ -196,13 +198,25 @@ static void look_at_path(struct fs *fs, struct slice at, size_t looked_at, struc
 	}
 }
 
-/* With fs->lock held. */
-static void look_at_paths(struct fs *fs, struct slice paths, struct buf *path)
+static size_t count_paths(struct slice paths)
+{
+	size_t count = 0;
+
+	for (const char *at = paths.ptr; at < paths.ptr + paths.len; at += strlen(at) + 1)
+		count++;
+	return count;
+}
+
+/*
+ * With fs->lock held. A directory that is renamed meanwhile takes what is below it to another path, in the memory earlier
+ * than in the node table: false, what was changed may be at a path that nobody was told of.
+ */
+static bool look_at_paths(struct fs *fs, struct slice paths, struct buf *path)
 {
 	int64_t next_ns = monotonic_ns() + STEP_NS;
 	struct slice last = slice_of("", 0);
 
-	while (paths.len) {
+	while (paths.len && fs->renames_before == fs->renames_begun) {
 		struct slice at = slice_str(paths.ptr);
 
 		look_at_path(fs, at, shared_len(last, at), path);
@@ -210,17 +224,19 @@ static void look_at_paths(struct fs *fs, struct slice paths, struct buf *path)
 		last = at;
 		let_others_in(fs, &next_ns);
 	}
+	return fs->renames_before == fs->renames_begun;
 }
 
 static void end(struct fs *fs, const struct slice *paths)
 {
+	const size_t count = paths ? count_paths(*paths) : SIZE_MAX;
 	struct buf path = BUF_INIT;
+	bool done;
 
 	pthread_mutex_lock(&fs->lock);
-	if (paths)
-		look_at_paths(fs, *paths, &path);
-	while (!paths && !look_at_all(fs, &path))
-		;
+	done = count <= fs->nodes.count && look_at_paths(fs, *paths, &path);
+	while (!done)
+		done = look_at_all(fs, &path);
 	for (size_t i = 0; i < fs->documents.bucket_count; i++)
 		fs->documents.changes[i]++; /* lookups under way begin anew */
 	fs->adopting = false;

@@ -144,10 +144,11 @@ static void answer_stale(fuse_req_t req, const struct renaming *renaming, int re
 		fs_tell_stale(fs, renaming->from.parent, slice_str(renaming->from.name), &nothing);
 }
 
-static void count(struct fs *fs, int renames)
+static void count(struct fs *fs, bool begins)
 {
 	pthread_mutex_lock(&fs->lock);
-	fs->renames += (unsigned)renames;
+	fs->renames += begins ? 1 : -1U;
+	fs->renames_begun += begins;
 	pthread_mutex_unlock(&fs->lock);
 }
 
@@ -159,7 +160,7 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 	bool alone = false;
 	int ret;
 
-	count(fs, 1);
+	count(fs, true);
 	do {
 		renaming = (struct renaming){
 			.fs = fs,
@@ -177,5 +178,5 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 		answer_stale(req, &renaming, ret);
 	else
 		fuse_reply_err(req, -ret);
-	count(fs, -1);
+	count(fs, false);
 }

@@ -71,6 +71,8 @@ struct fs {
 	struct slow_write *slow; /* control writes under way; guarded by lock */
 	bool adopting;           /* outside changes come in; guarded by lock */
 	unsigned renames;        /* whose notices are not queued as yet; guarded by lock */
+	uint64_t renames_begun;  /* so many since the mount; guarded by lock */
+	uint64_t renames_before; /* the adoption; UINT64_MAX: one was under way; guarded by lock */
 	unsigned slow_threads;   /* guarded by lock; published tells when one ends */
 };
 

@@ -151,8 +151,8 @@ int memory_describe(struct memory *memory, struct slice path, struct buf *key, c
  */
 enum memory_adoption { MEMORY_ADOPTION_BEGINS, MEMORY_ADOPTION_ENDS };
 /*
- * In the end: the paths at which a document or a directory may have come, changed or gone, each with a NUL behind; directories
- * above them come and go, too. NULL: at any path.
+ * In the end: the paths at which a document or a directory may have come, changed or gone, sorted by bytes, each once and with
+ * a NUL behind; directories above them come and go, too. NULL: at any path.
  */
 typedef void memory_adoption_fn(void *context, enum memory_adoption phase,
 	const struct slice *paths);

@@ -2,6 +2,10 @@
 #include "memory_event.h"
 #include "memory_internal.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
 /* What is taken over from someone else, and telling the listener what that may have changed. */
 
 /* Of more, the listener may as well look at all that is known. */
@@ -58,6 +62,40 @@ int memory_adopt_payload(struct memory *m, const struct buf *payload, struct err
 	return ret;
 }
 
+static int compare(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int sort_paths(struct memory *m)
+{
+	struct buf sorted = BUF_INIT;
+	const char **at = NULL;
+	size_t count = 0, len;
+	int ret = buf_error(&m->adopted);
+
+	if (ret)
+		return ret;
+	for (size_t i = 0; i < m->adopted.len; i++)
+		count += !m->adopted.ptr[i];
+	at = calloc(count + 1, sizeof(*at));
+	if (!at)
+		return -ENOMEM;
+	for (size_t i = 0, from = 0; i < count; i++, from += len + 1) {
+		at[i] = m->adopted.ptr + from;
+		len = strlen(at[i]);
+	}
+	qsort(at, count, sizeof(*at), compare);
+	for (size_t i = 0; i < count; i++)
+		if (!i || strcmp(at[i], at[i - 1]))
+			buf_add(&sorted, at[i], strlen(at[i]) + 1);
+	free(at);
+	ret = buf_error(&sorted);
+	buf_release(&m->adopted);
+	m->adopted = sorted;
+	return ret;
+}
+
 /* With adoption_lock held. */
 static void tell(struct memory *m, enum memory_adoption phase)
 {
@@ -80,7 +118,7 @@ int memory_adopt(struct memory *m, memory_adopt_fn *fn, void *context, struct er
 	ret = fn(context, err);
 	pthread_rwlock_unlock(&m->lock);
 	/* some of it may have happened */
-	m->adopted_anywhere = ret != 0 || m->adopted_anywhere;
+	m->adopted_anywhere = ret || m->adopted_anywhere || sort_paths(m);
 	tell(m, MEMORY_ADOPTION_ENDS);
 	buf_release(&m->adopted);
 	m->adopted_anywhere = false;

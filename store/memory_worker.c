@@ -44,6 +44,17 @@ static bool take_merge_wanted(struct memory *m)
 	return m->foreign;
 }
 
+/* Removed by someone, or set aside: whoever opens it now finds nothing. */
+static bool is_missing(struct memory *m)
+{
+	struct ednfile_info info;
+
+	pthread_rwlock_rdlock(&m->lock);
+	ednfile_info(m->file, &info);
+	pthread_rwlock_unlock(&m->lock);
+	return !info.exists;
+}
+
 /* While it rests from writing, what others wrote is merged nevertheless. */
 static int attempt_edn(struct memory *m, bool resting, struct err *err)
 {
@@ -53,7 +64,7 @@ static int attempt_edn(struct memory *m, bool resting, struct err *err)
 	for (int i = 0; !ret && active && i < TRIES; i++) {
 		if (take_merge_wanted(m) || changed_outside(m))
 			ret = memory_merge(m, NULL, err);
-		if (!ret && !resting)
+		if (!ret && (!resting || is_missing(m)))
 			ret = memory_rewrite(m, i + 1 == TRIES, err);
 		if (ret != -EAGAIN)
 			break;

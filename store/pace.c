@@ -151,7 +151,9 @@ void pace_end(struct pace *pace, const struct attempt *attempt, const struct err
 	int64_t backoff = 0;
 
 	pthread_mutex_lock(&pace->mutex);
-	pace->result = *err;
+	/* what failed before was not tried again */
+	if (err->code || !attempt->resting)
+		pace->result = *err;
 	pace->look_ms = look_ms;
 	if (err->code)
 		backoff = back_off(pace, now);

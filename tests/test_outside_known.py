@@ -129,3 +129,24 @@ def test_more_than_is_listed(mount):
         assert [path.read_text() for path in known] == [f'{n - 1}\n'] * 4
         m.edn.write_text(text(n))
         soon(lambda n=n: [path.read_text() for path in known] == [f'{n}\n'] * 4, 'all of it')
+
+
+def test_a_directory_that_is_renamed_meanwhile(mount):
+    """While what else was changed is looked at, which takes a while: what is in it is found where it is by then."""
+    same = ' '.join(f':same/k{i} 1' for i in range(20_000))
+
+    def text(n):
+        return '{%s %s :b/x %d}' % (same, ' '.join(f':a/k{i} {n}' for i in range(10_000)), n)
+
+    m = mount(text(1), 'mode=edn-only')
+    (m.mnt / 'c').mkdir()
+    for directory in ('a', 'same'):
+        for path in (m.mnt / directory).iterdir():
+            path.stat()
+    assert (m.mnt / 'b/x.json').read_text() == '1\n'
+    count = changes(m)
+    m.edn.write_text(text(2))
+    soon(lambda: any(b':b/x' in log.read_bytes() for log in (m.store / 'journal').iterdir()), 'the change')
+    os.rename(m.mnt / 'b', m.mnt / 'c')
+    soon(lambda: changes(m) > count, 'the change to be told')
+    soon(lambda: (m.mnt / 'c/x.json').read_text() == '2\n', 'what is there')

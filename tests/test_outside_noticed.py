@@ -7,7 +7,7 @@ import pytest
 
 import edn_reader
 from conftest import fill_disk
-from outside import conflicts, keys, read, soon
+from outside import bad_files, conflicts, health, keys, read, soon
 from rival import write_in_place
 
 
@@ -126,8 +126,10 @@ def test_a_writer_whose_directory_is_removed_after_it_was_gone(mount):
     assert edn_reader.memory(m.edn_text()) == edn_reader.memory('{:notes/a 2}')
 
 
-def test_a_change_while_memory_edn_can_not_be_written(small_disk, mount):
-    """That is tried ever more seldom, and what others write is seen nevertheless, without a sign that it can."""
+@pytest.fixture
+def full(small_disk, mount):
+    """A mount that could not write to memory.edn for lack of room so often that it will not try again soon; what the file
+    holds; what takes the room."""
     disk = small_disk('1m')
     text = '{:config 1 :filler "%s"}' % ('x' * 100_000)
     m = mount.prepare(text, ('edn_delay=5',))
@@ -139,10 +141,34 @@ def test_a_change_while_memory_edn_can_not_be_written(small_disk, mount):
     for _ in range(5):  # each try rests twice as long as the one before
         with pytest.raises(OSError, match='No space'):
             m.sync()
+    return m, text, disk / 'ballast'
+
+
+def test_a_change_while_memory_edn_can_not_be_written(full):
+    """It is seen, which is no sign that memory.edn can be written."""
+    m, text, ballast = full
     for n in (2, 3):
         write_in_place(m.edn, text.replace(':config 1', f':config {n}'))
         soon(lambda n=n: read(m.mnt / 'config.json') == f'{n}\n', 'the change')
-        assert 'space' in (m.mnt / '.health').read_text()
-    (disk / 'ballast').unlink()
+        assert health(m)['status'] == 'degraded'
+        assert 'space' in health(m)['edn']['error']
+    ballast.unlink()
     m.sync()
-    soon(lambda: ':ours 1' in m.edn_text() and 'space' not in (m.mnt / '.health').read_text(), 'good health')
+    soon(lambda: ':ours 1' in m.edn_text() and health(m)['status'] == 'healthy', 'good health')
+
+
+def test_a_broken_file_while_memory_edn_can_not_be_written(full):
+    """It is set aside, and memory.edn is there again at once if there is room by then."""
+    m, text, ballast = full
+    ballast.unlink()
+    write_in_place(m.edn, text[:1000])
+    soon(lambda: bad_files(m) == [text[:1000]], 'the file to be set aside')
+    soon(lambda: m.edn.exists() and ':ours 1' in m.edn_text(), 'another one')
+    assert ':config 1 ' in m.edn_text()
+
+
+def test_a_file_that_is_removed_while_it_can_not_be_written(full):
+    m, _, ballast = full
+    ballast.unlink()
+    m.edn.unlink()
+    soon(lambda: m.edn.exists() and ':ours 1' in m.edn_text(), 'another one')
