@@ -66,6 +66,7 @@ static int judge_conflict(struct merge *merge, struct entity_id id, struct slice
 struct judging {
 	struct merge *merge;
 	struct slice key;
+	bool news;
 };
 
 static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs,
@@ -86,7 +87,7 @@ static int find_standing(void *context, struct slice member, const struct ednfil
 /* A member that theirs lacks, and that stands for all that, keeps the key that it is under. */
 static int has_standing_member(struct merge *merge, struct entity_id id)
 {
-	struct judging judging = {merge, id.key};
+	struct judging judging = {.merge = merge, .key = id.key};
 	const struct ednfile *ours = merge->m->file;
 	int ret;
 
@@ -117,7 +118,10 @@ static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs
 			ret = judge_conflict(merge, id, buf_slice(&name), base, theirs);
 	} else if (ret == -ENOENT) {
 		ret = has_standing_member(merge, id);
-		ret = ret < 0 ? ret : ret ? VERDICT_STALE : VERDICT_ADOPT;
+		if (ret == 1 && hash128_equal(theirs, IDENTITY_ABSENT))
+			ret = VERDICT_STALE;
+		else
+			ret = ret < 0 ? ret : ret ? VERDICT_CONFLICT : VERDICT_ADOPT;
 	}
 	buf_release(&name);
 	return ret;
@@ -244,15 +248,69 @@ static int merge_member(void *context, struct slice member, const struct ednfile
 		item->text);
 }
 
-/* A member that is adopted brings its key along, whatever became of that here. */
+/* Where theirs has a collection: the verdict over a document of ours. VERDICT_ADOPT where there is none. */
+static int judge_document(struct merge *merge, struct entity_id id, struct saved_base *base)
+{
+	const struct ednfile *ours = merge->m->file;
+	struct ednfile_item item;
+	int ret = ednfile_is_collection(ours, id.key) ? -ENOENT
+						      : ednfile_get(ours, id.key, id.member, &item);
+
+	if (!ret)
+		ret = judge(merge, id, IDENTITY_COLLECTION, base);
+	return ret == -ENOENT ? VERDICT_ADOPT : ret;
+}
+
+/* news: theirs has more than a copy of what was. */
+static int stand_over_member(void *context, struct slice member, const struct ednfile_item *item)
+{
+	struct judging *judging = context;
+	struct entity_id id = {judging->key, member};
+	struct hash128 theirs;
+	struct saved_base base;
+	int verdict;
+	int ret = memory_text_identity(judging->merge->m, item->text, &theirs);
+
+	if (ret)
+		return ret;
+	verdict = judge(judging->merge, id, theirs, &base);
+	if (verdict < 0)
+		return verdict;
+	judging->news |= verdict != VERDICT_STALE;
+	return stand(judging->merge, id, &base, theirs);
+}
+
+/* The collection as a whole is what theirs has instead of the document. */
+static int stand_over_collection(struct merge *merge, struct entity_id id, int verdict,
+	const struct saved_base *base, struct slice text)
+{
+	struct judging judging = {
+		.merge = merge, .key = id.key, .news = verdict == VERDICT_CONFLICT};
+	int ret = ednfile_each_member(merge->theirs, id.key, stand_over_member, &judging);
+
+	if (ret)
+		return ret;
+	merge->stale += !judging.news && !merge->own;
+	merge->conflicts += judging.news;
+	ret = judging.news ? merge_keep_theirs(merge, id, text) : 0;
+	return ret ? ret : stand(merge, id, base, IDENTITY_COLLECTION);
+}
+
+/* A member that is adopted brings its key along, if no document of ours stands there. */
 static int merge_key(void *context, struct slice key, const struct ednfile_item *item)
 {
 	struct merge *merge = context;
 	struct entity_id id = {.key = key};
+	struct saved_base base;
 	int ret;
 
 	if (!ednfile_is_collection(merge->theirs, key))
 		return merge_entity(merge, id, false, item->text);
+	ret = judge_document(merge, id, &base);
+	if (ret < 0)
+		return ret;
+	if (ret != VERDICT_ADOPT)
+		return stand_over_collection(merge, id, ret, &base, item->text);
 	merge->collection = key;
 	merge->member_adopted = false;
 	ret = ednfile_each_member(merge->theirs, key, merge_member, merge);
