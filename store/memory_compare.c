@@ -138,8 +138,8 @@ static int stand(struct merge *merge, struct entity_id id, const struct saved_ba
 	c.saved.base = *base;
 	c.saved.base.epoch = merge->m->epoch + 1;
 	c.saved.base.value = theirs;
-	/* a file of ours is nobody's news: the bases stay */
-	if (!merge->own)
+	/* a file of ours is nobody's news, nor is one that nobody wrote: the bases stay */
+	if (!merge->own && !merge->removed)
 		change_encode(&merge->payload, &c);
 	entity_id_name(&name, id);
 	ret = buf_error(&name);
@@ -412,6 +412,7 @@ int merge_compare(struct merge *merge)
 {
 	struct change epoch = {.kind = CHANGE_EPOCH};
 	struct memory *m = merge->m;
+	struct ednfile_info info;
 	int ret = tree_load_below(m->tree, tree_root(m->tree));
 
 	if (ret)
@@ -425,8 +426,10 @@ int merge_compare(struct merge *merge)
 	buf_reset(&merge->lacks);
 	buf_reset(&merge->payload);
 	table_release(&merge->standing, NULL);
+	ednfile_info(merge->theirs, &info);
+	merge->removed = !info.exists;
 	epoch.saved.base.epoch = m->epoch + 1;
-	if (!merge->own)
+	if (!merge->own && !merge->removed)
 		change_encode(&merge->lacks, &epoch);
 	ret = walk_ours(merge, count_lack);
 	merge->keep_absent =

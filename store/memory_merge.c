@@ -123,7 +123,6 @@ static int merge_locked(void *context, struct err *err)
 	}
 	merge->theirs = before;
 	ednfile_info(m->file, &info);
-	merge->removed = !info.exists;
 	m->default_mode = info.exists ? info.mode & 0666 : m->default_mode;
 	m->rewrite_wanted = from || merge->standing.count > 0;
 	return ret;

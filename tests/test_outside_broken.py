@@ -222,3 +222,21 @@ def test_a_slow_writer_is_waited_for(mount):
 def test_a_broken_file_at_the_mount_is_an_error(mount):
     status, stderr = mount.refused('{:a 1\n :b')
     assert status == 1 and re.search(r'\b2:\d+: ', stderr)
+
+
+@pytest.mark.parametrize('mode', ['datalevin-first', 'edn-only'])
+def test_what_is_written_after_a_removed_file_came_back(mount, mode):
+    """Nobody wrote that it lacks anything: who changes a value goes against nothing, and an old copy is one as before."""
+    m = mount('{:a 1 :b 1 %s}' % keys(30), f'mode={mode}')
+    (m.mnt / 'b.json').write_text('2')
+    m.sync()
+    for n in (4, 5):
+        m.edn.unlink()
+        soon(lambda: m.edn.exists() and 'k29' in saved(m), 'the file to be back')
+        write_in_place(m.edn, '{:a %d :b 1 %s}' % (n, keys(30)))
+        soon(lambda n=n: read(m.mnt / 'a.json') == f'{n}\n', 'the change')
+        m.sync()
+        assert read(m.mnt / 'b.json') == '2' and conflicts(m) == {}
+        assert saved(m)['a'] == ('int', n) and saved(m)['b'] == ('int', 2)
+    m.remount()
+    assert read(m.mnt / 'a.json') == '5\n' and read(m.mnt / 'b.json') == '2' and conflicts(m) == {}
