@@ -207,6 +207,43 @@ static int adopt(struct merge *merge, struct entity_id id, bool collection, stru
 	return 0;
 }
 
+/* Is it shown from its text, by which an equal value may be another document: the order in maps and sets is the text's? */
+static int shows_text(struct memory *m, struct entity_id id)
+{
+	struct buf path = BUF_INIT;
+	struct doc doc = DOC_INIT;
+	int ret = memory_id_path(m, id, false, &path);
+
+	if (!ret)
+		ret = doc_find(m, buf_slice(&path), &doc);
+	if (!ret)
+		ret = doc_load_shown(m, &doc);
+	if (!ret)
+		ret = !doc.record.has_bytes;
+	doc_release(&doc);
+	buf_release(&path);
+	return ret == -ENOMEM ? ret : ret == 1;
+}
+
+/* Who has read some of it, and the kernel that has a part of its pages, is to know that it is another one. 1, 0, -ENOMEM. */
+static int shows_otherwise(struct memory *m, struct entity_id id, struct slice ours,
+	struct slice theirs)
+{
+	struct buf shown[2] = {BUF_INIT, BUF_INIT};
+	int ret = shows_text(m, id);
+
+	if (ret == 1) {
+		ret = memory_value_show(m, ours, &shown[0], NULL);
+		if (!ret)
+			ret = memory_value_show(m, theirs, &shown[1], NULL);
+		if (!ret)
+			ret = !slice_equal(buf_slice(&shown[0]), buf_slice(&shown[1]));
+	}
+	buf_release(&shown[0]);
+	buf_release(&shown[1]);
+	return ret == -ENOMEM ? ret : ret == 1;
+}
+
 /* One entity of theirs against ours. */
 static int merge_entity(struct merge *merge, struct entity_id id, bool collection,
 	struct slice text)
@@ -219,6 +256,10 @@ static int merge_entity(struct merge *merge, struct entity_id id, bool collectio
 
 	if (!ret)
 		ret = memory_identical(merge->m, &merge->verdicts, ours, text, &same);
+	if (same && !collection && !merge->own && !slice_equal(ours, text)) {
+		ret = shows_otherwise(merge->m, id, ours, text);
+		return ret == 1 ? adopt(merge, id, false, text) : ret;
+	}
 	if (same || (ret && ret != -ENOENT))
 		return ret;
 	ret = identity_in(merge->m, merge->theirs, id, &theirs);

@@ -150,3 +150,28 @@ def test_a_directory_that_is_renamed_meanwhile(mount):
     os.rename(m.mnt / 'b', m.mnt / 'c')
     soon(lambda: changes(m) > count, 'the change to be told')
     soon(lambda: (m.mnt / 'c/x.json').read_text() == '2\n', 'what is there')
+
+
+@pytest.mark.parametrize('mode', ['datalevin-first', 'edn-only'])
+def test_a_value_in_another_order(mount, mode):
+    """It is equal, and another document: pages of both in one would be none."""
+    numbers = list(range(2000))
+
+    def text():
+        return '{%s :a {%s}}' % (FILLER, ' '.join(f':k{n} {n}' for n in numbers))
+
+    def document():
+        return '{\n%s\n}\n' % ',\n'.join(f'  "k{n}": {n}' for n in numbers)
+
+    m = mount(text(), f'mode={mode}')
+    assert (m.mnt / 'a.json').read_text() == document()
+    for seed in range(3):
+        random.Random(seed).shuffle(numbers)
+        m.edn.write_text(text())
+        soon(lambda: (m.mnt / 'a.json').read_text() == document(), 'the order')
+    (m.mnt / 'a.json').write_text('{"b": 1, "a": 2}')
+    m.sync()
+    count = changes(m)
+    m.edn.write_text('{%s :a {:a 2, :b 1} :new 1}' % FILLER)
+    soon(lambda: changes(m) > count, 'the change')
+    assert (m.mnt / 'a.json').read_text() == '{"b": 1, "a": 2}'  # bytes that were saved are what is read
