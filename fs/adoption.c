@@ -229,12 +229,12 @@ static bool look_at_paths(struct fs *fs, struct slice paths, struct buf *path)
 
 static void end(struct fs *fs, const struct slice *paths)
 {
-	const size_t count = paths ? count_paths(*paths) : SIZE_MAX;
+	const size_t count = paths ? count_paths(*paths) : 0;
 	struct buf path = BUF_INIT;
 	bool done;
 
 	pthread_mutex_lock(&fs->lock);
-	done = count <= fs->nodes.count && look_at_paths(fs, *paths, &path);
+	done = paths && count <= fs->nodes.count && look_at_paths(fs, *paths, &path);
 	while (!done)
 		done = look_at_all(fs, &path);
 	for (size_t i = 0; i < fs->documents.bucket_count; i++)

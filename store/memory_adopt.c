@@ -87,7 +87,7 @@ static int sort_paths(struct memory *m)
 	}
 	qsort(at, count, sizeof(*at), compare);
 	for (size_t i = 0; i < count; i++)
-		if (!i || strcmp(at[i], at[i - 1]))
+		if (!i || strcmp(at[i], at[i - 1]) != 0)
 			buf_add(&sorted, at[i], strlen(at[i]) + 1);
 	free(at);
 	ret = buf_error(&sorted);

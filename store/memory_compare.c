@@ -5,164 +5,10 @@
 
 /* Entity by entity: theirs against ours, then what theirs lacks. The rule is in memory_merge.h. */
 
-/* ---- judging ---- */
-
-/* What theirs has at id, whatever its kind. */
-static int identity_in(const struct memory *m, const struct ednfile *file, struct entity_id id,
-	struct hash128 *identity)
-{
-	struct slice text;
-	int ret;
-
-	*identity = IDENTITY_ABSENT;
-	if (!id.member.ptr && ednfile_is_collection(file, id.key)) {
-		*identity = IDENTITY_COLLECTION;
-		return 0;
-	}
-	ret = memory_entity_text(file, id, false, &text);
-	if (!ret)
-		ret = memory_text_identity(m, text, identity);
-	return ret == -ENOENT ? 0 : ret;
-}
-
-/*
- * While memory.edn is left alone it stays what it was when both stores were last equal, whoever wrote it:
- * the EAV store's header remembers. The mode is still that when it is being left.
- */
-static bool is_as_left(struct memory *m, struct slice name, struct hash128 value)
-{
-	struct eav_record record;
-	struct eav_reader reader;
-	int ret = eav_read_begin(m->eav.store, &reader);
-
-	if (!ret)
-		ret = eav_get(&reader, name, &record);
-	eav_read_end(&reader);
-	if (ret && ret != -ENOENT)
-		return false;
-	/* of what it never had, or has no more, memory.edn had nothing */
-	return hash128_equal(value, !ret && record.base_exists ? record.base : IDENTITY_ABSENT);
-}
-
-/* What was changed here and changed back is as good as untouched: only his change is left. */
-static int judge_conflict(struct merge *merge, struct entity_id id, struct slice name,
-	const struct saved_base *base, struct hash128 theirs)
-{
-	struct memory *m = merge->m;
-	bool left_alone = !mode_row((enum mode)atomic_load(&m->mode))->writes_edn && m->eav.store;
-	struct hash128 ours;
-	bool untouched;
-	int ret = identity_in(m, m->file, id, &ours);
-
-	if (ret)
-		return ret;
-	/* what stood here then may be forgotten for all that stood here since */
-	if (left_alone && is_as_left(m, name, theirs))
-		return VERDICT_STALE;
-	untouched = left_alone ? is_as_left(m, name, ours) : hash128_equal(ours, base->value);
-	return untouched ? VERDICT_ADOPT : VERDICT_CONFLICT;
-}
-
-struct judging {
-	struct merge *merge;
-	struct slice key;
-	bool news;
-};
-
-static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs,
-	struct saved_base *base);
-
-/* -EEXIST: this one does. */
-static int find_standing(void *context, struct slice member, const struct ednfile_item *item)
-{
-	struct judging *judging = context;
-	struct entity_id id = {judging->key, member};
-	struct saved_base base;
-	int ret = judge(judging->merge, id, IDENTITY_ABSENT, &base);
-
-	(void)item;
-	return ret < 0 ? ret : ret == VERDICT_ADOPT ? 0 : -EEXIST;
-}
-
-/* A member that theirs lacks, and that stands for all that, keeps the key that it is under. */
-static int has_standing_member(struct merge *merge, struct entity_id id)
-{
-	struct judging judging = {.merge = merge, .key = id.key};
-	const struct ednfile *ours = merge->m->file;
-	int ret;
-
-	if (id.member.ptr || !ednfile_is_collection(ours, id.key) ||
-		ednfile_is_collection(merge->theirs, id.key))
-		return 0;
-	ret = ednfile_each_member(ours, id.key, find_standing, &judging);
-	return ret == -EEXIST ? 1 : ret;
-}
-
-/* Of a difference; the base of id, if it has one, goes to base. Negative errno or enum verdict. */
-static int judge(struct merge *merge, struct entity_id id, struct hash128 theirs,
-	struct saved_base *base)
-{
-	struct buf name = BUF_INIT;
-	int ret;
-
-	*base = (struct saved_base){0};
-	entity_id_name(&name, id);
-	ret = buf_error(&name);
-	if (!ret)
-		ret = memory_base(merge->m, buf_slice(&name), base);
-	if (merge->own) {
-		ret = ret && ret != -ENOENT ? ret : VERDICT_STALE;
-	} else if (!ret) {
-		ret = (int)memory_judge_theirs(base, theirs);
-		if (ret == VERDICT_CONFLICT)
-			ret = judge_conflict(merge, id, buf_slice(&name), base, theirs);
-	} else if (ret == -ENOENT) {
-		ret = has_standing_member(merge, id);
-		if (ret == 1 && hash128_equal(theirs, IDENTITY_ABSENT))
-			ret = VERDICT_STALE;
-		else
-			ret = ret < 0 ? ret : ret ? VERDICT_CONFLICT : VERDICT_ADOPT;
-	}
-	buf_release(&name);
-	return ret;
-}
-
-/* Ours stays; from now on its base is what theirs has, and what stood here is still ours. */
-static int stand(struct merge *merge, struct entity_id id, const struct saved_base *base,
-	struct hash128 theirs)
-{
-	struct change c = {.kind = CHANGE_BASE, .id = id};
-	struct buf name = BUF_INIT;
-	int ret;
-
-	c.saved.base = *base;
-	c.saved.base.epoch = merge->m->epoch + 1;
-	c.saved.base.value = theirs;
-	/* a file of ours is nobody's news, nor is one that nobody wrote: the bases stay */
-	if (!merge->own && !merge->removed)
-		change_encode(&merge->payload, &c);
-	entity_id_name(&name, id);
-	ret = buf_error(&name);
-	if (!ret)
-		ret = table_put(&merge->standing, buf_slice(&name), merge, NULL);
-	buf_release(&name);
-	return ret;
-}
-
-int merge_keep_theirs(struct merge *merge, struct entity_id id, struct slice text)
-{
-	struct buf path = BUF_INIT;
-	int ret = memory_id_path(merge->m, id, false, &path);
-
-	if (!ret)
-		ret = memory_keep_conflict(merge->m, buf_slice(&path), text);
-	buf_release(&path);
-	return ret;
-}
-
 /* ---- adopting ---- */
 
-static int adopt_value(struct merge *merge, struct entity_id id, struct slice text)
+/* equal: to ours, it is another version and was changed when ours was. */
+static int adopt_value(struct merge *merge, struct entity_id id, struct slice text, bool equal)
 {
 	struct memory *m = merge->m;
 	struct change c = {.kind = CHANGE_PUT, .id = id, .text = text};
@@ -189,8 +35,10 @@ static int adopt_value(struct merge *merge, struct entity_id id, struct slice te
 	c.saved.identity = doc.record.identity;
 	c.saved.text_hash = doc.record.text_hash;
 	c.saved.has_bytes = false;
-	c.saved.has_mtime = true;
-	c.saved.mtime = memory_now();
+	if (!equal) {
+		c.saved.has_mtime = true;
+		c.saved.mtime = memory_now();
+	}
 	c.saved.version = ++merge->version;
 	change_encode(&merge->payload, &c);
 	return ret;
@@ -202,7 +50,7 @@ static int adopt(struct merge *merge, struct entity_id id, bool collection, stru
 
 	merge->adoptions++;
 	if (!collection)
-		return adopt_value(merge, id, text);
+		return adopt_value(merge, id, text, false);
 	change_encode(&merge->payload, &c);
 	return 0;
 }
@@ -258,13 +106,13 @@ static int merge_entity(struct merge *merge, struct entity_id id, bool collectio
 		ret = memory_identical(merge->m, &merge->verdicts, ours, text, &same);
 	if (same && !collection && !merge->own && !slice_equal(ours, text)) {
 		ret = shows_otherwise(merge->m, id, ours, text);
-		return ret == 1 ? adopt(merge, id, false, text) : ret;
+		return ret == 1 ? adopt_value(merge, id, text, true) : ret;
 	}
 	if (same || (ret && ret != -ENOENT))
 		return ret;
-	ret = identity_in(merge->m, merge->theirs, id, &theirs);
+	ret = merge_identity_in(merge->m, merge->theirs, id, &theirs);
 	if (!ret)
-		ret = judge(merge, id, theirs, &base);
+		ret = merge_judge(merge, id, theirs, &base);
 	if (ret < 0)
 		return ret;
 	if (ret == VERDICT_ADOPT || (collection && merge->member_adopted)) {
@@ -278,7 +126,7 @@ static int merge_entity(struct merge *merge, struct entity_id id, bool collectio
 		if (ret)
 			return ret;
 	}
-	return stand(merge, id, &base, theirs);
+	return merge_stand(merge, id, &base, theirs);
 }
 
 static int merge_member(void *context, struct slice member, const struct ednfile_item *item)
@@ -298,11 +146,16 @@ static int judge_document(struct merge *merge, struct entity_id id, struct saved
 						      : ednfile_get(ours, id.key, id.member, &item);
 
 	if (!ret)
-		ret = judge(merge, id, IDENTITY_COLLECTION, base);
+		ret = merge_judge(merge, id, IDENTITY_COLLECTION, base);
 	return ret == -ENOENT ? VERDICT_ADOPT : ret;
 }
 
-/* news: theirs has more than a copy of what was. */
+struct judging {
+	struct merge *merge;
+	struct slice key;
+	bool news; /* theirs has more than a copy of what was */
+};
+
 static int stand_over_member(void *context, struct slice member, const struct ednfile_item *item)
 {
 	struct judging *judging = context;
@@ -314,11 +167,11 @@ static int stand_over_member(void *context, struct slice member, const struct ed
 
 	if (ret)
 		return ret;
-	verdict = judge(judging->merge, id, theirs, &base);
+	verdict = merge_judge(judging->merge, id, theirs, &base);
 	if (verdict < 0)
 		return verdict;
 	judging->news |= verdict != VERDICT_STALE;
-	return stand(judging->merge, id, &base, theirs);
+	return merge_stand(judging->merge, id, &base, theirs);
 }
 
 /* The collection as a whole is what theirs has instead of the document. */
@@ -334,7 +187,7 @@ static int stand_over_collection(struct merge *merge, struct entity_id id, int v
 	merge->stale += !judging.news && !merge->own;
 	merge->conflicts += judging.news;
 	ret = judging.news ? merge_keep_theirs(merge, id, text) : 0;
-	return ret ? ret : stand(merge, id, base, IDENTITY_COLLECTION);
+	return ret ? ret : merge_stand(merge, id, base, IDENTITY_COLLECTION);
 }
 
 /* A member that is adopted brings its key along, if no document of ours stands there. */
@@ -409,7 +262,7 @@ static int walk_ours(struct merge *merge, lack_fn *fn)
 static int count_lack(struct merge *merge, struct entity_id id, bool collection)
 {
 	struct saved_base base;
-	int ret = judge(merge, id, IDENTITY_ABSENT, &base);
+	int ret = merge_judge(merge, id, IDENTITY_ABSENT, &base);
 
 	if (ret < 0 || merge->own)
 		return ret < 0 ? ret : 0;
@@ -427,11 +280,11 @@ static int merge_lack(struct merge *merge, struct entity_id id, bool collection)
 	struct saved_base base;
 	struct hash128 theirs;
 	bool absent;
-	int ret = identity_in(merge->m, merge->theirs, id, &theirs);
+	int ret = merge_identity_in(merge->m, merge->theirs, id, &theirs);
 
 	absent = !theirs.high && !theirs.low;
 	if (!ret)
-		ret = judge(merge, id, theirs, &base);
+		ret = merge_judge(merge, id, theirs, &base);
 	if (ret < 0)
 		return ret;
 	if (ret == VERDICT_ADOPT && !(absent && merge->keep_absent)) {
@@ -444,7 +297,7 @@ static int merge_lack(struct merge *merge, struct entity_id id, bool collection)
 		return 0;
 	merge->stale += ret == VERDICT_STALE && !merge->own;
 	merge->conflicts += ret == VERDICT_CONFLICT;
-	return stand(merge, id, &base, theirs);
+	return merge_stand(merge, id, &base, theirs);
 }
 
 /* ---- the whole ---- */

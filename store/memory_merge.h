@@ -40,11 +40,25 @@ struct merge {
 	struct table held;            /* what in theirs clojure.edn can't read */
 };
 
+/* ---- memory_compare.c ---- */
+
 /*
  * What is there to adopt, and what stands? Under memory.lock, reading only, with no ghosts in the file.
  * May be called again.
  */
 int merge_compare(struct merge *merge);
+
+/* ---- memory_verdict.c ---- */
+
+/* What a file has at id, whatever its kind. */
+int merge_identity_in(const struct memory *m, const struct ednfile *file, struct entity_id id,
+	struct hash128 *identity);
+/* Of a difference; the base of id, if it has one, goes to base. Negative errno or enum verdict. */
+int merge_judge(struct merge *merge, struct entity_id id, struct hash128 theirs,
+	struct saved_base *base);
+/* Ours stays; from now on its base is what theirs has, and what stood here is still ours. */
+int merge_stand(struct merge *merge, struct entity_id id, const struct saved_base *base,
+	struct hash128 theirs);
 /* Keeps a value of theirs under /.conflicts. */
 int merge_keep_theirs(struct merge *merge, struct entity_id id, struct slice text);
 
