@@ -198,12 +198,20 @@ static void look_at_path(struct fs *fs, struct slice at, size_t looked_at, struc
 	}
 }
 
+static struct slice next_path(struct slice *paths)
+{
+	struct slice path = slice_str(paths->ptr);
+
+	*paths = slice_of(path.ptr + path.len + 1, paths->len - path.len - 1);
+	return path;
+}
+
 static size_t count_paths(struct slice paths)
 {
 	size_t count = 0;
 
-	for (const char *at = paths.ptr; at < paths.ptr + paths.len; at += strlen(at) + 1)
-		count++;
+	for (; paths.len; count++)
+		(void)next_path(&paths);
 	return count;
 }
 
@@ -217,10 +225,9 @@ static bool look_at_paths(struct fs *fs, struct slice paths, struct buf *path)
 	struct slice last = slice_of("", 0);
 
 	while (paths.len && fs->renames_before == fs->renames_begun) {
-		struct slice at = slice_str(paths.ptr);
+		struct slice at = next_path(&paths);
 
 		look_at_path(fs, at, shared_len(last, at), path);
-		paths = slice_of(at.ptr + at.len + 1, paths.len - at.len - 1);
 		last = at;
 		let_others_in(fs, &next_ns);
 	}
