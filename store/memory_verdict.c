@@ -91,6 +91,16 @@ static int has_standing_member(struct merge *merge, struct entity_id id)
 	return ret == -EEXIST ? 1 : ret;
 }
 
+/* Of what would be adopted but for them. */
+static int judge_members(struct merge *merge, struct entity_id id, struct hash128 theirs)
+{
+	int ret = has_standing_member(merge, id);
+
+	if (ret != 1)
+		return ret < 0 ? ret : VERDICT_ADOPT;
+	return hash128_equal(theirs, IDENTITY_ABSENT) ? VERDICT_STALE : VERDICT_CONFLICT;
+}
+
 int merge_judge(struct merge *merge, struct entity_id id, struct hash128 theirs,
 	struct saved_base *base)
 {
@@ -109,14 +119,10 @@ int merge_judge(struct merge *merge, struct entity_id id, struct hash128 theirs,
 		if (ret == VERDICT_CONFLICT)
 			ret = judge_conflict(merge, id, buf_slice(&name), base, theirs);
 	} else if (ret == -ENOENT) {
-		ret = has_standing_member(merge, id);
-		if (ret == 1 && hash128_equal(theirs, IDENTITY_ABSENT))
-			ret = VERDICT_STALE;
-		else
-			ret = ret < 0 ? ret : ret ? VERDICT_CONFLICT : VERDICT_ADOPT;
+		ret = VERDICT_ADOPT;
 	}
 	buf_release(&name);
-	return ret;
+	return ret == VERDICT_ADOPT ? judge_members(merge, id, theirs) : ret;
 }
 
 int merge_stand(struct merge *merge, struct entity_id id, const struct saved_base *base,

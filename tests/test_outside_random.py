@@ -115,6 +115,8 @@ class Ours:
             (self.m.mnt / source).rename(self.m.mnt / target)
             self.left(source)
             self.stands[target] = content
+            if documents_of(self.theirs.text()).get(target) == content:
+                del self.stands[target]  # changed back: it is as it was before anything was done here
 
     def some(self, count):
         there = sorted(documents_in(self.m))
