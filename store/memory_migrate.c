@@ -114,15 +114,18 @@ static int make_plan(struct run *run, struct err *err)
 	return 0;
 }
 
-/* Also when it goes on, after a pause or at a mount. */
-static void tell_start(struct run *run)
+/* Also when it goes on, after a pause or at a mount. False: it is paused. */
+static bool tell_start(struct run *run)
 {
 	struct migration *g = run->m->migration;
+	bool runs;
 
 	pthread_mutex_lock(&g->mutex);
-	if (g->run == run->number && g->state == RUNNING)
+	runs = g->run == run->number && g->state == RUNNING;
+	if (runs)
 		migration_tell(run->m, "migration-started");
 	pthread_mutex_unlock(&g->mutex);
+	return runs;
 }
 
 static int work(struct run *run, struct err *err)
@@ -132,15 +135,18 @@ static int work(struct run *run, struct err *err)
 	struct agree agree = {.migrate = true, .tolerant = true};
 	struct walk walk = {0};
 	int ret = g->planned ? 0 : make_plan(run, err);
+	bool started;
 
 	if (ret)
 		return ret;
-	tell_start(run);
+	started = tell_start(run);
 	atomic_store(&m->flush.notes, true);
 	memory_resident_tend(m, true);
 	ret = walk_begin(&walk, m, &agree, &g->plan.names, g->at);
-	while (!ret && walk_more(&walk) && goes_on(run))
+	while (!ret && walk_more(&walk) && goes_on(run)) {
+		started = started || tell_start(run); /* paused for a moment, before */
 		ret = walk_step(&walk, write_chunk, run, err);
+	}
 	walk_end(&walk);
 	atomic_store(&m->flush.notes, false);
 	memory_resident_tend(m, false);
