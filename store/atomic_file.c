@@ -262,12 +262,81 @@ int atomic_file_look_again(struct atomic_file *f, struct err *err)
 	return open_old(f, err);
 }
 
+static int exchange(const struct atomic_file *f)
+{
+	return renameat2(f->dir, f->temporary, f->dir, f->name, RENAME_EXCHANGE);
+}
+
+/* What stood at the name has the temporary's by now: whoever had put it there since the last look loses nothing. */
+static int take_out(struct atomic_file *f, struct err *err)
+{
+	struct stat out, old;
+	int fd;
+
+	if (fstatat(f->dir, f->temporary, &out, AT_SYMLINK_NOFOLLOW) || fstat(f->old, &old))
+		return failed(err, "looking at what was", f->name);
+	if (out.st_dev == old.st_dev && out.st_ino == old.st_ino)
+		return 0;
+	if (!S_ISREG(out.st_mode))
+		return err_set(err, -EINVAL, "%s is not a regular file", f->name);
+	fd = openat(f->dir, f->temporary, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return failed(err, "opening what was", f->name);
+	close(f->old);
+	f->old = fd;
+	return 0;
+}
+
+/* Where what stood there can't be kept it goes back; or it stays beside, under the temporary's name. */
+static int replace_old(struct atomic_file *f, struct err *err)
+{
+	int ret = take_out(f, err);
+
+	if (ret && !exchange(f))
+		return ret;
+	if (ret)
+		f->temporary[0] = '\0';
+	else
+		unlinkat(f->dir, f->temporary, 0);
+	return ret;
+}
+
+/* The filesystem can't do that with two names, or there is nothing to exchange with any more. */
+static bool is_to_be_plain(int error)
+{
+	return error == EINVAL || error == ENOSYS || error == ENOENT;
+}
+
+static int put_in_place(struct atomic_file *f, struct err *err)
+{
+	int ret = 0;
+
+	if (f->old < 0) {
+		if (!renameat2(f->dir, f->temporary, f->dir, f->name, RENAME_NOREPLACE))
+			return 0;
+		if (errno == EEXIST)
+			ret = open_old(f, err);
+		else if (!is_to_be_plain(errno))
+			ret = failed(err, "renaming to", f->name);
+	}
+	if (!ret && f->old >= 0) {
+		if (!exchange(f))
+			return replace_old(f, err);
+		if (!is_to_be_plain(errno))
+			ret = failed(err, "renaming to", f->name);
+	}
+	if (!ret && renameat(f->dir, f->temporary, f->dir, f->name))
+		ret = failed(err, "renaming to", f->name);
+	return ret;
+}
+
 int atomic_file_commit(struct atomic_file *f, struct stat *st, struct err *err)
 {
 	struct stat after;
+	int ret = put_in_place(f, err);
 
-	if (renameat(f->dir, f->temporary, f->dir, f->name))
-		return failed(err, "renaming to", f->name);
+	if (ret)
+		return ret;
 	f->temporary[0] = '\0';
 	/* Of the time after the rename only ctime: a rival may write already, which must be seen. */
 	if (!fstat(f->fd, &after))

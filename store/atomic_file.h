@@ -26,7 +26,7 @@
  *	atomic_file_end(&f);				// removes the temporary unless committed
  *
  * The temporary stands beside the target as ".NAME.ourofs-XXXXXX", locked (flock) while its writer
- * lives. Mode, owner, ACL and other extended attributes of a file that is replaced are kept; where
+ * lives; it is exchanged with the target, and then removed. Mode, owner, ACL and other extended attributes of a file that is replaced are kept; where
  * the owner can't be, the target stays as it was (-EPERM). A path that is no regular file is -EINVAL.
  */
 struct atomic_file {
@@ -58,7 +58,10 @@ int atomic_file_write(struct atomic_file *f, const struct iovec *iov, size_t cou
 int atomic_file_sync(struct atomic_file *f, struct stat *st, struct err *err);
 /* old is what stands at the name now: it is no longer the file that was there at the begin. */
 int atomic_file_look_again(struct atomic_file *f, struct err *err);
-/* rename, fsync of the directory; the rename's ctime goes to st. */
+/*
+ * rename, fsync of the directory; the rename's ctime goes to st. old is what was replaced, also where that came to the name in
+ * the instant before.
+ */
 int atomic_file_commit(struct atomic_file *f, struct stat *st, struct err *err);
 void atomic_file_end(struct atomic_file *f);
 

@@ -267,3 +267,49 @@ def test_what_was_adopted_survives_a_kill(mount):
     m.sync()
     assert edn_reader.memory(m.edn_text()) == edn_reader.memory('{:a 2 :b 2 :c 3}')
     assert conflicts(m) == {}
+
+
+# ---- in the instant of our own rename ----
+
+@pytest.fixture
+def about_to_rename(laggard):
+    """A mount that has looked at memory.edn for the last time before it replaces it, and what makes it go on."""
+    m, late = laggard
+    hold = late.with_name(f'{late.name}.renameat2')
+
+    def make(removed=False):
+        hold.touch()
+        if removed:
+            m.edn.unlink()
+        (m.mnt / 'ours.json').write_text('1')
+        soon(late.with_name(f'{late.name}.waits').exists, 'the rename')
+        return m, hold.unlink
+    yield make
+    hold.unlink(missing_ok=True)
+
+
+@pytest.mark.preload
+@pytest.mark.parametrize('removed', [False, True])
+@pytest.mark.parametrize('write', [write_by_rename, write_in_place])
+def test_a_file_that_comes_in_the_instant_of_our_rename(about_to_rename, removed, write):
+    m, go_on = about_to_rename(removed)
+    write(m.edn, '{:theirs 2}')
+    go_on()
+    soon(lambda: read(m.mnt / 'theirs.json') == '2\n', 'theirs')
+    m.sync()
+    assert saved(m) == {'ours': ('int', 1), 'theirs': ('int', 2)}
+    assert [path.name for path in m.edn.parent.iterdir() if 'ourofs-' in path.name] == []
+
+
+@pytest.mark.preload
+def test_what_is_no_file_comes_in_the_instant_of_our_rename(about_to_rename):
+    m, go_on = about_to_rename()
+    m.edn.unlink()
+    m.edn.mkdir()
+    go_on()
+    soon(lambda: health(m)['status'] == 'degraded', 'bad health')
+    assert m.edn.is_dir()
+    m.edn.rmdir()
+    m.sync()
+    assert saved(m) == {'ours': ('int', 1)}
+    assert [path.name for path in m.edn.parent.iterdir() if 'ourofs-' in path.name] == []

@@ -5,7 +5,8 @@
  *   OUROFS_LAGGARD=PATH   while PATH is there, the kernel is told of no stale name
  *
  * While one of these is there:
- *   PATH.syncfs, PATH.mkdirat, PATH.fdatasync   that call does not begin, and PATH.waits is made; where PATH.fdatasync
+ *   PATH.syncfs, PATH.mkdirat, PATH.fdatasync, PATH.renameat2
+ *                                               that call does not begin, and PATH.waits is made; where PATH.fdatasync
  *                                               has a line, only of files whose path ends so
  *   PATH.renamed                                who has answered a rename does no more, and PATH.waits is made
  *   PATH.threads                                no thread can be started
@@ -155,6 +156,14 @@ int mkdirat(int dir, const char *name, mode_t mode)
 	NEXT(int, mkdirat, (int dir, const char *name, mode_t mode));
 	be_late("mkdirat");
 	return next(dir, name, mode);
+}
+
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+{
+	NEXT(int, renameat2, (int, const char *, int, const char *, unsigned));
+
+	be_late("renameat2");
+	return next(from_dir, from, to_dir, to, flags);
 }
 
 static bool is_meant(const char *file, int fd)
