@@ -26,8 +26,9 @@
  *	atomic_file_end(&f);				// removes the temporary unless committed
  *
  * The temporary stands beside the target as ".NAME.ourofs-XXXXXX", locked (flock) while its writer
- * lives; it is exchanged with the target, and then removed. Mode, owner, ACL and other extended attributes of a file that is replaced are kept; where
- * the owner can't be, the target stays as it was (-EPERM). A path that is no regular file is -EINVAL.
+ * lives; it is exchanged with the target, which is removed under that name. Mode, owner, ACL and other
+ * extended attributes of a file that is replaced are kept; where the owner can't be, the target stays as
+ * it was (-EPERM). A path that is no regular file is -EINVAL.
  */
 struct atomic_file {
 	int dir;
