@@ -7,17 +7,25 @@
 
 /* ---- adopting ---- */
 
+static int find_document(struct memory *m, struct entity_id id, struct doc *doc)
+{
+	struct buf path = BUF_INIT;
+	int ret = memory_id_path(m, id, false, &path);
+
+	if (!ret)
+		ret = doc_find(m, buf_slice(&path), doc);
+	buf_release(&path);
+	return ret;
+}
+
 /* equal: to ours, it is another version and was changed when ours was. */
 static int adopt_value(struct merge *merge, struct entity_id id, struct slice text, bool equal)
 {
 	struct memory *m = merge->m;
 	struct change c = {.kind = CHANGE_PUT, .id = id, .text = text};
-	struct buf path = BUF_INIT;
 	struct doc doc = DOC_INIT;
-	int ret = memory_id_path(m, id, false, &path);
+	int ret = find_document(m, id, &doc);
 
-	if (!ret)
-		ret = doc_find(m, buf_slice(&path), &doc);
 	if (!ret)
 		ret = doc_load(m, &doc);
 	c.saved = doc.record;
@@ -26,7 +34,6 @@ static int adopt_value(struct merge *merge, struct entity_id id, struct slice te
 		ret = 0;
 	}
 	doc_release(&doc);
-	buf_release(&path);
 	if (ret)
 		return ret;
 	c.saved.base = (struct saved_base){0};
@@ -58,18 +65,14 @@ static int adopt(struct merge *merge, struct entity_id id, bool collection, stru
 /* Is it shown from its text, by which an equal value may be another document: the order in maps and sets is the text's? */
 static int shows_text(struct memory *m, struct entity_id id)
 {
-	struct buf path = BUF_INIT;
 	struct doc doc = DOC_INIT;
-	int ret = memory_id_path(m, id, false, &path);
+	int ret = find_document(m, id, &doc);
 
-	if (!ret)
-		ret = doc_find(m, buf_slice(&path), &doc);
 	if (!ret)
 		ret = doc_load_shown(m, &doc);
 	if (!ret)
 		ret = !doc.record.has_bytes;
 	doc_release(&doc);
-	buf_release(&path);
 	return ret == -ENOMEM ? ret : ret == 1;
 }
 
