@@ -198,20 +198,12 @@ static void look_at_path(struct fs *fs, struct slice at, size_t looked_at, struc
 	}
 }
 
-static struct slice next_path(struct slice *paths)
-{
-	struct slice path = slice_str(paths->ptr);
-
-	*paths = slice_of(path.ptr + path.len + 1, paths->len - path.len - 1);
-	return path;
-}
-
 static size_t count_paths(struct slice paths)
 {
 	size_t count = 0;
 
 	for (; paths.len; count++)
-		(void)next_path(&paths);
+		(void)slice_cut_string(&paths);
 	return count;
 }
 
@@ -225,7 +217,7 @@ static bool look_at_paths(struct fs *fs, struct slice paths, struct buf *path)
 	struct slice last = slice_of("", 0);
 
 	while (paths.len && fs->renames_before == fs->renames_begun) {
-		struct slice at = next_path(&paths);
+		struct slice at = slice_cut_string(&paths);
 
 		look_at_path(fs, at, shared_len(last, at), path);
 		last = at;

@@ -7,7 +7,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "monotonic.h"
 
 /* What is told apart; the last is for all others. */
 static const struct result {
@@ -116,10 +117,7 @@ void metrics_free(struct metrics *metrics)
 
 uint64_t metrics_now_ns(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	return (uint64_t)monotonic_ns();
 }
 
 static struct shard *shard_of_this_cpu(struct metrics *metrics)

@@ -65,6 +65,17 @@ static inline bool slice_ends(struct slice s, struct slice suffix)
 	       (suffix.len == 0 || memcmp(s.ptr + s.len - suffix.len, suffix.ptr, suffix.len) == 0);
 }
 
+/* Cuts the first off strings that each have a NUL behind, which the last may lack. With rest not empty. */
+static inline struct slice slice_cut_string(struct slice *rest)
+{
+	size_t len = strnlen(rest->ptr, rest->len);
+	size_t cut = len < rest->len ? len + 1 : len;
+	struct slice string = slice_of(rest->ptr, len);
+
+	*rest = slice_of(rest->ptr + cut, rest->len - cut);
+	return string;
+}
+
 /* Order by bytes, a prefix before what it begins: <0, 0, >0. */
 int slice_compare(struct slice a, struct slice b);
 /* Without the blanks (space, tab, CR, LF) around it. */

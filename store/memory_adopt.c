@@ -69,9 +69,10 @@ static int compare(const void *a, const void *b)
 
 static int sort_paths(struct memory *m)
 {
+	struct slice rest = buf_slice(&m->adopted);
 	struct buf sorted = BUF_INIT;
 	const char **at = NULL;
-	size_t count = 0, len;
+	size_t count = 0;
 	int ret = buf_error(&m->adopted);
 
 	if (ret)
@@ -81,10 +82,8 @@ static int sort_paths(struct memory *m)
 	at = calloc(count + 1, sizeof(*at));
 	if (!at)
 		return -ENOMEM;
-	for (size_t i = 0, from = 0; i < count; i++, from += len + 1) {
-		at[i] = m->adopted.ptr + from;
-		len = strlen(at[i]);
-	}
+	for (size_t i = 0; rest.len; i++)
+		at[i] = slice_cut_string(&rest).ptr;
 	qsort(at, count, sizeof(*at), compare);
 	for (size_t i = 0; i < count; i++)
 		if (!i || strcmp(at[i], at[i - 1]) != 0)

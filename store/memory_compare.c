@@ -105,9 +105,11 @@ static int merge_entity(struct merge *merge, struct entity_id id, bool collectio
 	bool same = false;
 	int ret = memory_entity_text(merge->m->file, id, collection, &ours);
 
+	if (!ret && slice_equal(ours, text))
+		return 0;
 	if (!ret)
 		ret = memory_identical(merge->m, &merge->verdicts, ours, text, &same);
-	if (same && !collection && !merge->own && !slice_equal(ours, text)) {
+	if (same && !collection && !merge->own) {
 		ret = shows_otherwise(merge->m, id, ours, text);
 		return ret == 1 ? adopt_value(merge, id, text, true) : ret;
 	}

@@ -14,6 +14,9 @@
  *	  since
  *	else                                ours stands, theirs is kept as a conflict
  *
+ * Where theirs has a collection and a document of ours stands, it is one value: none of its members is adopted. A member
+ * of ours that stands keeps its collection.
+ *
  * base: the value in the last file that the other writer wrote. Absence is a value. Afterwards theirs is the
  * base of every entity: a new epoch, in which those that stand have a base that differs from them.
  */

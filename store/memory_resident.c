@@ -192,14 +192,8 @@ void memory_forget(struct memory *m, struct slice paths)
 	bool many;
 
 	pthread_rwlock_wrlock(&m->lock);
-	while (paths.len) {
-		struct slice path = slice_of(paths.ptr, strnlen(paths.ptr, paths.len));
-
-		m->resident.gone += forget(m, path);
-		if (path.len == paths.len)
-			break;
-		paths = slice_of(path.ptr + path.len + 1, paths.len - path.len - 1);
-	}
+	while (paths.len)
+		m->resident.gone += forget(m, slice_cut_string(&paths));
 	many = m->resident.gone >= MANY_GONE;
 	if (many)
 		m->resident.gone = 0;

@@ -194,7 +194,7 @@ def test_keys_that_come_and_go(reader):
 
     def turn(number):
         write_in_place(m.edn, '{%s %s}' % (kept, ' '.join(f':k{number}-{i} {i}' for i in range(1000))))
-        # as long as it takes: behind each merge the worker rests nine times as long, and on a busy machine that is seconds
+        # as long as it takes: on a busy machine a merge of so much, and the rest behind it, are seconds
         wait_until((m.mnt / f'k{number}-999.json').exists, 'the change')
     for number in range(5):
         turn(number)
