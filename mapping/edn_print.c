@@ -42,7 +42,8 @@ static void print_string(struct buf *out, struct slice text)
 	while (at < end) {
 		const char *stop = plain_end(at, end);
 
-		buf_add(out, at, (size_t)(stop - at));
+		if (stop > at)
+			buf_add(out, at, (size_t)(stop - at));
 		at = stop;
 		if (at == end)
 			break;

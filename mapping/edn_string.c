@@ -110,19 +110,24 @@ static int read_numeric_escape(const struct edn_source *src, const char **at, un
 	return 0;
 }
 
+/* Of the escapes of one letter. */
+static const char MEANINGS[256] = {['t'] = '\t',
+	['r'] = '\r',
+	['n'] = '\n',
+	['\\'] = '\\',
+	['"'] = '"',
+	['b'] = '\b',
+	['f'] = '\f'};
+
 /* `at` is behind the backslash; *unit: the UTF-16 unit that the escape stands for. */
 static int read_escape(const struct edn_source *src, const char **at, unsigned *unit)
 {
-	static const char LETTERS[] = "trn\\\"bf";
-	static const char MEANINGS[] = "\t\r\n\\\"\b\f";
-	const char *known;
 	unsigned len;
 
 	if (*at == src->end)
 		return edn_fail_cut(src, *at, "the text ends inside a string");
-	known = memchr(LETTERS, **at, sizeof(LETTERS) - 1);
-	if (known) {
-		*unit = (unsigned char)MEANINGS[known - LETTERS];
+	*unit = (unsigned char)MEANINGS[(unsigned char)**at];
+	if (*unit) {
 		*at += 1;
 		return 0;
 	}
@@ -143,7 +148,7 @@ int edn_skip_string(const struct edn_source *src, const char **at, bool *escaped
 			*at = p + 1;
 			return 0;
 		}
-		if (*p == '\\') {
+		while (p < src->end && *p == '\\') {
 			unsigned unit;
 			int ret;
 
@@ -169,33 +174,46 @@ static bool is_pair(unsigned high, unsigned low)
 	return high >= 0xd800 && high < 0xdc00 && low >= 0xdc00 && low < 0xe000;
 }
 
+/* One escape, at *at. before: the unit of another one that ends here, or 0. Returns its own unit, 0 for a pair. */
+static unsigned unescape_one(const struct edn_source *body, const char **at, char **out,
+	unsigned before)
+{
+	unsigned unit = 0;
+
+	*at += 1;
+	(void)read_escape(body, at, &unit);
+	if (is_pair(before, unit)) {
+		*out -= 3;
+		*out += utf8_encode(*out, 0x10000 + ((before - 0xd800) << 10) + (unit - 0xdc00));
+		return 0;
+	}
+	*out += utf8_encode(*out, unit);
+	return unit;
+}
+
 /* A body that edn_skip_string took, without its escapes. to has room: no escape grows. */
 static size_t unescape(const struct edn_source *body, char *to)
 {
 	const char *p = body->start;
 	char *out = to;
-	unsigned before = 0; /* the unit of the escape that ends here */
+	unsigned before = 0;
 
 	while (p < body->end) {
-		const char *backslash = memchr(p, '\\', (size_t)(body->end - p));
-		size_t plain = (size_t)((backslash ? backslash : body->end) - p);
-		unsigned unit = 0;
+		if (*p != '\\') {
+			const char *stop = memchr(p, '\\', (size_t)(body->end - p));
+			size_t plain = (size_t)((stop ? stop : body->end) - p);
 
-		memcpy(out, p, plain);
-		out += plain;
-		if (!backslash)
-			break;
-		p = backslash + 1;
-		(void)read_escape(body, &p, &unit);
-		if (plain == 0 && is_pair(before, unit)) {
-			out -= 3;
-			out += utf8_encode(out,
-				0x10000 + ((before - 0xd800) << 10) + (unit - 0xdc00));
-			unit = 0;
+			memcpy(out, p, plain);
+			p += plain;
+			out += plain;
+			before = 0;
+		} else if (MEANINGS[(unsigned char)p[1]]) {
+			*out++ = MEANINGS[(unsigned char)p[1]];
+			p += 2;
+			before = 0;
 		} else {
-			out += utf8_encode(out, unit);
+			before = unescape_one(body, &p, &out, before);
 		}
-		before = unit;
 	}
 	return (size_t)(out - to);
 }
