@@ -5,7 +5,7 @@
     tests/bench/files_bench.py [--build build] [--rounds 9] [--json FILE] [GROUP ...]
 
 The peers are libfuse's passthrough_ll over tmpfs, with the kernel's caches on; the floor (null_fs.c),
-which answers from memory and looks for nothing; and the disk that holds the build. All hold the same
+which answers from memory and looks for nothing, and once more with a journal that it appends to; and the disk that holds the build. All hold the same
 files, and are measured in turns, with files_bench.c or with people's tools. A row is the median of the
 rounds; +- is how far half of them are from it; a ratio is of rates, so that more is better. ourofs is in its
 default mode and durability.
@@ -102,7 +102,7 @@ class Bench:
                 'rename': self.row('save by rename', goals={'passthrough_ll': 0.9}),
                 'unlink': self.row('unlink', goals={'passthrough_ll': 1})}
         peers.add_strict()
-        writers = peers.some('ourofs', 'floor', 'passthrough_ll', 'strict', 'strict on disk')
+        writers = peers.some('ourofs', 'floor', 'floor, journal', 'passthrough_ll', 'strict', 'strict on disk')
         for peer in self.in_turns(writers):
             for what, us in self.ask(peers, peer.mnt, 'save', SAVES).items():
                 rows[what].add(peer.name, us)
@@ -116,7 +116,7 @@ class Bench:
         peers.add_strict()
         for _ in range(self.rounds):
             row.add('append, fdatasync', self.ask(peers, peers.disk, 'append', SYNCS)['append'])
-            for peer in peers.some('ourofs', 'strict on disk'):
+            for peer in peers.some('ourofs', 'floor, journal', 'strict on disk'):
                 one = self.ask(peers, peer.mnt, 'sync', SYNCS)
                 row.add(peer.name, one['fsync'])
                 alone.add(peer.name, one['synced'])

@@ -2,13 +2,15 @@
 /*
  * The floor: a filesystem that answers from memory and keeps nothing.
  *
- *	null_fs SOURCE MOUNTPOINT
+ *	null_fs [-j JOURNAL] SOURCE MOUNTPOINT
  *	null_fs COLLECTIONS MEMBERS MOUNTPOINT
  *
  * All of SOURCE is read before the mount and changes by what is asked of the mount alone, so the kernel may keep all
  * that it was told. The other one shows session-0/user-0.json and so on, all with the same bytes. The session is as that of
  * ourofs: the same loop and threads, mount options and answers to OPEN and CREATE, and it has extended attributes, of which no
- * file has any. What is left of an operation's time is that of the kernel and of libfuse. Stays in the foreground.
+ * file has any. What is left of an operation's time is that of the kernel and of libfuse. With -j it appends to that
+ * file what is saved, renamed and removed before it answers, and an fsync waits for the disk: no filesystem that is to
+ * outlive a kill does less. Stays in the foreground.
  */
 #define FUSE_USE_VERSION 312
 #include <fuse_lowlevel.h>
@@ -19,7 +21,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "null_journal.h"
 #include "null_tree.h"
 
 enum { LONG_S = 86400, THREADS = 10 };
@@ -158,6 +162,7 @@ static void null_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	pthread_rwlock_wrlock(&lock);
 	removed = tree_remove(&nodes[parent - 1], name);
 	pthread_rwlock_unlock(&lock);
+	null_journal_append(name, strlen(name));
 	fuse_reply_err(req, removed ? 0 : ENOENT);
 }
 
@@ -172,6 +177,11 @@ static void null_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fus
 	}
 	pthread_rwlock_wrlock(&lock);
 	moved = tree_move(&nodes[parent - 1], name, &nodes[new_parent - 1], new_name);
+	if (moved) {
+		const struct node *node = &nodes[tree_find(&nodes[new_parent - 1], new_name)];
+
+		null_journal_append(node->bytes, (size_t)node->st.st_size);
+	}
 	pthread_rwlock_unlock(&lock);
 	fuse_reply_err(req, moved ? 0 : ENOENT);
 }
@@ -185,7 +195,31 @@ static void null_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size
 	fuse_reply_err(req, ENODATA);
 }
 
-/* Also of what is flushed. */
+static void save(struct node *node)
+{
+	pthread_rwlock_wrlock(&lock);
+	if (node->written && is_document(node->name))
+		null_journal_append(node->bytes, (size_t)node->st.st_size);
+	node->written = false;
+	pthread_rwlock_unlock(&lock);
+}
+
+static void null_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)fi;
+	save(&nodes[ino - 1]);
+	fuse_reply_err(req, 0);
+}
+
+static void null_fsync(fuse_req_t req, fuse_ino_t ino, int only_data, struct fuse_file_info *fi)
+{
+	(void)only_data;
+	(void)fi;
+	save(&nodes[ino - 1]);
+	null_journal_sync();
+	fuse_reply_err(req, 0);
+}
+
 static void null_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
@@ -274,7 +308,8 @@ static const struct fuse_lowlevel_ops operations = {
 	.create = null_create,
 	.read = null_read,
 	.write = null_write,
-	.flush = null_release,
+	.flush = null_flush,
+	.fsync = null_fsync,
 	.release = null_release,
 	.unlink = null_unlink,
 	.rename = null_rename,
@@ -312,15 +347,21 @@ static int serve(const char *mountpoint)
 
 int main(int argc, char **argv)
 {
-	if (argc != 3 && argc != 4) {
-		(void)fputs("usage: null_fs SOURCE MOUNTPOINT\n"
+	int option;
+
+	while ((option = getopt(argc, argv, "j:")) == 'j')
+		null_journal_open(optarg);
+	argc -= optind;
+	argv += optind;
+	if (option != -1 || (argc != 2 && argc != 3)) {
+		(void)fputs("usage: null_fs [-j JOURNAL] SOURCE MOUNTPOINT\n"
 			    "       null_fs COLLECTIONS MEMBERS MOUNTPOINT\n",
 			stderr);
 		return EXIT_FAILURE;
 	}
-	if (argc == 3)
-		tree_load(argv[1]);
+	if (argc == 2)
+		tree_load(argv[0]);
 	else
-		tree_make(strtoul(argv[1], NULL, 10), strtoul(argv[2], NULL, 10));
+		tree_make(strtoul(argv[0], NULL, 10), strtoul(argv[1], NULL, 10));
 	return serve(argv[argc - 1]) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -281,4 +281,5 @@ void tree_write(struct node *file, const char *bytes, size_t size, size_t offset
 	if (offset + size > (size_t)file->st.st_size)
 		tree_resize(file, offset + size);
 	memcpy(file->bytes + offset, bytes, size);
+	file->written = true;
 }

@@ -12,8 +12,9 @@ enum { NODES_MAX = 1 << 20 };
 /* Node number n is the kernel's n + 1, so that the root, 0, is FUSE_ROOT_ID. */
 struct node {
 	char *name;
-	char *bytes; /* of a file */
-	size_t size; /* so many may be written there: 0 where others have them, too */
+	char *bytes;  /* of a file */
+	size_t size;  /* so many may be written there: 0 where others have them, too */
+	bool written; /* since it was flushed */
 	struct stat st;
 	size_t *children; /* of a directory, by name */
 	size_t count;

@@ -5,7 +5,7 @@ import json
 import pathlib
 import sys
 
-PEERS = ('ourofs', 'floor', 'passthrough_ll', 'strict', 'strict on disk')
+PEERS = ('ourofs', 'floor', 'floor, journal', 'passthrough_ll', 'strict', 'strict on disk')
 
 
 def number(value):
