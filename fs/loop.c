@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "linger.h"
 #include "lock_order.h"
 #include "monotonic.h"
 
@@ -28,6 +29,7 @@ struct worker {
 	struct fuse_buf buf; /* its memory is libfuse's to make */
 	atomic_uint turn;    /* odd while it serves a request */
 	atomic_bool aside;   /* it is no reader; set under the lock */
+	struct linger linger;
 	pthread_cond_t called;
 	bool started; /* guarded by loop->lock, as below: to be joined */
 	enum worker_state state;
@@ -159,6 +161,7 @@ static bool serve_one(struct worker *worker)
 	int cancel;
 	int ret;
 
+	linger_for(&worker->linger, fuse_session_fd(loop->session));
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &cancel);
 	ret = fuse_session_receive_buf(loop->session, &worker->buf);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
@@ -178,6 +181,7 @@ static bool serve_one(struct worker *worker)
 		wake_watchdog(loop);
 	fuse_session_process_buf(loop->session, &worker->buf);
 	atomic_fetch_add_explicit(&worker->turn, 1, memory_order_release);
+	linger_count(&worker->linger, loop->processors > 1 && loop->readers == 1 && !worker->aside);
 	return true;
 }
 

@@ -16,7 +16,8 @@
  *	- beside it, while the readers there are have work all the time: up to one for every two processors, as callers
  *	  need the others, or as many as there may be threads while what they wait for is the disk.
  *
- * Without requests nothing runs: neither the readers nor the watchdog.
+ * A reader that is the only one may wait for the next request awake (linger.h). Without requests nothing runs: neither
+ * the readers nor the watchdog.
  */
 
 struct loop_limits {

@@ -153,3 +153,19 @@ def test_nothing_runs_without_requests(mount):
         return switches(m) == before
     wait_until(rests, 'a second in which no thread wakes')
     all_is_served(m)
+
+
+# ---- waiting awake (fs/linger.h) ----
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason='takes two processors')
+@pytest.mark.parametrize('pause_us, alone, requests, found', [
+    (0, 1, 1_000_000, 'awake'),
+    (0, 0, 5_000, 'asleep'),
+    (2000, 1, 300, 'asleep'),
+], ids=['one after the other', 'served by several', 'late'])
+def test_who_waits_awake(build_dir, pause_us, alone, requests, found):
+    """Only beside a caller on another processor who asks all the time; and a moment later nobody does."""
+    said = subprocess.run([build_dir / 'tests/linger_probe', *map(str, (pause_us, alone, requests))],
+                          check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    assert said[0] == found
+    assert int(said[1]) < 1000
