@@ -88,14 +88,14 @@ int main(int argc, char **argv)
 
 	if (argc != 4 || pipe(asked) || pipe(answered))
 		return 2;
-	alone = atoi(argv[2]);
+	alone = strtol(argv[2], NULL, 10);
 	if (pthread_create(&thread, NULL, serve, NULL) || pthread_getcpuclockid(thread, &clock))
 		return 2;
 	stay_on(false);
-	for (long left = atol(argv[3]); left > 0 && !awake; left--) {
+	for (long left = strtol(argv[3], NULL, 10); left > 0 && !awake; left--) {
 		if (write(asked[1], &byte, 1) != 1 || read(answered[0], &byte, 1) != 1)
 			die("asking");
-		pause_us(atol(argv[1]));
+		pause_us(strtol(argv[1], NULL, 10));
 	}
 	printf("%s ", awake ? "awake" : "asleep");
 	pause_us(50000);
