@@ -8,10 +8,9 @@
 #include "monotonic.h"
 
 enum {
-	WINDOW = 32, /* requests from one look to the next */
-	OFTEN = WINDOW /
-		4,   /* of them: a caller waits for an open, but not for the release after it */
-	CROWDED = 4, /* looks */
+	WINDOW = 32,                 /* requests from one look to the next */
+	OFTEN = WINDOW / 4,          /* half as often as who opens and closes has to wait */
+	CROWDED = 4,                 /* looks on end: less may be a thread of our own */
 	AWAKE_NS = 50 * 1000,        /* a caller that does nothing else asks again by then */
 	SOON_NS = 200 * 1000,        /* from one request to the next */
 	REST_NS = 100 * 1000 * 1000, /* after it was crowded */
@@ -39,8 +38,7 @@ static bool is_crowded(const struct linger_use *last)
 static bool stays_awake(struct linger *linger, const struct linger_use *last)
 {
 	linger->crowded = is_crowded(last) ? linger->crowded + 1 : 0;
-	if (linger->crowded <
-		CROWDED) /* less may be a thread of our own, which keeps what was saved */
+	if (linger->crowded < CROWDED)
 		return true;
 	linger->crowded = 0;
 	linger->not_before_ns = linger->use.at_ns + REST_NS;

@@ -1,63 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "loop.h"
+#include "loop_internal.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include "linger.h"
 #include "lock_order.h"
 #include "monotonic.h"
-
-enum {
-	TICK_MS = 2, /* a request that is there at two of the watchdog's looks takes long */
-	WINDOW = 16, /* looks, after which there are more readers, or fewer */
-};
-
-enum worker_state { ABSENT, RUNS, PARKED };
-
-struct worker {
-	struct loop *loop;
-	pthread_t thread;
-	struct fuse_buf buf; /* its memory is libfuse's to make */
-	atomic_uint turn;    /* odd while it serves a request */
-	atomic_bool aside;   /* it is no reader; set under the lock */
-	struct linger linger;
-	pthread_cond_t called;
-	bool started; /* guarded by loop->lock, as below: to be joined */
-	enum worker_state state;
-	struct worker *below; /* parked before it */
-	unsigned seen;        /* its turn at the watchdog's last look */
-};
-
-struct loop {
-	struct fuse_session *session;
-	struct loop_limits limits;
-	unsigned processors;
-	int ended; /* an eventfd: a worker has seen the end of the session */
-	pthread_mutex_t lock;
-	atomic_uint readers; /* set under the lock, both */
-	atomic_uint wanted;
-	/* The last that was parked, whose caches are the warmest; guarded by lock, as below. */
-	struct worker *parked;
-	unsigned parked_count;
-	int error;
-	bool stop;
-	pthread_t watchdog;
-	pthread_cond_t requests; /* for the watchdog: they come again, or stop */
-	atomic_bool resting;     /* the watchdog; set under the lock */
-	unsigned looks;          /* the watchdog's, as below */
-	unsigned full;           /* of them, with all readers at work */
-	long read_blocks;
-	struct worker workers[];
-};
 
 /* The one that runs on this thread. */
 static _Thread_local struct worker *self;
@@ -66,7 +19,7 @@ static void *run_worker(void *context);
 
 /* ---- readers; with the lock held ---- */
 
-static struct worker *free_slot(struct loop *loop)
+struct worker *loop_free_slot(struct loop *loop)
 {
 	for (unsigned i = 0; i < loop->limits.threads; i++) {
 		struct worker *worker = &loop->workers[i];
@@ -83,7 +36,7 @@ static struct worker *free_slot(struct loop *loop)
 
 static struct worker *start_worker(struct loop *loop)
 {
-	struct worker *worker = free_slot(loop);
+	struct worker *worker = loop_free_slot(loop);
 
 	if (!worker)
 		return NULL;
@@ -107,8 +60,7 @@ static struct worker *call_parked(struct loop *loop)
 	return worker;
 }
 
-/* False: there are as many threads as there may be, or can be. */
-static bool add_reader(struct loop *loop)
+bool loop_add_reader(struct loop *loop)
 {
 	struct worker *worker;
 
@@ -124,14 +76,14 @@ static bool add_reader(struct loop *loop)
 	return true;
 }
 
-static void stand_aside(struct worker *worker)
+void loop_part_with(struct worker *worker)
 {
 	struct loop *loop = worker->loop;
 
 	worker->aside = true;
 	loop->readers--;
 	if (loop->readers < loop->wanted)
-		(void)add_reader(loop); /* else who has answered first goes on */
+		(void)loop_add_reader(loop); /* else who has answered first goes on */
 }
 
 void loop_stand_aside(void)
@@ -140,19 +92,11 @@ void loop_stand_aside(void)
 		return;
 	pthread_mutex_lock(&self->loop->lock);
 	if (!self->aside)
-		stand_aside(self);
+		loop_part_with(self);
 	pthread_mutex_unlock(&self->loop->lock);
 }
 
 /* ---- a worker ---- */
-
-static void wake_watchdog(struct loop *loop)
-{
-	pthread_mutex_lock(&loop->lock);
-	loop->resting = false;
-	pthread_cond_signal(&loop->requests);
-	pthread_mutex_unlock(&loop->lock);
-}
 
 /* False: there are no more. */
 static bool serve_one(struct worker *worker)
@@ -178,7 +122,7 @@ static bool serve_one(struct worker *worker)
 	/* In this order, and in the other one in rest(): one of both sees the other. */
 	atomic_fetch_add(&worker->turn, 1);
 	if (loop->resting)
-		wake_watchdog(loop);
+		loop_wake_watchdog(loop);
 	fuse_session_process_buf(loop->session, &worker->buf);
 	atomic_fetch_add_explicit(&worker->turn, 1, memory_order_release);
 	linger_count(&worker->linger, loop->processors > 1 && loop->readers == 1 && !worker->aside);
@@ -242,108 +186,6 @@ static void *run_worker(void *context)
 			break;
 	if (fuse_session_exited(loop->session))
 		(void)!write(loop->ended, &one, sizeof(one));
-	return NULL;
-}
-
-/* ---- the watchdog; with the lock held ---- */
-
-/* How many readers are at work; those that have been for long are none any more. */
-static unsigned look_at_workers(struct loop *loop, bool *requests)
-{
-	unsigned working = 0;
-
-	for (unsigned i = 0; i < loop->limits.threads; i++) {
-		struct worker *worker = &loop->workers[i];
-		unsigned turn = worker->turn;
-
-		if (turn != worker->seen)
-			*requests = true;
-		if (turn % 2 && !worker->aside) {
-			working++;
-			if (turn == worker->seen)
-				stand_aside(worker);
-		}
-		worker->seen = turn;
-	}
-	return working;
-}
-
-/* Has anything of the process waited for the disk since the last time? */
-static bool reads_disk(struct loop *loop)
-{
-	struct rusage used;
-	bool ret;
-
-	getrusage(RUSAGE_SELF, &used);
-	ret = used.ru_inblock != loop->read_blocks;
-	loop->read_blocks = used.ru_inblock;
-	return ret;
-}
-
-/* As many readers as have work, at the end of a window. */
-static void adapt(struct loop *loop)
-{
-	bool disk = reads_disk(loop);
-	unsigned most = disk ? loop->limits.threads : (loop->processors + 1) / 2;
-
-	if (loop->full >= WINDOW * 3 / 4 && loop->wanted < most) {
-		loop->wanted++;
-		if (loop->readers < loop->wanted)
-			(void)add_reader(loop);
-	} else if (loop->wanted > 1 && (loop->full < WINDOW / 4 || loop->wanted > most)) {
-		loop->wanted--;
-	}
-	loop->looks = loop->full = 0;
-}
-
-/* Returns whether there were requests since the last time, or there may be some that nobody reads. */
-static bool look(struct loop *loop)
-{
-	bool requests = false;
-	unsigned readers = loop->readers;
-	unsigned working = look_at_workers(loop, &requests);
-
-	/* where no thread could be started there is no other occasion to try again */
-	if (loop->readers < loop->wanted && !add_reader(loop))
-		requests |= free_slot(loop) != NULL;
-	loop->full += working >= readers;
-	if (++loop->looks == WINDOW)
-		adapt(loop);
-	return requests;
-}
-
-static void wait_a_tick(struct loop *loop)
-{
-	const int64_t until_ns = monotonic_ns() + TICK_MS * 1000000LL;
-
-	while (!loop->stop &&
-		monotonic_cond_wait(&loop->requests, &loop->lock, until_ns) != ETIMEDOUT)
-		;
-}
-
-/* Until a request comes: also one that came while this was said. */
-static void rest(struct loop *loop)
-{
-	bool requests = false;
-
-	loop->resting = true;
-	(void)look_at_workers(loop, &requests);
-	while (loop->resting && !requests && !loop->stop)
-		pthread_cond_wait(&loop->requests, &loop->lock);
-	loop->resting = false;
-}
-
-static void *run_watchdog(void *context)
-{
-	struct loop *loop = context;
-
-	pthread_mutex_lock(&loop->lock);
-	while (!loop->stop) {
-		wait_a_tick(loop);
-		if (!look(loop))
-			rest(loop);
-	}
-	pthread_mutex_unlock(&loop->lock);
 	return NULL;
 }
 
@@ -416,10 +258,10 @@ static int start(struct loop *loop)
 {
 	bool started;
 
-	if (pthread_create(&loop->watchdog, NULL, run_watchdog, loop))
+	if (pthread_create(&loop->watchdog, NULL, loop_run_watchdog, loop))
 		return -EAGAIN;
 	pthread_mutex_lock(&loop->lock);
-	started = add_reader(loop);
+	started = loop_add_reader(loop);
 	pthread_mutex_unlock(&loop->lock);
 	if (!started)
 		stop(loop);
