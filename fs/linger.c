@@ -10,9 +10,11 @@
 enum {
 	WINDOW = 32,                 /* requests from one look to the next */
 	OFTEN = WINDOW / 4,          /* half as often as who opens and closes has to wait */
+	PARTED = 4,                  /* looks on end: who begins may come together yet */
 	CROWDED = 4,                 /* looks on end: less may be a thread of our own */
 	AWAKE_NS = 50 * 1000,        /* a caller that does nothing else asks again by then */
 	SOON_NS = 200 * 1000,        /* from one request to the next */
+	LONG_NS = 5 * 1000 * 1000,   /* asleep: who asks then begins */
 	REST_NS = 100 * 1000 * 1000, /* after it was crowded */
 };
 
@@ -37,18 +39,29 @@ static bool is_crowded(const struct linger_use *last)
 
 static bool stays_awake(struct linger *linger, const struct linger_use *last)
 {
-	linger->crowded = is_crowded(last) ? linger->crowded + 1 : 0;
-	if (linger->crowded < CROWDED)
+	linger->found = is_crowded(last) ? linger->found + 1 : 0;
+	if (linger->found < CROWDED)
 		return true;
-	linger->crowded = 0;
 	linger->not_before_ns = linger->use.at_ns + REST_NS;
 	return false;
 }
 
-static bool is_parted(const struct linger *linger, const struct linger_use *last)
+static bool is_parted(const struct linger_use *last)
 {
-	return last->slept >= OFTEN && last->slept > 2 * last->preempted &&
-	       linger->use.at_ns >= linger->not_before_ns;
+	return last->slept >= OFTEN && last->slept > 2 * last->preempted;
+}
+
+static bool wakes(struct linger *linger, const struct linger_use *last)
+{
+	linger->found = is_parted(last) ? linger->found + 1 : 0;
+	return linger->found >= PARTED && linger->use.at_ns >= linger->not_before_ns;
+}
+
+static void set_awake(struct linger *linger, bool awake)
+{
+	if (awake != linger->awake)
+		linger->found = 0;
+	linger->awake = awake;
 }
 
 void linger_count(struct linger *linger, bool alone)
@@ -64,25 +77,33 @@ void linger_count(struct linger *linger, bool alone)
 		.preempted = now.preempted - linger->use.preempted};
 	linger->requests = linger->late = 0;
 	linger->use = now;
-	if (!alone || last.at_ns > (int64_t)WINDOW * SOON_NS)
+	if (!alone || last.at_ns > (int64_t)WINDOW * SOON_NS) {
+		linger->found = 0;
 		linger->awake = false;
-	else
-		linger->awake =
-			linger->awake ? stays_awake(linger, &last) : is_parted(linger, &last);
+	} else {
+		set_awake(linger,
+			linger->awake ? stays_awake(linger, &last) : wakes(linger, &last));
+	}
 }
 
 void linger_for(struct linger *linger, int fd)
 {
 	struct pollfd request = {.fd = fd, .events = POLLIN};
-	int64_t until_ns;
+	int64_t now_ns, until_ns;
 
 	if (!linger->awake)
 		return;
-	until_ns = monotonic_ns() + AWAKE_NS;
-	while (poll(&request, 1, 0) == 0) {
-		if (monotonic_ns() < until_ns)
+	now_ns = monotonic_ns();
+	until_ns = now_ns + AWAKE_NS;
+	if (linger->asleep_ns && now_ns - linger->asleep_ns > LONG_NS)
+		set_awake(linger, false);
+	linger->asleep_ns = 0;
+	while (linger->awake && poll(&request, 1, 0) == 0) {
+		now_ns = monotonic_ns();
+		if (now_ns < until_ns)
 			continue;
-		linger->awake = ++linger->late < OFTEN;
+		linger->asleep_ns = now_ns;
+		set_awake(linger, ++linger->late < OFTEN);
 		return;
 	}
 }

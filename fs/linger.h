@@ -39,8 +39,9 @@ struct linger {
 	bool awake;
 	unsigned requests;     /* since the last look, as below */
 	unsigned late;         /* which it did not see come */
+	int64_t asleep_ns;     /* since when, awake in vain; 0 */
 	struct linger_use use; /* at that look */
-	unsigned crowded;      /* looks on end that found it so */
+	unsigned found;        /* looks on end: asleep, that they are parted; awake, crowded */
 	int64_t not_before_ns; /* awake again */
 };
 
