@@ -119,7 +119,7 @@ static bool serve_one(struct worker *worker)
 		fuse_session_exit(loop->session);
 		return false;
 	}
-	/* In this order, and in the other one in rest(): one of both sees the other. */
+	/* In this order, and in the other one in the watchdog's rest(): one of both sees the other. */
 	atomic_fetch_add(&worker->turn, 1);
 	if (loop->resting)
 		loop_wake_watchdog(loop);

@@ -5,10 +5,10 @@
     tests/bench/files_bench.py [--build build] [--rounds 9] [--json FILE] [GROUP ...]
 
 The peers are libfuse's passthrough_ll over tmpfs, with the kernel's caches on; the floor (null_fs.c),
-which answers from memory and looks for nothing, and once more with a journal that it appends to; and the disk that holds the build. All hold the same
-files, and are measured in turns, with files_bench.c or with people's tools. A row is the median of the
-rounds; +- is how far half of them are from it; a ratio is of rates, so that more is better. ourofs is in its
-default mode and durability.
+which answers from memory and looks for nothing, and once more with a journal that it appends to; and
+the disk that holds the build. All hold the same files, and are measured in turns, with files_bench.c or
+with people's tools. A row is the median of the rounds; +- is how far half of them are from it; a ratio is
+of rates, so that more is better. ourofs is in its default mode and durability.
 """
 import argparse
 import json
@@ -101,19 +101,19 @@ class Bench:
                 'overwrite': self.row('overwrite', goals={'passthrough_ll': 1}),
                 'rename': self.row('save by rename', goals={'passthrough_ll': 0.9}),
                 'unlink': self.row('unlink', goals={'passthrough_ll': 1})}
-        peers.add_strict()
+        peers.add_savers()
         writers = peers.some('ourofs', 'floor', 'floor, journal', 'passthrough_ll', 'strict', 'strict on disk')
         for peer in self.in_turns(writers):
             for what, us in self.ask(peers, peer.mnt, 'save', SAVES).items():
                 rows[what].add(peer.name, us)
             peer.settle()
-        peers.drop_strict()
+        peers.drop_savers()
 
     def syncs(self, peers):
         row = self.row('fsync of a written document', goals={'append, fdatasync': 1 / 1.3})
         alone = self.row('a save that is fsynced')
         many = self.row('8 writers that fsync, from one to the next', goals={'one writer': 4})
-        peers.add_strict()
+        peers.add_savers()
         for _ in range(self.rounds):
             row.add('append, fdatasync', self.ask(peers, peers.disk, 'append', SYNCS)['append'])
             for peer in peers.some('ourofs', 'floor, journal', 'strict on disk'):
@@ -122,7 +122,7 @@ class Bench:
                 alone.add(peer.name, one['synced'])
                 many.add(peer.name, self.ask(peers, peer.mnt, 'sync', SYNCS, 8)['synced'])
             many.add('one writer', alone.samples['ourofs'][-1])
-        peers.drop_strict()
+        peers.drop_savers()
 
     def threads(self, peers):
         rows = {1: self.row('open, read, close, 1 thread', goals={'floor': 0.9})}

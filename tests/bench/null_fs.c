@@ -162,7 +162,8 @@ static void null_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	pthread_rwlock_wrlock(&lock);
 	removed = tree_remove(&nodes[parent - 1], name);
 	pthread_rwlock_unlock(&lock);
-	null_journal_append(name, strlen(name));
+	if (removed)
+		null_journal_append(name, strlen(name));
 	fuse_reply_err(req, removed ? 0 : ENOENT);
 }
 

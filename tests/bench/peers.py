@@ -156,14 +156,14 @@ class Peers:
             Peer(name, self.base, self.binary, '-f', '-o',
                  f'source={source},cache=always,timeout=600,max_threads=10{options and "," + options}'))
 
-    def add_strict(self):
-        """What else can be asked of a peer: to keep what was saved; and ourofs's mount options of passthrough_ll, for which
+    def add_savers(self):
+        """Peers for what is saved: the floor with a journal; and passthrough_ll with ourofs's mount options, for which
         the kernel asks more often, over tmpfs and over the disk."""
         self.add(Peer('floor, journal', self.base, self.build / 'tests/null_fs', '-j', self.base / 'journal', self.plain))
         for name, source in (('strict', self.plain), ('strict on disk', self.disk)):
             self.add_passthrough(name, source, 'xattr,default_permissions')
 
-    def drop_strict(self):
+    def drop_savers(self):
         for peer in self.some('floor, journal', 'strict', 'strict on disk'):
             peer.stop()
             self.all.remove(peer)
